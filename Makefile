@@ -1,0 +1,55 @@
+# Everything a developer runs. `make help` lists it; .ci/run runs the same targets.
+
+FUZZTIME    ?= 60s
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
+
+# Packages whose tests run under the race detector. The others start real servers and run long as it is.
+RACE := ./cdc/... ./rules/... ./engine/... ./bus/... ./sinks/...
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo setup test bench fuzz lint generate clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build the static binary bin/cdcd
+	CGO_ENABLED=0 go build -trimpath -o bin/cdcd ./cmd/cdcd
+
+demo: ## Run the whole thing here, with a private source and a live workload
+	go run ./cmd/cdcd demo
+
+setup: ## Install the servers that the tests need, where missing
+	@scripts/setup
+
+test: setup ## Run all tests, against real servers
+	go vet ./...
+	go test -race -timeout 10m $(RACE)
+	go test -count=1 -timeout 15m $$(go list ./... | grep -vxF "$$(go list $(RACE))")
+
+bench: setup ## Measure the whole program on real servers (some minutes), see docs/performance.md
+	go test ./internal/bench -run '^$$' -bench Figures -benchtime 1x -timeout 15m
+
+fuzz: ## Fuzz every target for FUZZTIME each (default 60s)
+	@targets=$$(go test -list '^Fuzz' ./fuzz) || { echo "$$targets"; exit 1; }; \
+	for target in $$(echo "$$targets" | grep '^Fuzz'); do \
+		echo "== $$target"; \
+		go test ./fuzz -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x || exit 1; \
+	done
+
+lint: ## Check formatting, vet, staticcheck, known vulnerabilities
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	@echo go run $(GOVULNCHECK) ./...; \
+	if ! found=$$(go run $(GOVULNCHECK) ./... 2>&1); then \
+		echo "$$found"; \
+		echo "$$found" | grep -q '^govulncheck: fetching vulnerabilities:' || exit 1; \
+		echo "KNOWN VULNERABILITIES NOT CHECKED: the database at vuln.go.dev cannot be reached from here"; \
+	fi
+
+generate: ## Rebuild generated files
+	go generate ./...
+
+clean: ## Remove what was built here
+	rm -rf bin

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/strictyaml"
+	"github.com/cdcd-project/cdcd/rules"
+	"github.com/cdcd-project/cdcd/sinks/chain"
+	"github.com/cdcd-project/cdcd/sources/mysql"
+)
+
+// checkItem is one thing that was looked at.
+type checkItem struct {
+	Name    string `json:"name"`
+	Verdict string `json:"verdict"` // ok, warn or fail
+	Detail  string `json:"detail"`
+	Code    string `json:"code,omitempty"`
+	Fix     string `json:"fix,omitempty"`
+}
+
+func newCheckCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "check",
+		Aliases: []string{"doctor"},
+		Short:   "Check the configuration, the rules, and what the servers and stores must offer",
+		Long: `Check looks at everything that run depends on and prints, for each thing that is wrong, the statement or setting that
+mends it. It changes nothing on the database server. It makes the stream if there is none, and in each store it leaves one
+small object, cdcd-check, with which it proves that objects cannot be overwritten.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			c := checker{app: a, cfg: cfg, ctx: cmd.Context()}
+			c.add("config.valid", "ok", "%s (%s)", cfg.file, plural(len(cfg.Feeds), "feed"))
+			c.rules()
+			c.source()
+			c.bus()
+			c.stores()
+			if err := cmd.Context().Err(); err != nil {
+				return err
+			}
+			return a.ui.verdict(kind(cmd), c.count("fail") == 0, c.items, c.print)
+		},
+	}
+}
+
+type checker struct {
+	*app
+	cfg   *config
+	ctx   context.Context
+	items []checkItem
+	set   *rules.Set // nil when the rules do not parse
+}
+
+func (c *checker) add(name, verdict, format string, args ...any) *checkItem {
+	c.items = append(c.items, checkItem{Name: name, Verdict: verdict, Detail: fmt.Sprintf(format, args...)})
+	return &c.items[len(c.items)-1]
+}
+
+// failed adds an error as one item or, if it is many, as many.
+func (c *checker) failed(name string, err error) {
+	for _, i := range infos(err) {
+		verdict := "fail"
+		if i.Severity == "warning" {
+			verdict = "warn"
+		}
+		detail := i.Message
+		if i.File != "" {
+			detail = fmt.Sprintf("%s:%d:%d: %s", i.File, i.Line, i.Column, i.Message)
+		}
+		item := c.add(name, verdict, "%s", detail)
+		item.Code, item.Fix = i.Code, i.Fix
+		if item.Fix == "" {
+			item.Fix = i.Suggestion
+		}
+	}
+}
+
+func (c *checker) count(verdict string) (n int) {
+	for _, i := range c.items {
+		if i.Verdict == verdict {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *checker) rules() {
+	set, err := parseRules(c.cfg)
+	if err != nil {
+		c.failed("rules.valid", err)
+		return
+	}
+	c.set = set
+	c.add("rules.valid", "ok", "%s", plural(len(set.Rules()), "rule"))
+}
+
+func (c *checker) source() {
+	if c.cfg.Source.Binlog != nil {
+		b := c.cfg.Source.Binlog
+		if _, err := mysql.Files(mysql.Config{Name: c.cfg.Name, Tables: b.Tables}, b.Files...); err != nil {
+			c.failed("binlog.files", err)
+			return
+		}
+		c.add("binlog.files", "ok", "%s", strings.Join(b.Files, ", "))
+		return
+	}
+	server, err := serverConfig(c.cfg, c.env)
+	if err != nil {
+		c.failed("mysql.connect", err)
+		return
+	}
+	findings, err := mysql.Preflight(c.ctx, server)
+	for _, f := range findings {
+		item := c.add(f.Name, f.Verdict.String(), "%s", f.Detail)
+		item.Code, item.Fix = f.Code, f.Fix
+	}
+	if err != nil {
+		if len(findings) == 0 {
+			c.failed("mysql.connect", err)
+		}
+		return
+	}
+	if c.set == nil {
+		return
+	}
+	tables, err := mysql.Schema(c.ctx, server)
+	if err != nil {
+		c.failed("rules.types", err)
+		return
+	}
+	found, err := c.set.Check(tables)
+	if err == nil {
+		c.add("rules.types", "ok", "every rule fits its tables")
+	}
+	if len(found) > 0 {
+		c.failed("rules.types", strictyaml.Errors(found))
+	}
+}
+
+// bus opens the stream as run would, unless a running cdcd has it.
+func (c *checker) bus() {
+	ctx, cancel := context.WithTimeout(c.ctx, 20*time.Second)
+	defer cancel()
+	stream, err := openBus(ctx, c.app, c.cfg, writerName(), nil)
+	var coded *cdc.Error
+	if errors.As(err, &coded) && coded.Code == "CDCD-3001" {
+		c.add("bus.stream", "ok", "a running cdcd has the data folder %s", c.cfg.Data)
+		return
+	}
+	if err != nil {
+		c.failed("bus.stream", err)
+		return
+	}
+	defer stream.Close()
+	info, err := stream.Info(ctx)
+	if err != nil {
+		c.failed("bus.stream", err)
+		return
+	}
+	c.add("bus.stream", "ok", "NATS %s, stream %s: %d messages, %s of %s", info.Server, info.Name, info.Messages, size(info.Bytes), size(info.MaxBytes))
+	for _, f := range info.Findings {
+		item := c.add("bus.durability", "warn", "%s", f.What)
+		item.Code, item.Fix = f.Code, f.Fix
+	}
+}
+
+func (c *checker) stores() {
+	for _, name := range feedNames(c.cfg) {
+		ctx, cancel := context.WithTimeout(c.ctx, 20*time.Second)
+		f := c.cfg.Feeds[name]
+		store, err := openStore(ctx, c.env, f)
+		if err == nil {
+			err = chain.Probe(ctx, store)
+		}
+		cancel()
+		if err != nil {
+			c.failed("feed."+name, err)
+			continue
+		}
+		c.add("feed."+name, "ok", "%s takes objects, and none twice", f.To)
+	}
+}
+
+func (c *checker) print(w io.Writer) {
+	width := 0
+	for _, i := range c.items {
+		width = max(width, len(i.Name))
+	}
+	glyph := map[string]string{"ok": c.ui.out(green, "✓"), "warn": c.ui.out(yellow, "⚠"), "fail": c.ui.out(red, "✗")}
+	for _, i := range c.items {
+		code := ""
+		if i.Code != "" {
+			code = i.Code + "  "
+		}
+		fmt.Fprintf(w, "%s %-*s  %s%s\n", glyph[i.Verdict], width, i.Name, code, indent(i.Detail, strings.Repeat(" ", width+4)))
+		if i.Fix != "" {
+			more := ""
+			if i.Code != "" {
+				more = c.ui.out(dim, "   more: cdcd errors "+i.Code)
+			}
+			fmt.Fprintf(w, "    → %s%s\n", i.Fix, more)
+		}
+	}
+	fmt.Fprintf(w, "Summary: %d passed · %s · %d failed\n", c.count("ok"), plural(c.count("warn"), "warning"), c.count("fail"))
+}
+
+// describeServer is what `init --from` asks a server.
+func describeServer(ctx context.Context, text string) (*sourceDescription, error) {
+	server, err := serverURL(text)
+	if err != nil {
+		return nil, err
+	}
+	if u, err := url.Parse(text); err == nil {
+		if _, set := u.User.Password(); !set {
+			server.Password = os.Getenv("CDCD_MYSQL_PASSWORD")
+		}
+	}
+	server.Tables = []string{"*.*"}
+	findings, err := mysql.Preflight(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	d := &sourceDescription{}
+	for _, f := range findings {
+		if f.Verdict == mysql.Fail && f.Fix != "" {
+			d.Todo = append(d.Todo, f.Fix+";")
+		}
+	}
+	d.Tables, err = mysql.Schema(ctx, server)
+	return d, err
+}

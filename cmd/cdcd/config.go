@@ -1,0 +1,639 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/strictyaml"
+)
+
+// The structs below are the configuration file: their tags are its keys, their comments its reference (the JSON Schema
+// in docs/schema is made from them). `enum` lists the values a key can have, `required` keys must be there, `default`
+// is what holds when a key is absent.
+
+// fileConfig is the configuration of one cdcd: where changes come from, where they are kept and where they go.
+type fileConfig struct {
+	// Version of this file's format.
+	Version int `yaml:"version" enum:"1" required:"true"`
+	// Name of the source. For shop, the stream is CDC_shop; the name is part of its subjects and of every delivered record.
+	Name string `yaml:"name" required:"true"`
+	// Data is the folder for the embedded bus, indexes, keys and dead letters; one running cdcd locks it.
+	Data string `yaml:"data" default:"./cdcd-data"`
+	// Source is where changes are read: exactly one of mysql and binlog.
+	Source sourceConfig `yaml:"source" required:"true"`
+	// Bus is the durable log between capture and rules: exactly one of embedded (the default) and nats.
+	Bus busConfig `yaml:"bus"`
+	// Rules lists the rule files; globs are allowed.
+	Rules []string `yaml:"rules" default:"rules/*.yaml"`
+	// Plugins is the folder of WASM plugins. Not available in this version.
+	Plugins any `yaml:"plugins" later:"plugins"`
+	// Feeds are what partners receive, by name; rules name them in `to`.
+	Feeds map[string]*feedConfig `yaml:"feeds" required:"true"`
+	// Audit is the tamper-evident log of what was delivered.
+	Audit auditConfig `yaml:"audit"`
+	// DeadLetters is where changes are kept that could not be judged or delivered.
+	DeadLetters deadLetterConfig `yaml:"dead_letters"`
+	// Console is the address for people and monitoring.
+	Console consoleConfig `yaml:"console"`
+}
+
+// sourceConfig is where changes are read.
+type sourceConfig struct {
+	// MySQL reads the binlog of a running MySQL or MariaDB server, and goes on for ever.
+	MySQL *mysqlConfig `yaml:"mysql"`
+	// Binlog reads binlog files, and then stops.
+	Binlog *binlogConfig `yaml:"binlog"`
+}
+
+// mysqlConfig is a running server.
+type mysqlConfig struct {
+	// URL of the server: mysql://user@host:3306 or mariadb://user@host:3306; the server's flavour is found out.
+	URL secretURL `yaml:"url" required:"true"`
+	// PasswordEnv names the environment variable that holds the password.
+	PasswordEnv string `yaml:"password_env"`
+	// PasswordFile is the file that holds the password; a line break at its end is ignored.
+	PasswordFile string `yaml:"password_file"`
+	// Tables to capture, as schema.table; both parts may hold * and ?.
+	Tables []string `yaml:"tables" required:"true"`
+	// Snapshot of the tables' present rows before the first change.
+	Snapshot string `yaml:"snapshot" enum:"none" later:"initial" default:"none"`
+	// ServerID that cdcd takes as a replica, unique among all replicas of the server. By default each start takes a random one.
+	ServerID uint32 `yaml:"server_id"`
+}
+
+// binlogConfig is a set of binlog files.
+type binlogConfig struct {
+	// Files to read, in the order of their numbers (binlog.000001, binlog.000002); globs are allowed.
+	Files []string `yaml:"files" required:"true"`
+	// Tables to capture, as schema.table; both parts may hold * and ?. The default is all.
+	Tables []string `yaml:"tables" default:"*.*"`
+}
+
+// busConfig is the bus.
+type busConfig struct {
+	// Embedded runs NATS JetStream inside this process, in the data folder.
+	Embedded *embeddedConfig `yaml:"embedded"`
+	// Nats uses a NATS cluster.
+	Nats *natsConfig `yaml:"nats"`
+}
+
+// embeddedConfig is the NATS server inside this process.
+type embeddedConfig struct {
+	// MaxBytes is how much of the stream is kept on disk; capture waits when it is full of undelivered changes.
+	MaxBytes strictyaml.Size `yaml:"max_bytes" default:"10GiB"`
+	// Listen is an address (host:port) for NATS clients. By default there is none: nothing outside can connect.
+	Listen string `yaml:"listen"`
+	// AllowUnsynced syncs the stream to disk every two minutes and not before each acknowledgement. Faster; a power cut
+	// then takes back what was acknowledged, and it is captured again while the binlog still has it.
+	AllowUnsynced bool `yaml:"allow_unsynced"`
+}
+
+// natsConfig is a NATS cluster.
+type natsConfig struct {
+	// URL of the cluster; several servers are separated by commas.
+	URL secretURL `yaml:"url" required:"true"`
+	// CredsFile holds the NATS credentials.
+	CredsFile string `yaml:"creds_file"`
+	// Replicas of the stream: 3 or 5 keep it available when a server fails, 1 does not. The default is 3 on a cluster, 1 on
+	// a single server.
+	Replicas int `yaml:"replicas" enum:"1,3,5"`
+	// MaxBytes is how much of the stream the servers keep; capture waits when it is full of undelivered changes.
+	MaxBytes strictyaml.Size `yaml:"max_bytes" default:"10GiB"`
+	// AllowUnsynced says that you know whether the servers sync before they acknowledge, and accept it if they do not.
+	AllowUnsynced bool `yaml:"allow_unsynced"`
+}
+
+// feedConfig is what one partner receives.
+type feedConfig struct {
+	// To is the store: s3://bucket/prefix, or file:///folder.
+	To string `yaml:"to" required:"true"`
+	// S3 says how to reach an S3 store that is not AWS, or with which keys; the default is AWS with its credential chain.
+	S3 *s3Config `yaml:"s3"`
+	// Envelope is the form of a delivered record.
+	Envelope string `yaml:"envelope" enum:"cdcd" later:"debezium,cloudevents" default:"cdcd"`
+	// Compress is the compression of objects.
+	Compress string `yaml:"compress" enum:"zstd,gzip,none" default:"zstd"`
+	// Rotate says when an object is finished: whichever limit is reached first.
+	Rotate rotateConfig `yaml:"rotate"`
+	// Trigger tells the partner about new objects. Not available in this version.
+	Trigger any `yaml:"trigger" later:"triggers"`
+}
+
+// s3Config is an S3 store.
+type s3Config struct {
+	// Endpoint of the store: http://host:port or https://host.
+	Endpoint string `yaml:"endpoint"`
+	// Region of the bucket.
+	Region string `yaml:"region" default:"us-east-1"`
+	// PathStyle puts the bucket into the path and not into the host name; most stores other than AWS want it.
+	PathStyle bool `yaml:"path_style"`
+	// AccessKeyEnv names the environment variable that holds the access key.
+	AccessKeyEnv string `yaml:"access_key_env"`
+	// SecretKeyEnv names the environment variable that holds the secret key.
+	SecretKeyEnv string `yaml:"secret_key_env"`
+}
+
+// rotateConfig says when an object is finished.
+type rotateConfig struct {
+	// Every is the longest time that a record waits for its object: 100ms to 24h.
+	Every strictyaml.Duration `yaml:"every" default:"2s"`
+	// Rows is the most records in an object.
+	Rows int `yaml:"rows" default:"50000"`
+	// Bytes is about the most bytes in an object, before compression.
+	Bytes strictyaml.Size `yaml:"bytes" default:"16MiB"`
+}
+
+// auditConfig is the audit log.
+type auditConfig struct {
+	// Dir is the folder of the log; the default is audit in the data folder.
+	Dir string `yaml:"dir"`
+	// KeyFile holds the key that signs checkpoints; it is made when it is not there. The default is audit.key in the data folder.
+	KeyFile string `yaml:"key_file"`
+}
+
+// deadLetterConfig is the dead letters.
+type deadLetterConfig struct {
+	// Dir is the folder of the dead letters; the default is dead-letters in the data folder.
+	Dir string `yaml:"dir"`
+}
+
+// consoleConfig is the address for people and monitoring.
+type consoleConfig struct {
+	// Listen is the address (host:port) of /metrics, /healthz and /readyz; "off" for none.
+	Listen string `yaml:"listen" default:"127.0.0.1:8480"`
+}
+
+// secretURL is a URL that may hold a password, which is never printed.
+type secretURL string
+
+// Redacted returns the URL without its password. A list of URLs separated by commas stays one.
+func (u secretURL) Redacted() string {
+	parts := strings.Split(string(u), ",")
+	for i, p := range parts {
+		scheme, rest, ok := strings.Cut(p, "://")
+		at := strings.LastIndexByte(rest, '@')
+		if !ok || at < 0 {
+			continue
+		}
+		user, _, hasPassword := strings.Cut(rest[:at], ":")
+		if hasPassword {
+			parts[i] = scheme + "://" + user + ":REDACTED" + rest[at:]
+		}
+	}
+	return strings.Join(parts, ",")
+}
+
+// String is [secretURL.Redacted], so that logs and messages can't leak the password.
+func (u secretURL) String() string { return u.Redacted() }
+
+func (u secretURL) hasPassword() bool { return u.Redacted() != string(u) }
+
+// config is a configuration that has been read, completed and found valid. Paths in it can be opened as they are.
+type config struct {
+	fileConfig
+	file     string // as named by --config
+	warnings strictyaml.Errors
+
+	doc       *strictyaml.Doc
+	overrides map[string]override // by path: bus.embedded.max_bytes
+}
+
+// Password returns the password of the server: from the environment, a file, or (with a warning) the URL.
+func (m *mysqlConfig) Password(env []string) (string, error) {
+	switch {
+	case m.PasswordEnv != "":
+		return secretFromEnv(env, m.PasswordEnv, "source.mysql.password_env")
+	case m.PasswordFile != "":
+		text, err := os.ReadFile(m.PasswordFile)
+		if err != nil {
+			return "", cdc.Errorf("CDCD-1017", "source.mysql.password_file: %w", err).
+				WithFix("put the password into %s, readable only for the user that runs cdcd", m.PasswordFile)
+		}
+		return strings.TrimRight(string(text), "\r\n"), nil
+	}
+	u, err := url.Parse(string(m.URL))
+	if err != nil || u.User == nil {
+		return "", nil // the URL has been checked; no password at all is fine, sockets and tests have none
+	}
+	password, _ := u.User.Password()
+	return password, nil
+}
+
+// Keys returns the access key and the secret key, or two empty strings for the default credential chain of AWS.
+func (s *s3Config) Keys(env []string) (access, secret string, err error) {
+	if s == nil || s.AccessKeyEnv == "" {
+		return "", "", nil
+	}
+	if access, err = secretFromEnv(env, s.AccessKeyEnv, "access_key_env"); err != nil {
+		return "", "", err
+	}
+	secret, err = secretFromEnv(env, s.SecretKeyEnv, "secret_key_env")
+	return access, secret, err
+}
+
+func secretFromEnv(env []string, name, key string) (string, error) {
+	value := getenv(env, name)
+	if value == "" {
+		return "", cdc.Errorf("CDCD-1017", "%s names the environment variable %s, which is not set", key, name).
+			WithFix("export %s=…", name)
+	}
+	return value, nil
+}
+
+// loadConfig reads the configuration file, puts the environment and the flags over it, checks everything, completes
+// it with defaults and makes its paths relative to the working directory. Mistakes come all at once, as strictyaml.Errors.
+func loadConfig(file string, env, sets []string) (*config, error) {
+	src, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, cdc.Errorf("CDCD-1002", "there is no configuration file %s", file).
+			WithFix("cdcd init writes one; -c FILE names another")
+	}
+	if err != nil {
+		return nil, cdc.Errorf("CDCD-1002", "read the configuration: %w", err)
+	}
+	return parseConfig(file, src, env, sets)
+}
+
+func parseConfig(file string, src []byte, env, sets []string) (*config, error) {
+	c := &config{file: file, overrides: map[string]override{}}
+	doc, err := strictyaml.Decode(file, src, &c.fileConfig, strictyaml.Config{})
+	c.doc = doc
+	v := validator{config: c}
+	defer func() { redact(v.errs) }() // the slice is shared with what is returned
+	if !errors.As(err, &v.errs) && err != nil {
+		return nil, err
+	}
+	if len(v.errs) > 0 && v.errs[0].Code == "CDCD-1010" && !doc.At().Exists() {
+		return nil, v.errs // not YAML: nothing else can be said
+	}
+	v.decoded = len(v.errs)
+	v.errs = append(v.errs, c.applyOverrides(env, sets)...)
+	v.check()
+	if err := v.errs.Err(); err != nil {
+		return nil, err
+	}
+	c.warnings = v.errs
+	c.complete()
+	c.resolve(filepath.Dir(file))
+	return c, nil
+}
+
+// complete fills in what was not said.
+func (c *config) complete() {
+	if c.Bus.Embedded == nil && c.Bus.Nats == nil {
+		c.Bus.Embedded = &embeddedConfig{}
+	}
+	for name, f := range c.Feeds {
+		if f == nil {
+			c.Feeds[name] = &feedConfig{}
+		}
+	}
+	setDefaults(reflect.ValueOf(&c.fileConfig).Elem())
+	if c.Audit.Dir == "" {
+		c.Audit.Dir = filepath.Join(c.Data, "audit")
+	}
+	if c.Audit.KeyFile == "" {
+		c.Audit.KeyFile = filepath.Join(c.Data, "audit.key")
+	}
+	if c.DeadLetters.Dir == "" {
+		c.DeadLetters.Dir = filepath.Join(c.Data, "dead-letters")
+	}
+}
+
+// ruleFiles returns the files that the rules globs match, in order, each once.
+func (c *config) ruleFiles() ([]string, error) {
+	var files []string
+	for _, glob := range c.Rules {
+		found, err := filepath.Glob(glob)
+		if err != nil {
+			return nil, fmt.Errorf("rules %s: %w", glob, err)
+		}
+		for _, f := range found {
+			if !slices.Contains(files, f) {
+				files = append(files, f)
+			}
+		}
+	}
+	return files, nil
+}
+
+// resolve makes paths that are relative to the configuration file relative to the working directory.
+func (c *config) resolve(dir string) {
+	at := func(p *string) {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+	at(&c.Data)
+	at(&c.Audit.Dir)
+	at(&c.Audit.KeyFile)
+	at(&c.DeadLetters.Dir)
+	for i := range c.Rules {
+		at(&c.Rules[i])
+	}
+	if m := c.Source.MySQL; m != nil {
+		at(&m.PasswordFile)
+	}
+	if b := c.Source.Binlog; b != nil {
+		for i := range b.Files {
+			at(&b.Files[i])
+		}
+	}
+	if n := c.Bus.Nats; n != nil {
+		at(&n.CredsFile)
+	}
+	for _, f := range c.Feeds {
+		if folder, ok := strings.CutPrefix(f.To, "file://"); ok {
+			at(&folder)
+			if abs, err := filepath.Abs(folder); err == nil {
+				folder = abs // the store's name is part of the chain: it must not depend on where cdcd was started
+			}
+			f.To = "file://" + folder
+		}
+	}
+}
+
+// validator collects what is wrong with a configuration beyond its types.
+type validator struct {
+	*config
+	errs    strictyaml.Errors
+	decoded int // errors found while decoding: values with one of these are not judged again
+}
+
+// fault adds an error about the value at path, at its place in the file or with the override that set it.
+func (v *validator) fault(path []any, code, format string, args ...any) *strictyaml.Error {
+	msg := fmt.Sprintf(format, args...)
+	place := v.doc.At(path...)
+	var e *strictyaml.Error
+	if o, ok := v.overrides[place.Path()]; ok {
+		e = &strictyaml.Error{File: o.origin, Code: code, Msg: msg, Path: place.Path()}
+	} else {
+		e = place.Error(code, msg)
+	}
+	if v.explained(e) {
+		return e
+	}
+	v.errs = append(v.errs, e)
+	return e
+}
+
+// explained reports whether an error only follows from one that was found while decoding: about the same value, about
+// a key directly in it, or about a missing key that was merely misspelt.
+func (v *validator) explained(e *strictyaml.Error) bool {
+	parent, name := "", e.Path
+	if i := strings.LastIndexByte(e.Path, '.'); i >= 0 {
+		parent, name = e.Path[:i+1], e.Path[i+1:]
+	}
+	for _, old := range v.errs[:v.decoded] {
+		misspelt := strings.HasPrefix(old.Path, parent) && old.Suggestion == "did you mean '"+name+"'?"
+		below, isBelow := strings.CutPrefix(old.Path, e.Path+".")
+		if old.Path == e.Path || isBelow && !strings.Contains(below, ".") || misspelt {
+			return true
+		}
+	}
+	return false
+}
+
+var (
+	passwordInURL = regexp.MustCompile(`(://[^:@/\s"']*):.*@`) // rather too much: a password may hold anything
+	passwordInKey = regexp.MustCompile(`(?i)\b(password|passwd|secret|token)(["']?\s*:\s*)[^\s,}]+`)
+)
+
+// redact takes passwords out of the source lines and values that errors show.
+func redact(errs strictyaml.Errors) {
+	for _, e := range errs {
+		for _, s := range []*string{&e.Snippet, &e.Msg, &e.Suggestion} {
+			*s = passwordInURL.ReplaceAllString(*s, "$1:REDACTED@")
+			*s = passwordInKey.ReplaceAllString(*s, "$1${2}REDACTED")
+		}
+	}
+}
+
+func (v *validator) invalid(path []any, format string, args ...any) *strictyaml.Error {
+	return v.fault(path, "CDCD-1013", format, args...)
+}
+
+// isSet reports whether a value was given at all, even if it is zero.
+func (v *validator) isSet(path []any) bool {
+	p := v.doc.At(path...)
+	_, overridden := v.overrides[p.Path()]
+	return overridden || p.Exists()
+}
+
+var plainName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
+
+func (v *validator) check() {
+	v.checkTags(reflect.ValueOf(v.fileConfig), nil)
+	if v.Name != "" && !plainName.MatchString(v.Name) {
+		v.invalid(steps("name"), "name '%s' cannot be used in subjects and object keys", v.Name).
+			Hint("use up to 32 lower-case letters, digits, - and _")
+	}
+	v.checkSource()
+	v.checkBus()
+	for i, glob := range v.Rules {
+		if _, err := filepath.Match(glob, ""); err != nil || glob == "" {
+			v.invalid(steps("rules", i), "'%s' is not a file name or glob", glob)
+		}
+	}
+	v.checkFeeds()
+	if l := v.Console.Listen; l != "" && l != "off" {
+		v.checkAddress(steps("console", "listen"), l)
+	}
+}
+
+func (v *validator) checkSource() {
+	s := v.Source
+	switch {
+	case s.MySQL != nil && s.Binlog != nil:
+		v.invalid(steps("source"), "source has both mysql and binlog; it takes exactly one").Hint("remove one of them")
+	case s.MySQL == nil && s.Binlog == nil && v.isSet(steps("source")):
+		v.invalid(steps("source"), "source needs mysql or binlog").Hint("add 'mysql: {url: …, tables: […]}'")
+	}
+	if m := s.MySQL; m != nil {
+		v.checkMySQL(m)
+	}
+	if b := s.Binlog; b != nil {
+		for i, glob := range b.Files {
+			if _, err := filepath.Match(glob, ""); err != nil || glob == "" {
+				v.invalid(steps("source", "binlog", "files", i), "'%s' is not a file name or glob", glob)
+			}
+		}
+		v.checkTables(steps("source", "binlog", "tables"), b.Tables)
+	}
+}
+
+func (v *validator) checkMySQL(m *mysqlConfig) {
+	at := steps("source", "mysql", "url")
+	u, err := url.Parse(string(m.URL))
+	switch {
+	case m.URL == "":
+	case err != nil:
+		v.invalid(at, "source.mysql.url is not a URL").Hint("write it like mysql://cdcd@127.0.0.1:3306")
+	case u.Scheme != "mysql" && u.Scheme != "mariadb":
+		v.invalid(at, "source.mysql.url begins with '%s://'; it must be mysql:// or mariadb://", u.Scheme).
+			Hint("write it like mysql://cdcd@127.0.0.1:3306")
+	case u.Hostname() == "":
+		v.invalid(at, "source.mysql.url names no host").Hint("write it like mysql://cdcd@127.0.0.1:3306")
+	case u.User == nil || u.User.Username() == "":
+		v.invalid(at, "source.mysql.url names no user").Hint("write it like mysql://cdcd@%s", u.Host)
+	case strings.Trim(u.Path, "/") != "":
+		v.invalid(at, "source.mysql.url names a database").Hint("remove '%s'; tables are chosen with 'tables'", u.Path)
+	}
+	if m.URL.hasPassword() {
+		e := v.fault(at, "CDCD-1016", "the password stands in the configuration").Warn().
+			Hint("use password_env or password_file")
+		if m.PasswordEnv != "" || m.PasswordFile != "" {
+			e.Suggestion = "remove it: password_env or password_file holds it already"
+		}
+	}
+	if m.PasswordEnv != "" && m.PasswordFile != "" {
+		v.invalid(steps("source", "mysql", "password_file"), "password_env and password_file are both set").Hint("remove one of them")
+	}
+	if m.ServerID == 0 && v.isSet(steps("source", "mysql", "server_id")) {
+		v.invalid(steps("source", "mysql", "server_id"), "server_id 0 cannot replicate").Hint("use 1 to 4294967295, or leave it out")
+	}
+	v.checkTables(steps("source", "mysql", "tables"), m.Tables)
+}
+
+func (v *validator) checkTables(at []any, tables []string) {
+	for i, t := range tables {
+		schema, table, ok := strings.Cut(t, ".")
+		if !ok || schema == "" || table == "" || strings.Contains(table, ".") {
+			v.invalid(append(at, i), "'%s' is not schema.table", t).Hint("write it like shop.orders or shop.*")
+		} else if _, err := filepath.Match(t, ""); err != nil {
+			v.invalid(append(at, i), "'%s' is not a glob", t).Hint("only * and ? are special")
+		}
+	}
+}
+
+func (v *validator) checkBus() {
+	b := v.Bus
+	if b.Embedded != nil && b.Nats != nil {
+		v.invalid(steps("bus"), "bus has both embedded and nats; it takes one").Hint("remove one of them")
+	}
+	if e := b.Embedded; e != nil {
+		v.checkRange(steps("bus", "embedded", "max_bytes"), int64(e.MaxBytes), 64<<20, 1<<50, "64MiB", "1024TiB")
+		if e.Listen != "" {
+			v.checkAddress(steps("bus", "embedded", "listen"), e.Listen)
+		}
+	}
+	if n := b.Nats; n != nil {
+		v.checkRange(steps("bus", "nats", "max_bytes"), int64(n.MaxBytes), 64<<20, 1<<50, "64MiB", "1024TiB")
+		at := steps("bus", "nats", "url")
+		for part := range strings.SplitSeq(string(n.URL), ",") {
+			u, err := url.Parse(strings.TrimSpace(part))
+			if n.URL != "" && (err != nil || !oneOf(u.Scheme, "nats", "tls", "ws", "wss") || u.Host == "") {
+				v.invalid(at, "bus.nats.url: '%s' is not the address of a NATS server", secretURL(part)).
+					Hint("write it like nats://a:4222,nats://b:4222")
+			}
+		}
+		if n.URL.hasPassword() {
+			v.fault(at, "CDCD-1016", "a password stands in the configuration").Warn().Hint("use creds_file")
+		}
+	}
+}
+
+func (v *validator) checkFeeds() {
+	if v.isSet(steps("feeds")) && len(v.Feeds) == 0 {
+		v.invalid(steps("feeds"), "feeds is empty: nothing would be delivered").Hint("add 'NAME: {to: s3://bucket/prefix}'")
+	}
+	first := map[string]string{}
+	for _, name := range feedNames(v.config) {
+		f := v.Feeds[name]
+		at := steps("feeds", name)
+		if !plainName.MatchString(name) {
+			v.errs = append(v.errs, v.doc.At(at...).KeyError("CDCD-1013", fmt.Sprintf("feed name '%s' cannot be used in subjects and object keys", name)).
+				Hint("use up to 32 lower-case letters, digits, - and _"))
+		}
+		if f == nil {
+			v.fault(at, "CDCD-1011", "feeds.%s.to is missing", name).Hint("add 'to: s3://bucket/prefix'")
+			continue
+		}
+		v.checkFeed(at, f)
+		to := strings.TrimRight(f.To, "/")
+		if other, ok := first[to]; ok && f.To != "" {
+			v.invalid(append(at, "to"), "feeds %s and %s deliver to the same place; their chains of objects would mix", other, name).
+				Hint("give each its own prefix")
+		}
+		first[to] = name
+	}
+}
+
+// feedNames returns the feeds in the order of the file, then those that only the environment or a flag made.
+func feedNames(c *config) []string {
+	seen := map[string]bool{}
+	var names []string
+	for _, name := range append(c.doc.At("feeds").Keys(), slices.Sorted(maps.Keys(c.Feeds))...) {
+		if _, ok := c.Feeds[name]; ok && !seen[name] {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (v *validator) checkFeed(at []any, f *feedConfig) {
+	to := append(at, "to")
+	u, err := url.Parse(f.To)
+	switch {
+	case f.To == "":
+	case err != nil || u.Scheme != "s3" && u.Scheme != "file":
+		v.invalid(to, "'%s' is not a store", f.To).Hint("use s3://bucket/prefix or file:///folder")
+	case u.RawQuery != "" || u.Fragment != "" || u.User != nil:
+		v.invalid(to, "a store has no user, '?' or '#'").Hint("use s3://bucket/prefix or file:///folder")
+	case u.Scheme == "s3" && u.Host == "":
+		v.invalid(to, "'%s' names no bucket", f.To).Hint("use s3://bucket/prefix")
+	case u.Scheme == "file" && strings.TrimPrefix(f.To, "file://") == "":
+		v.invalid(to, "'%s' names no folder", f.To).Hint("use file:///folder, or file://./folder beside the configuration file")
+	case u.Scheme == "file" && f.S3 != nil:
+		v.invalid(append(at, "s3"), "s3 settings do not apply to a store of files").Hint("remove them, or deliver to s3://…")
+	}
+	if s := f.S3; s != nil {
+		if e, err := url.Parse(s.Endpoint); s.Endpoint != "" && (err != nil || e.Scheme != "http" && e.Scheme != "https" || e.Host == "") {
+			v.invalid(append(at, "s3", "endpoint"), "'%s' is not the address of an S3 store", s.Endpoint).Hint("write it like http://127.0.0.1:7070")
+		} else if err == nil && e.User != nil {
+			v.invalid(append(at, "s3", "endpoint"), "the address of an S3 store has no user").Hint("name its keys with access_key_env and secret_key_env")
+		}
+		switch {
+		case s.AccessKeyEnv != "" && s.SecretKeyEnv == "":
+			v.fault(append(at, "s3"), "CDCD-1011", "access_key_env is set, but secret_key_env is missing").Hint("add 'secret_key_env: …'")
+		case s.AccessKeyEnv == "" && s.SecretKeyEnv != "":
+			v.fault(append(at, "s3"), "CDCD-1011", "secret_key_env is set, but access_key_env is missing").Hint("add 'access_key_env: …'")
+		}
+	}
+	r := append(at, "rotate")
+	v.checkRange(append(r, "every"), int64(f.Rotate.Every), int64(100*time.Millisecond), int64(24*time.Hour), "100ms", "24h")
+	v.checkRange(append(r, "rows"), int64(f.Rotate.Rows), 1, 10_000_000, "1", "10000000")
+	v.checkRange(append(r, "bytes"), int64(f.Rotate.Bytes), 64<<10, 1<<30, "64KiB", "1GiB")
+}
+
+func (v *validator) checkRange(at []any, value, least, most int64, leastText, mostText string) {
+	if v.isSet(at) && (value < least || value > most) {
+		v.invalid(at, "%s must be between %s and %s", v.doc.At(at...).Path(), leastText, mostText)
+	}
+}
+
+func (v *validator) checkAddress(at []any, address string) {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil || port == "" {
+		v.invalid(at, "'%s' is not an address to listen on", address).Hint("write it like 127.0.0.1:8480")
+	}
+}
+
+// steps makes a path that can be appended to without sharing.
+func steps(s ...any) []any { return s[:len(s):len(s)] }

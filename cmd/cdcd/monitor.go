@@ -1,0 +1,267 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/cdcd-project/cdcd/sinks/chain"
+)
+
+// state is a running cdcd in figures: what /status answers, `cdcd status` shows and /metrics counts.
+type state struct {
+	Source  string       `json:"source"`
+	Writer  string       `json:"writer"`
+	Ready   bool         `json:"ready"`
+	Why     string       `json:"why,omitempty"` // why not ready
+	Capture captureState `json:"capture"`
+	Stream  streamState  `json:"stream"`
+	Feeds   []feedState  `json:"feeds"`
+}
+
+type captureState struct {
+	Rows       uint64  `json:"rows"`        // captured by this process
+	Bytes      uint64  `json:"bytes"`       // of frames
+	LagSeconds float64 `json:"lag_seconds"` // from commit to capture of the newest row; 0 when idle, growing while nothing is heard
+	LastFrame  string  `json:"last_frame,omitempty"`
+	Standby    bool    `json:"standby"`
+	Held       string  `json:"held,omitempty"` // what keeps the stream from taking frames: stream_full, disk_low, …
+	Error      string  `json:"error,omitempty"`
+}
+
+type streamState struct {
+	First    uint64 `json:"first_seq"`
+	Last     uint64 `json:"last_seq"`
+	Messages uint64 `json:"messages"`
+	Bytes    int64  `json:"bytes"`
+	MaxBytes int64  `json:"max_bytes"`
+}
+
+type feedState struct {
+	Feed       string  `json:"feed"`
+	To         string  `json:"to"`
+	Events     uint64  `json:"events"`  // judged by this process
+	Matched    uint64  `json:"matched"` // of these
+	Failed     uint64  `json:"failed"`  // that a rule could not judge
+	Objects    uint64  `json:"objects"` // committed by this process
+	Records    uint64  `json:"records"`
+	Bytes      uint64  `json:"bytes"`
+	Waiting    int     `json:"waiting"`     // records that are not in the store yet
+	AgeSeconds float64 `json:"age_seconds"` // how long the oldest of them has waited
+	Behind     uint64  `json:"behind"`      // messages of the stream that are not judged yet
+	Ordinal    uint64  `json:"ordinal"`     // of the chain's last object
+	LastKey    string  `json:"last_key,omitempty"`
+	Error      string  `json:"error,omitempty"`
+}
+
+// state looks at the pipeline. It never blocks for long.
+func (p *pipeline) state(ctx context.Context) state {
+	now := time.Now()
+	s := state{Source: p.cfg.Name, Writer: p.writer, Ready: true}
+	fail := func(format string, args ...any) {
+		if s.Ready {
+			s.Ready, s.Why = false, fmt.Sprintf(format, args...)
+		}
+	}
+	s.Capture = captureState{Rows: p.rows.Load(), Bytes: p.frameBytes.Load(), Standby: p.standby.Load()}
+	if seen := p.seen.Load(); seen > 0 {
+		at := time.UnixMicro(seen)
+		s.Capture.LastFrame = at.UTC().Format(time.RFC3339Nano)
+		s.Capture.LagSeconds = float64(p.lag.Load()) / 1e6
+		if silent := now.Sub(at); silent > 2*heartbeat && !s.Capture.Standby { // not even a heartbeat
+			s.Capture.LagSeconds += silent.Seconds()
+		}
+	}
+	if text := p.lastError.Load(); text != nil {
+		s.Capture.Error = *text
+		fail("capture: %s", *text)
+	} else if !p.following.Load() && !s.Capture.Standby {
+		fail("capture: the source has not been reached yet")
+	}
+	if held := p.held.Load(); held != nil {
+		s.Capture.Held = *held
+		fail("capture waits for the stream: %s", *held)
+	}
+	if err := p.stream.Healthy(); err != nil {
+		fail("stream: %v", err)
+	} else if info, err := p.stream.Info(ctx); err != nil {
+		fail("stream: %v", err)
+	} else {
+		s.Stream = streamState{info.First, info.Last, info.Messages, info.Bytes, info.MaxBytes}
+	}
+	for _, f := range p.feeds {
+		fs := f.state(now)
+		if n := f.seq.Load(); n > 0 && s.Stream.Last > n {
+			fs.Behind = s.Stream.Last - n
+		}
+		if fs.Error != "" {
+			fail("feed %s: %s", f.name, fs.Error)
+		}
+		s.Feeds = append(s.Feeds, fs)
+	}
+	return s
+}
+
+func (f *feed) state(now time.Time) feedState {
+	f.mu.Lock()
+	c, err, past := f.chain, f.err, f.past
+	f.mu.Unlock()
+	s := feedState{Feed: f.name, To: f.cfg.To, Events: f.events.Load(), Matched: f.matched.Load(), Failed: f.failed.Load()}
+	var cs chain.Stats
+	if c != nil {
+		cs = c.Stats()
+	} else if err == nil {
+		s.Error = "its store has not been reached yet"
+	}
+	s.Objects, s.Records, s.Bytes = past.Objects+cs.Objects, past.Records+cs.Records, past.Bytes+cs.Bytes
+	s.Waiting, s.Ordinal, s.LastKey = cs.Waiting, cs.Head.Ordinal, cs.Head.Key
+	if !cs.WaitingSince.IsZero() {
+		s.AgeSeconds = now.Sub(cs.WaitingSince).Seconds()
+	}
+	if err == nil {
+		err = cs.Err
+	}
+	if err != nil {
+		s.Error = err.Error()
+	}
+	return s
+}
+
+// handler answers /healthz (the process lives), /readyz (it captures and delivers), /status, /metrics, and
+// /debug/pprof/ (where time and memory go: go tool pprof http://…/debug/pprof/profile?seconds=10).
+func (p *pipeline) handler() http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), (*figures)(p))
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if s := p.state(r.Context()); !s.Ready {
+			http.Error(w, s.Why, http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	mux.HandleFunc("GET /tail", p.tail)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // heap, allocs, goroutine, …
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(p.state(r.Context())) // the client has gone away
+	})
+	return sameOrigin(mux, p.cfg.Console.Listen)
+}
+
+// figures is the pipeline as a Prometheus collector: it reads what is counted anyway, when it is asked.
+type figures pipeline
+
+type figure struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+}
+
+func newFigure(kind prometheus.ValueType, name, help string, labels ...string) figure {
+	return figure{prometheus.NewDesc("cdcd_"+name, help, labels, nil), kind}
+}
+
+var (
+	captureRows    = newFigure(prometheus.CounterValue, "capture_rows_total", "Rows captured into the stream.", "source")
+	captureBytes   = newFigure(prometheus.CounterValue, "capture_bytes_total", "Bytes of frames captured into the stream.", "source")
+	captureLag     = newFigure(prometheus.GaugeValue, "capture_lag_seconds", "From commit to capture of the newest row; grows while nothing is heard of the source.", "source")
+	captureStandby = newFigure(prometheus.GaugeValue, "capture_standby", "1 while another process captures the source.", "source")
+	captureError   = newFigure(prometheus.GaugeValue, "capture_error", "1 while capture is interrupted; its code is in the label, other when it has none.", "source", "code")
+	streamBytes    = newFigure(prometheus.GaugeValue, "stream_bytes", "Bytes in the stream.", "source")
+	streamMaxBytes = newFigure(prometheus.GaugeValue, "stream_max_bytes", "Bytes at which the stream is full and capture waits.", "source")
+	feedEvents     = newFigure(prometheus.CounterValue, "feed_events_total", "Events judged for the feed.", "source", "feed")
+	feedMatched    = newFigure(prometheus.CounterValue, "feed_matched_total", "Events that matched a rule of the feed.", "source", "feed")
+	feedFailed     = newFigure(prometheus.CounterValue, "feed_failed_total", "Events that a rule of the feed could not judge.", "source", "feed")
+	feedRecords    = newFigure(prometheus.CounterValue, "feed_records_total", "Records committed to the feed's store.", "source", "feed")
+	feedBytes      = newFigure(prometheus.CounterValue, "feed_bytes_total", "Bytes committed to the feed's store.", "source", "feed")
+	feedObjects    = newFigure(prometheus.CounterValue, "feed_objects_total", "Objects committed to the feed's store.", "source", "feed")
+	feedWaiting    = newFigure(prometheus.GaugeValue, "feed_waiting_records", "Records that matched and are not committed yet.", "source", "feed")
+	feedAge        = newFigure(prometheus.GaugeValue, "feed_object_age_seconds", "How long the oldest record that is not committed has waited.", "source", "feed")
+	feedBehind     = newFigure(prometheus.GaugeValue, "feed_behind_messages", "Messages of the stream that are not judged yet.", "source", "feed")
+	feedError      = newFigure(prometheus.GaugeValue, "feed_error", "1 while the feed does not deliver; its code is in the label, other when it has none.", "source", "feed", "code")
+	allFigures     = []figure{captureRows, captureBytes, captureLag, captureStandby, captureError, streamBytes, streamMaxBytes, feedEvents,
+		feedMatched, feedFailed, feedRecords, feedBytes, feedObjects, feedWaiting, feedAge, feedBehind, feedError}
+)
+
+// Describe implements prometheus.Collector.
+func (c *figures) Describe(ch chan<- *prometheus.Desc) {
+	for _, f := range allFigures {
+		ch <- f.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *figures) Collect(ch chan<- prometheus.Metric) {
+	s := (*pipeline)(c).state(context.Background())
+	send := func(f figure, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, v, append([]string{s.Source}, labels...)...)
+	}
+	send(captureRows, float64(s.Capture.Rows))
+	send(captureBytes, float64(s.Capture.Bytes))
+	send(captureLag, s.Capture.LagSeconds)
+	standby := 0.0
+	if s.Capture.Standby {
+		standby = 1
+	}
+	send(captureStandby, standby)
+	if s.Capture.Error != "" {
+		send(captureError, 1, codeIn(s.Capture.Error))
+	}
+	send(streamBytes, float64(s.Stream.Bytes))
+	send(streamMaxBytes, float64(s.Stream.MaxBytes))
+	for _, f := range s.Feeds {
+		send(feedEvents, float64(f.Events), f.Feed)
+		send(feedMatched, float64(f.Matched), f.Feed)
+		send(feedFailed, float64(f.Failed), f.Feed)
+		send(feedRecords, float64(f.Records), f.Feed)
+		send(feedBytes, float64(f.Bytes), f.Feed)
+		send(feedObjects, float64(f.Objects), f.Feed)
+		send(feedWaiting, float64(f.Waiting), f.Feed)
+		send(feedAge, f.AgeSeconds, f.Feed)
+		send(feedBehind, float64(f.Behind), f.Feed)
+		if f.Error != "" {
+			send(feedError, 1, f.Feed, codeIn(f.Error))
+		}
+	}
+}
+
+var codeText = regexp.MustCompile(`CDCD-\d{4}`)
+
+// codeIn returns the code of an error's text: whole texts as labels would make a new series of every one.
+func codeIn(text string) string {
+	if code := codeText.FindString(text); code != "" {
+		return code
+	}
+	return "other"
+}
+
+// sameOrigin refuses requests that name another host than this one's: a web page that had its own name resolve to this
+// address (DNS rebinding) could read what is answered here.
+func sameOrigin(h http.Handler, listen string) http.Handler {
+	own, _, _ := net.SplitHostPort(listen)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		host = strings.Trim(host, "[]")
+		if host != own && host != "localhost" && net.ParseIP(host) == nil {
+			http.Error(w, "this address is not answered under that name", http.StatusMisdirectedRequest)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}

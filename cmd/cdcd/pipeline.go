@@ -1,0 +1,721 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	mathrand "math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cdcd-project/cdcd/bus"
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/engine"
+	"github.com/cdcd-project/cdcd/rules"
+	"github.com/cdcd-project/cdcd/sinks/audit"
+	"github.com/cdcd-project/cdcd/sinks/chain"
+	"github.com/cdcd-project/cdcd/sinks/deadletter"
+)
+
+// pipeline is everything that `cdcd run` runs: one capture, the stream, and for each feed an engine with its chain.
+//
+//	source.Run → publisher.Handle ══ stream ══ stream.Consume → engine.Handle → chain.Write → audit.Object
+//
+// Capture and feeds only meet in the stream, so each stops, waits and starts again on its own.
+type pipeline struct {
+	*app
+	cfg    *config
+	writer string // names this process in frames and objects
+	id     string // names the data folder, for as long as it lives
+
+	stream *bus.Stream
+	audit  *audit.Log
+	feeds  []*feed
+
+	captured   chan struct{}          // closed when the source has ended, as binlog files do
+	lastError  atomic.Pointer[string] // why capture does not go on at present
+	held       atomic.Pointer[string] // what keeps the stream from taking frames: a bus.State
+	standby    atomic.Bool            // another process captures
+	following  atomic.Bool            // the source is being read, and where that began is durable
+	rows       atomic.Uint64          // rows captured
+	frameBytes atomic.Uint64          // bytes of frames published
+	lag        atomic.Int64           // from commit to capture of the last captured row, in microseconds
+	tails      atomic.Int64           // clients of /tail
+	seen       atomic.Int64           // when the last frame was captured, in microseconds since 1970
+}
+
+// feed is one partner's line: it reads the stream on its own.
+type feed struct {
+	name  string
+	cfg   *feedConfig
+	store chain.Store
+	dead  chain.Store
+
+	noting   sync.Mutex // guards what follows
+	noted    string     // the progress that was noted last
+	notedSeq uint64     // the frame up to which the stream is not needed any more
+
+	mu     sync.Mutex // guards what follows
+	engine *engine.Engine
+	chain  *chain.Chain
+	rules  *rules.Set
+	err    error       // why it does not deliver at present
+	past   chain.Stats // of chains that were opened before this one
+
+	events, matched, failed, seq atomic.Uint64
+}
+
+// openPipeline opens the stream, the audit log and the stores; nothing runs yet.
+func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
+	set, err := loadRules(ctx, a, cfg)
+	if err != nil {
+		return nil, err
+	}
+	p := &pipeline{app: a, cfg: cfg, writer: writerName(), captured: make(chan struct{})}
+	for _, name := range feedNames(cfg) {
+		f := &feed{name: name, cfg: cfg.Feeds[name], rules: set}
+		if f.store, err = openStore(ctx, a.env, f.cfg); err != nil {
+			return nil, fmt.Errorf("feed %s: %w", name, err)
+		}
+		if f.dead, err = openFolder(filepath.Join(cfg.DeadLetters.Dir, name)); err != nil {
+			return nil, fmt.Errorf("dead letters of feed %s: %w", name, err)
+		}
+		p.feeds = append(p.feeds, f)
+	}
+	if p.stream, err = openBus(ctx, a, cfg, p.writer, p.hold); err != nil {
+		return nil, err
+	}
+	if p.id, err = folderID(cfg.Data); err != nil {
+		p.stream.Close()
+		return nil, err
+	}
+	if p.audit, err = audit.Open(ctx, audit.Config{Dir: cfg.Audit.Dir, KeyFile: cfg.Audit.KeyFile, Origin: "cdcd/" + cfg.Name, Logger: a.log}); err != nil {
+		p.stream.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Close lets go of what openPipeline opened.
+func (p *pipeline) Close() {
+	p.audit.Close()
+	p.stream.Close()
+}
+
+// Run runs until ctx ends, something fails that waiting cannot mend, or a source of files has been delivered whole.
+func (p *pipeline) Run(ctx context.Context) error {
+	if err := p.sameStream(ctx); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.capture(ctx) })
+	for _, f := range p.feeds {
+		g.Go(func() error { return p.feed(ctx, f) })
+	}
+	g.Go(func() error { return p.housekeeping(ctx) })
+	g.Go(func() error { return p.finish(ctx) })
+	err := g.Wait()
+	if errors.Is(err, errDelivered) {
+		return nil
+	}
+	return err
+}
+
+// errDelivered ends a pipeline whose source has ended.
+var errDelivered = errors.New("everything is delivered")
+
+// sameStream refuses to begin a new stream for chains that were made from another one: capture would begin at the
+// source's present end, and the changes in between would be missing without a word.
+func (p *pipeline) sameStream(ctx context.Context) error {
+	last, err := p.last(ctx)
+	if err != nil || last.Epoch != 0 {
+		return err
+	}
+	for _, f := range p.feeds {
+		for attempt := 0; ; attempt++ {
+			c, err := chain.Open(ctx, p.chainConfig(f, chain.Progress{}))
+			if err == nil {
+				if next, epoch := c.Next(); next > 0 {
+					return cdc.Errorf("CDCD-4104", "the stream is empty, but feed %s in %s has been delivered up to event %d of epoch %x",
+						f.name, f.cfg.To, next-1, epoch).
+						WithFix("restore the data folder %s or the stream that this feed was made from, or give the feed a new name and a new prefix in `to`", p.cfg.Data)
+				}
+				break
+			}
+			if misconfigured(err) {
+				return fmt.Errorf("feed %s: %w", f.name, err)
+			}
+			p.log.Warn("store not reachable", "event", "feed.retry", "feed", f.name, "err", err)
+			if err := pause(ctx, attempt); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// tail is the end of the stream: the one checkpoint. Epoch is 0 when nothing has been captured yet.
+type tail struct {
+	cdc.Checkpoint
+	Epoch uint64
+	Seq   uint64
+}
+
+func (p *pipeline) last(ctx context.Context) (tail, error) {
+	checkpoint, header, seq, err := p.stream.Last(ctx)
+	return tail{checkpoint, header.Epoch, seq}, err
+}
+
+// capture reads the source into the stream. It begins where the stream's last frame says, each time anew.
+func (p *pipeline) capture(ctx context.Context) error {
+	for attempt := 0; ; attempt++ {
+		err := p.captureOnce(ctx)
+		switch {
+		case err == nil:
+			close(p.captured)
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, bus.ErrFenced):
+			p.standby.Store(true)
+			p.log.Warn("another cdcd captures this source; standing by", "event", "capture.standby", "source", p.cfg.Name)
+			if err := p.stream.WaitIdle(ctx, p.writer, 3*heartbeat); err != nil {
+				return err
+			}
+			p.standby.Store(false)
+			p.log.Info("the other cdcd has gone quiet; taking over", "event", "capture.takeover", "source", p.cfg.Name)
+			attempt = 0
+		case final(err):
+			p.trouble(err)
+			return p.drain(ctx, err)
+		default:
+			p.trouble(err)
+			p.log.Warn("capture interrupted, starting again", "event", "capture.retry", "err", err)
+			if err := pause(ctx, attempt); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// trouble notes why capture does not go on, or with nil that it does.
+func (p *pipeline) trouble(err error) {
+	if err == nil {
+		p.lastError.Store(nil)
+		return
+	}
+	text := err.Error()
+	p.lastError.Store(&text)
+}
+
+// hold notes what keeps the stream from taking frames. It is called when that changes.
+func (p *pipeline) hold(s bus.State) {
+	if s == bus.Publishing {
+		p.held.Store(nil)
+		return
+	}
+	text := string(s)
+	p.held.Store(&text)
+	p.log.Warn("capture waits for the stream", "event", "capture.held", "state", text)
+}
+
+// drain delivers what is in the stream before a capture that cannot go on ends the program with err. A feed whose
+// store does not take objects is not waited for longer than a minute.
+func (p *pipeline) drain(ctx context.Context, err error) error {
+	p.log.Error("capture cannot go on; delivering what is in the stream", "event", "capture.stopped", "err", err)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if late := p.delivered(ctx); late != nil {
+		p.log.Warn("not everything in the stream was delivered", "event", "capture.undelivered", "err", late)
+	}
+	return err
+}
+
+const heartbeat = 10 * time.Second
+
+func (p *pipeline) captureOnce(ctx context.Context) error {
+	last, err := p.last(ctx)
+	if err != nil {
+		return err
+	}
+	epoch, err := nextEpoch(last, p.cfg)
+	if err != nil {
+		return err
+	}
+	publisher, err := p.stream.Publisher(ctx, last.Seq)
+	if err != nil {
+		return err
+	}
+	defer publisher.Close()
+	p.following.Store(false)
+	source, err := openSource(p, epoch)
+	if err != nil {
+		return err
+	}
+	begun := last.Epoch != 0
+	next := func(ctx context.Context, b *cdc.Batch) error {
+		if err := publisher.Handle(ctx, b); err != nil {
+			return err
+		}
+		if !begun { // a kill from here on must not begin again later in the log: there is nothing yet to tell where
+			if err := publisher.Flush(ctx); err != nil {
+				return err
+			}
+			begun = true
+		}
+		p.lastError.Store(nil)
+		p.rows.Add(uint64(b.Len()))
+		p.frameBytes.Add(uint64(len(b.Frame())))
+		p.seen.Store(time.Now().UnixMicro())
+		return nil
+	}
+	if err := source.Run(ctx, last.Checkpoint, next); err != nil {
+		return err
+	}
+	return publisher.Flush(ctx)
+}
+
+// nextEpoch returns the epoch to capture with: the upper half stays for the life of the stream, the lower half is a
+// digest of the selection of tables. Both together tell readers which numbering an event belongs to.
+func nextEpoch(last tail, cfg *config) (uint64, error) {
+	selection := uint64(crc32.ChecksumIEEE([]byte(strings.Join(cfg.tables(), "\n"))))
+	if last.Epoch == 0 {
+		var b [4]byte
+		rand.Read(b[:])
+		return uint64(binary.LittleEndian.Uint32(b[:]))<<32 | 1<<63 | selection, nil
+	}
+	epoch := last.Epoch&^(1<<32-1) | selection
+	if epoch != last.Epoch && last.TxRows > 0 {
+		return 0, cdc.Errorf("CDCD-1031", "the selection of tables was changed while a transaction is half in the stream").
+			WithFix("set the tables as they were, run once until the stream is idle, then change them")
+	}
+	return epoch, nil
+}
+
+// feed delivers one feed, again and again. What is wrong with the configuration, and so known at the very start, ends the
+// program; whatever else fails only this feed waits for, and the others go on.
+func (p *pipeline) feed(ctx context.Context, f *feed) error {
+	delivered := false
+	for attempt := 0; ; attempt++ {
+		began := time.Now()
+		err := p.deliver(ctx, f, &delivered)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, chain.ErrFenced):
+			p.log.Warn("another cdcd has delivered this feed further; following it", "event", "feed.fenced", "feed", f.name, "err", err)
+		case misconfigured(err) && !delivered:
+			return fmt.Errorf("feed %s: %w", f.name, err)
+		default:
+			p.log.Error("feed interrupted, starting again", "event", "feed.retry", "feed", f.name, "err", err)
+		}
+		f.mu.Lock()
+		f.err = err
+		f.mu.Unlock()
+		if time.Since(began) > time.Minute {
+			attempt = 0
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return err
+		}
+	}
+}
+
+// deliver opens the feed's chain, and reads the stream into it from where it ends until something fails.
+func (p *pipeline) deliver(ctx context.Context, f *feed, delivered *bool) error {
+	progress, err := p.progress(ctx, f)
+	if err != nil {
+		return err
+	}
+	c, err := chain.Open(ctx, p.chainConfig(f, progress))
+	if err != nil {
+		return err
+	}
+	letters := p.chainConfig(f, chain.Progress{})
+	letters.Feed, letters.Store, letters.Sync, letters.Compress, letters.Envelope = f.name+".dead-letters", f.dead, true, "none", "dead_letter"
+	letters.Append, letters.Audited = deadletter.Append(f.name), p.audited(f.dead)
+	dead, err := chain.Open(ctx, letters)
+	if err != nil {
+		return fmt.Errorf("dead letters: %w", err)
+	}
+	from, err := p.resume(ctx, f, c)
+	if err != nil {
+		return err
+	}
+	next, epoch := c.Next()
+	if letters, _ := dead.Next(); letters > next && next > 0 {
+		if was := dead.Stats().Head.RuleSet; was != f.set().Digest() {
+			return cdc.Errorf("CDCD-5003", "feed %s has dead letters up to event %d, has delivered up to event %d, and the rules were changed in between (from %s)",
+				f.name, letters-1, next-1, was).
+				WithFix("put the rules back as they were until the feed has delivered further, then change them; they are taken up without a restart")
+		}
+	}
+	dead.Advance(next, from, epoch)
+	f.seq.Store(max(from, 1) - 1)
+
+	f.mu.Lock()
+	eng, err := engine.New(engine.Config{
+		Rules: f.rules, Sinks: map[string]engine.Sink{f.name: c}, DeadLetter: dead,
+		Observe: func(b *cdc.Batch, ds []cdc.Decision) {
+			if f.observe(b, ds) {
+				p.note(ctx, f)
+			}
+		},
+	})
+	if err != nil {
+		f.mu.Unlock()
+		return err
+	}
+	if f.chain != nil {
+		before := f.chain.Stats()
+		f.past.Objects, f.past.Records, f.past.Bytes = f.past.Objects+before.Objects, f.past.Records+before.Records, f.past.Bytes+before.Bytes
+	}
+	f.engine, f.chain, f.err = eng, c, nil
+	f.mu.Unlock()
+	*delivered = true
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.Run(ctx) })
+	g.Go(func() error { return dead.Run(ctx) })
+	g.Go(func() error { return p.stream.Consume(ctx, from, f.handle(eng)) })
+	return g.Wait()
+}
+
+// handle notes what keeps the feed from delivering. A fence ends chain.Run and with it all of deliver.
+func (f *feed) handle(eng *engine.Engine) cdc.Handler {
+	return func(ctx context.Context, b *cdc.Batch) error {
+		err := eng.Handle(ctx, b)
+		f.mu.Lock()
+		f.err = err
+		f.mu.Unlock()
+		return err
+	}
+}
+
+// observe counts, and reports whether there was anything that a rule could not judge.
+func (f *feed) observe(b *cdc.Batch, ds []cdc.Decision) (failed bool) {
+	f.events.Add(uint64(b.Len()))
+	f.seq.Store(b.Seq)
+	for i := range ds {
+		if len(ds[i].Matches) > 0 {
+			f.matched.Add(1)
+		}
+		if len(ds[i].Errors) > 0 {
+			f.failed.Add(1)
+			failed = true
+		}
+	}
+	return failed
+}
+
+func (f *feed) set() *rules.Set {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.rules
+}
+
+// resume returns the sequence to consume from: of the frame that holds the first event which the chain has not answered
+// for. A stream that has lost its tail (a power cut without synced disks) is captured again with the same numbers, but
+// maybe in other frames; so the frame is looked for from where the chain has seen it. A stream of another lineage is refused.
+func (p *pipeline) resume(ctx context.Context, f *feed, c *chain.Chain) (uint64, error) {
+	last, err := p.last(ctx)
+	if err != nil {
+		return 0, err
+	}
+	next, epoch := c.Next()
+	if next == 0 {
+		return 0, nil // a new feed begins with the oldest change that is still there
+	}
+	if last.Epoch != 0 && epoch>>32 != last.Epoch>>32 {
+		return 0, cdc.Errorf("CDCD-4104", "feed %s in %s was delivered from another stream (epoch %x, this one has %x)", f.name, f.cfg.To, epoch, last.Epoch).
+			WithFix("restore the data folder or stream that this feed was made from, or give the feed a new name and a new prefix in `to`")
+	}
+	info, err := p.stream.Info(ctx)
+	if err != nil {
+		return 0, err
+	}
+	from := min(c.Resume(), last.Seq+1)
+	for step := uint64(1); from > info.First && from <= last.Seq; step *= 2 {
+		first, err := p.firstEvent(ctx, from)
+		if err != nil {
+			return 0, err
+		}
+		if first <= next {
+			break
+		}
+		from = max(info.First, from-min(step, from))
+	}
+	return from, nil
+}
+
+// firstEvent returns the number of the first event of the frame at seq, or of the next one behind it.
+func (p *pipeline) firstEvent(ctx context.Context, seq uint64) (first uint64, err error) {
+	ctx, done := context.WithTimeout(ctx, 30*time.Second)
+	defer done()
+	found := false
+	err = p.stream.Consume(ctx, seq, func(_ context.Context, b *cdc.Batch) error {
+		if !found {
+			first, found = b.Header().FirstPartNo, true
+		}
+		done()
+		return nil
+	})
+	if found {
+		err = nil
+	}
+	return first, err
+}
+
+func (p *pipeline) chainConfig(f *feed, progress chain.Progress) chain.Config {
+	return chain.Config{
+		Source: p.cfg.Name, Feed: f.name, Store: f.store, Envelope: f.cfg.Envelope, Compress: f.cfg.Compress, Writer: p.writer,
+		Every: time.Duration(f.cfg.Rotate.Every), Rows: f.cfg.Rotate.Rows, Bytes: int(f.cfg.Rotate.Bytes),
+		Committed: p.audit.Object,
+		Audited:   p.audited(f.store),
+		Progress:  progress, Logger: p.log,
+	}
+}
+
+// audited says how far the audit log knows a chain in a store.
+func (p *pipeline) audited(store chain.Store) func(name string) uint64 {
+	return func(name string) uint64 {
+		ordinal, _ := p.audit.Head(name, store.String())
+		return ordinal
+	}
+}
+
+// progressKey names the hint of a feed: another store is another chain, and what another cdcd has found by its rules says
+// nothing about ours.
+func (p *pipeline) progressKey(f *feed) string {
+	return fmt.Sprintf("%s.%08x.%s", f.name, crc32.ChecksumIEEE([]byte(f.store.String())), p.id)
+}
+
+// folderID returns the name that the data folder got when it was first used.
+func folderID(folder string) (string, error) {
+	file := filepath.Join(folder, "id")
+	text, err := os.ReadFile(file)
+	if err == nil && len(text) > 0 {
+		return strings.TrimSpace(string(text)), nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("data folder: %w", err)
+	}
+	if err := os.MkdirAll(folder, 0o750); err != nil {
+		return "", fmt.Errorf("data folder: %w", err)
+	}
+	var b [8]byte
+	rand.Read(b[:])
+	id := hex.EncodeToString(b[:])
+	if err := os.WriteFile(file, []byte(id+"\n"), 0o640); err != nil {
+		return "", fmt.Errorf("data folder: %w", err)
+	}
+	return id, nil
+}
+
+func (p *pipeline) progress(ctx context.Context, f *feed) (chain.Progress, error) {
+	var progress chain.Progress
+	text, err := p.stream.Progress(ctx, p.progressKey(f))
+	if err != nil || text == nil {
+		return progress, err
+	}
+	if err := json.Unmarshal(text, &progress); err != nil {
+		p.log.Warn("progress of feed ignored", "event", "feed.progress", "feed", f.name, "err", err)
+		return chain.Progress{}, nil
+	}
+	return progress, nil
+}
+
+// housekeeping notes progress, makes room in the stream and takes up changed rule files.
+func (p *pipeline) housekeeping(ctx context.Context) error {
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	files := fingerprint(p.cfg)
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if now := fingerprint(p.cfg); now != files {
+			files = now
+			p.reload(ctx)
+		}
+		for _, f := range p.feeds {
+			p.note(ctx, f)
+		}
+		if err := p.makeRoom(ctx); err != nil && ctx.Err() == nil {
+			p.log.Warn("no room made in the stream", "event", "stream.trim", "err", err)
+		}
+	}
+}
+
+// note keeps a feed's hint. A failure is for the log only: without the hint more is read again.
+func (p *pipeline) note(ctx context.Context, f *feed) {
+	f.noting.Lock()
+	defer f.noting.Unlock()
+	f.mu.Lock()
+	c := f.chain
+	f.mu.Unlock()
+	if c == nil {
+		return
+	}
+	progress := c.Progress()
+	text, err := json.Marshal(progress)
+	if err == nil && string(text) != f.noted {
+		err = p.stream.SetProgress(ctx, p.progressKey(f), text)
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			p.log.Warn("progress not noted", "event", "stream.progress", "feed", f.name, "err", err)
+		}
+		return
+	}
+	f.noted, f.notedSeq = string(text), progress.Seq
+}
+
+// makeRoom drops what all feeds have delivered from a stream that is four fifths full, or that the disk is too small for:
+// oldest first, and no more than is needed. The rest is kept: history is what rules are tried on.
+func (p *pipeline) makeRoom(ctx context.Context) error {
+	info, err := p.stream.Info(ctx)
+	if err != nil {
+		return err
+	}
+	share := 0.0 // of the messages, as if all were of one size
+	if p.held.Load() != nil {
+		share = 0.5
+	}
+	if info.MaxBytes > 0 && float64(info.Bytes) >= 0.8*float64(info.MaxBytes) {
+		share = max(share, 1-0.75*float64(info.MaxBytes)/float64(info.Bytes))
+	}
+	upTo := info.First + uint64(share*float64(info.Last-info.First))
+	for _, f := range p.feeds {
+		f.noting.Lock()
+		upTo = min(upTo, f.notedSeq)
+		f.noting.Unlock()
+	}
+	if share == 0 || upTo <= info.First {
+		return nil
+	}
+	p.log.Info("making room in the stream", "event", "stream.trim", "from", info.First, "to", upTo)
+	return p.stream.Trim(ctx, upTo)
+}
+
+// reload takes up changed rule files, or says why not and keeps the old ones.
+func (p *pipeline) reload(ctx context.Context) {
+	set, err := loadRules(ctx, p.app, p.cfg)
+	if err != nil {
+		p.log.Error("changed rules refused; the old ones stay", "event", "rules.refused", "err", err)
+		return
+	}
+	for _, f := range p.feeds {
+		f.mu.Lock()
+		f.rules = set
+		if f.engine != nil {
+			f.engine.Swap(set)
+		}
+		f.mu.Unlock()
+	}
+	p.log.Info("changed rules taken up", "event", "rules.swapped", "digest", set.Digest())
+}
+
+// fingerprint tells whether a rule file has changed.
+func fingerprint(cfg *config) string {
+	files, _ := cfg.ruleFiles() // the globs were checked with the configuration
+	var b strings.Builder
+	for _, file := range files {
+		if info, err := os.Stat(file); err == nil {
+			fmt.Fprintf(&b, "%s %d %d\n", file, info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return b.String()
+}
+
+// finish waits until a source that has an end is delivered whole.
+func (p *pipeline) finish(ctx context.Context) error {
+	select {
+	case <-p.captured:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := p.delivered(ctx); err != nil {
+		return err
+	}
+	return errDelivered
+}
+
+// delivered waits until every feed has delivered what is in the stream now.
+func (p *pipeline) delivered(ctx context.Context) error {
+	last, err := p.last(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range p.feeds {
+		for len(last.PartNos) > 0 {
+			f.mu.Lock()
+			c := f.chain
+			f.mu.Unlock()
+			if c != nil {
+				next, _ := c.Next()
+				if next >= last.PartNos[0] && c.Flush(ctx) == nil {
+					break
+				}
+			}
+			select {
+			case <-time.After(20 * time.Millisecond):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
+// final reports whether err is one that a person has to mend: it has a code. What has none may pass by waiting.
+func final(err error) bool {
+	var e *cdc.Error
+	return errors.As(err, &e)
+}
+
+// misconfigured reports whether err says that this feed can never be delivered as it is configured: the store does not
+// keep its promise, or the chain there is not this one.
+func misconfigured(err error) bool {
+	var e *cdc.Error
+	return errors.As(err, &e) && slices.Contains([]string{"CDCD-4001", "CDCD-4007", "CDCD-4101", "CDCD-4102", "CDCD-4104"}, e.Code)
+}
+
+func pause(ctx context.Context, attempt int) error {
+	limit := min(30*time.Second, 200*time.Millisecond<<min(attempt, 10))
+	select {
+	case <-time.After(limit/4 + mathrand.N(limit)):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// writerName names this process: the host, for people, and random digits, since names and process numbers come again.
+func writerName() string {
+	var b [6]byte
+	rand.Read(b[:])
+	host, _ := os.Hostname()
+	host = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(host))
+	return strings.Trim(host+"-"+hex.EncodeToString(b[:]), "-")
+}

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cdcd-project/cdcd/bus"
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/strictyaml"
+	"github.com/cdcd-project/cdcd/rules"
+	"github.com/cdcd-project/cdcd/sinks/audit"
+	"github.com/cdcd-project/cdcd/sinks/chain"
+	"github.com/cdcd-project/cdcd/sinks/file"
+	"github.com/cdcd-project/cdcd/sinks/s3"
+	"github.com/cdcd-project/cdcd/sources/mysql"
+)
+
+// What a room needs of the configuration stands here, a function a room.
+
+// source is what capture runs: a server's log, or binlog files.
+type source interface {
+	Run(ctx context.Context, from cdc.Checkpoint, next cdc.Handler) error
+}
+
+var (
+	_ chain.Store = (*file.Store)(nil)
+	_ chain.Store = (*s3.Store)(nil)
+	_ audit.Store = (chain.Store)(nil)
+)
+
+// tables returns the globs of what is captured.
+func (c *config) tables() []string {
+	if c.Source.MySQL != nil {
+		return c.Source.MySQL.Tables
+	}
+	return c.Source.Binlog.Tables
+}
+
+// serverConfig says how to reach the database server of source.mysql.
+func serverConfig(cfg *config, env []string) (mysql.Config, error) {
+	m := cfg.Source.MySQL
+	password, err := m.Password(env)
+	if err != nil {
+		return mysql.Config{}, err
+	}
+	c, err := serverURL(string(m.URL))
+	if err != nil {
+		return mysql.Config{}, err
+	}
+	c.Name, c.Password, c.Tables, c.ServerID, c.Heartbeat = cfg.Name, password, m.Tables, m.ServerID, heartbeat
+	return c, nil
+}
+
+// serverURL reads mysql://user:password@host:3306.
+func serverURL(text string) (mysql.Config, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" {
+		return mysql.Config{}, usagef("the address of a server is written like mysql://cdcd@127.0.0.1:3306")
+	}
+	c := mysql.Config{Addr: u.Host, User: u.User.Username(), Name: u.Hostname(), Flavor: u.Scheme}
+	if u.Port() == "" {
+		c.Addr += ":3306"
+	}
+	c.Password, _ = u.User.Password()
+	return c, nil
+}
+
+// openSource opens what capture reads.
+func openSource(p *pipeline, epoch uint64) (source, error) {
+	var c mysql.Config
+	if p.cfg.Source.MySQL != nil {
+		var err error
+		if c, err = serverConfig(p.cfg, p.env); err != nil {
+			return nil, err
+		}
+	} else {
+		c = mysql.Config{Name: p.cfg.Name, Tables: p.cfg.Source.Binlog.Tables}
+	}
+	c.Writer, c.Epoch, c.Logger = p.writer, epoch, p.log
+	c.FrameBytes = min(512<<10, p.stream.MaxFrame()/2)
+	c.Following = func(lost error) {
+		p.following.Store(lost == nil)
+		p.trouble(lost)
+	}
+	c.Observe = func(progress mysql.Progress) { p.lag.Store(progress.Lag.Microseconds()) }
+	if p.cfg.Source.MySQL != nil {
+		return mysql.New(c)
+	}
+	return mysql.Files(c, p.cfg.Source.Binlog.Files...)
+}
+
+// openBus opens the stream.
+func openBus(ctx context.Context, a *app, cfg *config, writer string, observe func(bus.State)) (*bus.Stream, error) {
+	c := bus.Config{Source: cfg.Name, Writer: writer, Logger: a.log, Observe: observe}
+	if n := cfg.Bus.Nats; n != nil {
+		c.URL, c.CredsFile, c.Replicas, c.MaxBytes, c.AllowUnsynced = string(n.URL), n.CredsFile, n.Replicas, int64(n.MaxBytes), n.AllowUnsynced
+	} else {
+		e := cfg.Bus.Embedded
+		c.Dir, c.MaxBytes, c.Listen, c.AllowUnsynced = cfg.Data, int64(e.MaxBytes), e.Listen, e.AllowUnsynced
+	}
+	s, err := bus.Open(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := s.Info(ctx); err == nil {
+		for _, f := range info.Findings {
+			a.log.Warn(f.What, "event", "stream.finding", "code", f.Code, "fix", f.Fix)
+		}
+	}
+	return s, nil
+}
+
+// openStore opens the store that a feed delivers to.
+func openStore(ctx context.Context, env []string, f *feedConfig) (chain.Store, error) {
+	if strings.HasPrefix(f.To, "file://") {
+		return file.Open(file.Config{URL: f.To})
+	}
+	access, secret, err := f.S3.Keys(env)
+	if err != nil {
+		return nil, err
+	}
+	c := s3.Config{URL: f.To, AccessKey: access, SecretKey: secret}
+	if f.S3 != nil {
+		c.Endpoint, c.Region, c.PathStyle = f.S3.Endpoint, f.S3.Region, f.S3.PathStyle
+	}
+	return s3.Open(ctx, c)
+}
+
+// openFolder opens a folder of this machine as a store.
+func openFolder(dir string) (chain.Store, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	return file.Open(file.Config{URL: "file://" + dir})
+}
+
+// parseRules reads the rule files and checks what can be checked without the tables.
+func parseRules(cfg *config) (*rules.Set, error) {
+	files, err := cfg.ruleFiles()
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, cdc.Errorf("CDCD-1020", "no file matches rules: %s", strings.Join(cfg.Rules, ", ")).
+			WithFix("write a rule file (cdcd init makes an example), or mend `rules` in %s", cfg.file)
+	}
+	var all []*rules.Rule
+	var findings strictyaml.Errors
+	for _, name := range files {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			return nil, cdc.Errorf("CDCD-1020", "read rules: %w", err)
+		}
+		rs, err := rules.Parse(name, src)
+		var found strictyaml.Errors
+		if err != nil && !errors.As(err, &found) {
+			return nil, err
+		}
+		all, findings = append(all, rs...), append(findings, found...)
+	}
+	if err := findings.Err(); err != nil {
+		return nil, findings
+	}
+	set, err := rules.New(all)
+	if err != nil {
+		return nil, err
+	}
+	for _, feed := range set.Feeds() {
+		if _, ok := cfg.Feeds[feed]; !ok {
+			e := cdc.Errorf("CDCD-1021", "a rule delivers to feed '%s', which the configuration does not have", feed)
+			if near, ok := strictyaml.Nearest(feed, feedNames(cfg)); ok {
+				return nil, e.WithFix("did you mean '%s'?", near)
+			}
+			return nil, e.WithFix("add it to feeds in %s; there are: %s", cfg.file, strings.Join(feedNames(cfg), ", "))
+		}
+	}
+	return set, nil
+}
+
+// loadRules reads the rules and, when the server can be asked now, checks them against its tables.
+func loadRules(ctx context.Context, a *app, cfg *config) (*rules.Set, error) {
+	set, err := parseRules(cfg)
+	if err != nil {
+		return nil, err
+	}
+	tables, err := tablesOf(ctx, a, cfg)
+	if err != nil || len(tables) == 0 {
+		a.log.Info("rules will be checked when the first change of a table comes", "event", "rules.unchecked", "why", err)
+		return set, nil
+	}
+	findings, err := set.Check(tables)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range findings {
+		a.ui.note("%s", f)
+	}
+	return set, nil
+}
+
+// tablesOf asks the source for the tables that are captured.
+func tablesOf(ctx context.Context, a *app, cfg *config) ([]*cdc.Table, error) {
+	if cfg.Source.MySQL == nil {
+		return nil, nil
+	}
+	c, err := serverConfig(cfg, a.env)
+	if err != nil {
+		return nil, err
+	}
+	return mysql.Schema(ctx, c)
+}

@@ -1,0 +1,318 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/strictyaml"
+	"github.com/cdcd-project/cdcd/rules"
+)
+
+func newRulesCmd(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "rules",
+		Short: "Check and test rules",
+	}
+	cmd.AddCommand(newRulesLintCmd(a), newRulesTestCmd(a))
+	return cmd
+}
+
+const rulesLong = `
+
+FILES are rule files, or folders of them; without any, those that the configuration names.
+The tables are those of the database that the configuration names, or of --schema FILE:
+
+  tables:
+    shop.orders:
+      columns: {id: bigint unsigned not null, total: "decimal(12,2)"}
+      key: [id]`
+
+func newRulesLintCmd(a *app) *cobra.Command {
+	var schemaFile string
+	cmd := &cobra.Command{
+		Use:   "lint [FILES…]",
+		Short: "Check rules against the tables they are about",
+		Long:  "Check rule files: their layout, and their conditions against the tables as they are." + rulesLong,
+		Example: `  cdcd rules lint
+  cdcd rules lint rules/ --schema schema.yaml`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := readRules(a, args)
+			if err != nil {
+				return err
+			}
+			if l.set != nil {
+				tables, err := l.tables(cmd.Context(), a, schemaFile)
+				switch {
+				case err == nil:
+					findings, _ := l.set.Check(tables)
+					l.findings = append(l.findings, findings...)
+				case len(l.findings) == 0:
+					return err
+				default: // what is wrong already comes first
+					a.ui.note("not checked against tables: %s", err)
+				}
+			}
+			return l.verdict(a, kind(cmd))
+		},
+	}
+	cmd.Flags().StringVar(&schemaFile, "schema", "", "file that says what the tables look like, instead of the database")
+	return cmd
+}
+
+// linted is what is known of a set of rule files.
+type linted struct {
+	rules    []*rules.Rule // those that can be read
+	set      *rules.Set    // of these; nil when they do not go together
+	findings rules.Findings
+}
+
+// readRules reads rule files. What is wrong in them is in the findings; errors are about reading.
+func readRules(a *app, args []string) (*linted, error) {
+	files, err := ruleFiles(a, args)
+	if err != nil {
+		return nil, err
+	}
+	l := &linted{}
+	for _, name := range files {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			return nil, cdc.Errorf("CDCD-1020", "read rules: %w", err)
+		}
+		rs, err := rules.Parse(name, src)
+		var found rules.Findings
+		if err != nil && !errors.As(err, &found) {
+			return nil, err
+		}
+		l.rules, l.findings = append(l.rules, rs...), append(l.findings, found...)
+	}
+	l.set, err = rules.New(l.rules)
+	var found rules.Findings
+	if errors.As(err, &found) {
+		l.findings = append(l.findings, found...)
+	}
+	return l, nil
+}
+
+// ruleFiles returns the files that the arguments name, or the configuration.
+func ruleFiles(a *app, args []string) ([]string, error) {
+	if len(args) == 0 {
+		cfg, err := a.config()
+		if err != nil {
+			return nil, err
+		}
+		files, err := cfg.ruleFiles()
+		if err == nil && len(files) == 0 {
+			err = cdc.Errorf("CDCD-1020", "no file matches rules: %s", strings.Join(cfg.Rules, ", ")).
+				WithFix("name the files: cdcd rules lint FILES…, or mend `rules` in %s", cfg.file)
+		}
+		return files, err
+	}
+	var files []string
+	for _, arg := range args {
+		info, err := os.Stat(arg)
+		if err != nil {
+			return nil, cdc.Errorf("CDCD-1020", "read rules: %w", err)
+		}
+		if !info.IsDir() {
+			files = append(files, arg)
+			continue
+		}
+		n := len(files)
+		for _, pattern := range []string{"*.yaml", "*.yml"} {
+			found, _ := filepath.Glob(filepath.Join(globQuote(arg), pattern)) // the pattern is well-formed
+			files = append(files, found...)
+		}
+		if len(files) == n {
+			return nil, cdc.Errorf("CDCD-1020", "the folder %s has no rule file", arg).WithFix("rule files end in .yaml or .yml")
+		}
+	}
+	slices.Sort(files)
+	return slices.Compact(files), nil
+}
+
+var globMeta = regexp.MustCompile(`[*?\[\\]`)
+
+// globQuote makes a name match itself only.
+func globQuote(name string) string { return globMeta.ReplaceAllString(name, `\$0`) }
+
+// tables returns the tables that rules are checked against: those of the schema file, else those of the source.
+func (l *linted) tables(ctx context.Context, a *app, schemaFile string) ([]*cdc.Table, error) {
+	if schemaFile != "" {
+		src, err := os.ReadFile(schemaFile)
+		if err != nil {
+			return nil, cdc.Errorf("CDCD-2113", "read the schema: %w", err).WithFix("name a file: --schema schema.yaml")
+		}
+		return rules.ParseSchema(schemaFile, src)
+	}
+	unknown := cdc.Errorf("CDCD-2113", "the tables of these rules are not known").
+		WithFix("give --schema FILE, or -c with a configuration whose source can be reached")
+	if _, err := os.Stat(a.configFile); err != nil {
+		return nil, unknown
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	tables, err := tablesOf(ctx, a, cfg)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, interrupted(ctx, err)
+	case err != nil:
+		e := cdc.Errorf("CDCD-2113", "the tables of these rules are not known: %w", err)
+		return nil, e.WithFix("%s", unknown.Fix)
+	case len(tables) == 0:
+		return nil, unknown
+	}
+	return tables, nil
+}
+
+// lintResult is the outcome of `rules lint` for machines.
+type lintResult struct {
+	Rules    int         `json:"rules"`
+	OK       int         `json:"ok"` // rules without an error; warnings do not count
+	Errors   int         `json:"errors"`
+	Warnings int         `json:"warnings"`
+	Findings []errorInfo `json:"findings"`
+}
+
+func (l *linted) verdict(a *app, kind string) error {
+	l.findings.Sort()
+	r := l.count()
+	return a.ui.verdict(kind, r.Errors == 0, r, func(w io.Writer) {
+		l.print(a, w)
+		fmt.Fprint(w, plural(r.Rules, "rule"), ": ", r.OK, " ok")
+		if r.Errors > 0 {
+			fmt.Fprint(w, ", ", plural(r.Errors, "error"))
+		}
+		if r.Warnings > 0 {
+			fmt.Fprint(w, ", ", plural(r.Warnings, "warning"))
+		}
+		fmt.Fprintln(w)
+	})
+}
+
+func (l *linted) print(a *app, w io.Writer) {
+	for _, f := range l.findings {
+		fmt.Fprintln(w, located(a, f))
+	}
+}
+
+// located returns a finding as it is printed on stdout.
+func located(a *app, f *strictyaml.Error) string {
+	if a.ui.colorOut && a.ui.colorErr {
+		return a.ui.paintLocated(f)
+	}
+	return f.Error()
+}
+
+var rulePath = regexp.MustCompile(`^rules\[\d+\]`)
+
+// count counts rules and findings. A rule is bad when an error is in it, whether it could be read or not.
+func (l *linted) count() lintResult {
+	r := lintResult{Findings: []errorInfo{}}
+	bad := map[string]bool{}
+	for _, f := range l.findings {
+		r.Findings = append(r.Findings, infoOf(f))
+		if f.Warning {
+			r.Warnings++
+			continue
+		}
+		r.Errors++
+		if at := rulePath.FindString(f.Path); at != "" {
+			bad[f.File+" "+at] = true
+		}
+	}
+	good := 0
+	for _, rule := range l.rules {
+		if file, at := rule.Place(); !bad[file+" "+at] {
+			good++
+		}
+	}
+	r.Rules, r.OK = good+len(bad), good
+	return r
+}
+
+func newRulesTestCmd(a *app) *cobra.Command {
+	var schemaFile string
+	cmd := &cobra.Command{
+		Use:   "test [FILES…]",
+		Short: "Run the tests that stand in rule files",
+		Long:  "Run the tests that stand in rule files with their rules." + rulesLong,
+		Example: `  cdcd rules test
+  cdcd rules test rules/orders.yaml --schema schema.yaml`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := readRules(a, args)
+			if err != nil {
+				return err
+			}
+			if l.findings.Err() != nil {
+				return l.findings
+			}
+			tables, err := l.tables(cmd.Context(), a, schemaFile)
+			if err != nil {
+				return err
+			}
+			if _, err := l.set.Check(tables); err != nil {
+				return err
+			}
+			return testVerdict(a, kind(cmd), l.set.Test(tables))
+		},
+	}
+	cmd.Flags().StringVar(&schemaFile, "schema", "", "file that says what the tables look like, instead of the database")
+	return cmd
+}
+
+// testResult is the outcome of `rules test` for machines.
+type testResult struct {
+	Tests  int       `json:"tests"`
+	Passed int       `json:"passed"`
+	Failed int       `json:"failed"`
+	Each   []oneTest `json:"each"`
+}
+
+type oneTest struct {
+	Rule    string     `json:"rule"`
+	Test    string     `json:"test"`
+	Passed  bool       `json:"passed"`
+	Failure *errorInfo `json:"failure,omitempty"`
+}
+
+func testVerdict(a *app, kind string, results []rules.TestResult) error {
+	r := testResult{Tests: len(results), Each: []oneTest{}}
+	for _, t := range results {
+		one := oneTest{Rule: t.Rule, Test: t.Name, Passed: t.Passed}
+		if t.Passed {
+			r.Passed++
+		} else {
+			info := infoOf(t.Failure)
+			one.Failure = &info
+			r.Failed++
+		}
+		r.Each = append(r.Each, one)
+	}
+	return a.ui.verdict(kind, r.Failed == 0, r, func(w io.Writer) {
+		for _, t := range results {
+			if t.Passed {
+				fmt.Fprintf(w, "%s %s: %s\n", a.ui.out(green, "✓"), t.Rule, t.Name)
+				continue
+			}
+			fmt.Fprintf(w, "%s %s: %s\n", a.ui.out(red, "✗"), t.Rule, t.Name)
+			fmt.Fprintf(w, "  %s\n", indent(located(a, t.Failure), "  "))
+		}
+		fmt.Fprint(w, plural(r.Tests, "test"), ": ", r.Passed, " passed")
+		if r.Failed > 0 {
+			fmt.Fprint(w, ", ", r.Failed, " failed")
+		}
+		fmt.Fprintln(w)
+	})
+}

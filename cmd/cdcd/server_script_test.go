@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/cdcd-project/cdcd/internal/dbserver"
+	"github.com/cdcd-project/cdcd/internal/testenv"
+	"github.com/cdcd-project/cdcd/sinks/sinktest"
+)
+
+// Transcripts in testdata/servers have real servers. Beside `exits` they have
+//
+//	server mariadb|mysql [OPTION…]   start a database server: $DB is its address, $URL its URL with the user cdcd
+//	sql STATEMENT…                   run statements there as root
+//	store [broken]                   start an S3 server with the bucket partner: $S3, S3_KEY, S3_SECRET; broken ignores If-None-Match
+//	purge                            delete all binlog files but the newest, which works once no replica is reading them
+//	ready CONFIG                     wait until the cdcd that runs with this configuration is ready
+//	await FILE                       wait until the glob matches
+//	expand FILE…                     replace $NAME in files by the script's variables
+func TestScriptWithServers(t *testing.T) {
+	var mu sync.Mutex
+	servers := map[string]*testenv.Server{} // by working directory
+	testscript.Run(t, testscript.Params{
+		Dir:           filepath.Join("testdata", "servers"),
+		UpdateScripts: *update,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("NO_COLOR", "1")
+			env.Setenv("DB_PASSWORD", testenv.Password)
+			env.Setenv("FREE", fmt.Sprintf("127.0.0.1:%d", dbserver.FreePort()))
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits": exits,
+			"server": func(ts *testscript.TestScript, _ bool, args []string) {
+				start := map[string]func(testing.TB, ...string) *testenv.Server{"mariadb": testenv.MariaDB, "mysql": testenv.MySQL}[args[0]]
+				s := start(t, args[1:]...)
+				mu.Lock()
+				servers[ts.Getenv("WORK")] = s
+				mu.Unlock()
+				ts.Setenv("DB", s.Addr)
+				ts.Setenv("URL", s.URL())
+			},
+			"sql": func(ts *testscript.TestScript, _ bool, args []string) {
+				mu.Lock()
+				s := servers[ts.Getenv("WORK")]
+				mu.Unlock()
+				s.Exec(t, args...)
+			},
+			"purge": func(ts *testscript.TestScript, _ bool, _ []string) {
+				mu.Lock()
+				s := servers[ts.Getenv("WORK")]
+				mu.Unlock()
+				for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+					s.Exec(t, "FLUSH BINARY LOGS", "PURGE BINARY LOGS BEFORE NOW() + INTERVAL 1 DAY")
+					if len(s.Query(t, "SHOW BINARY LOGS")) == 1 {
+						return
+					}
+					if time.Now().After(deadline) {
+						ts.Fatalf("the binlog files cannot be deleted")
+					}
+				}
+			},
+			"store": func(ts *testscript.TestScript, _ bool, args []string) {
+				s := testenv.S3(t)
+				s.CreateBucket(t, "partner")
+				ts.Setenv("S3", s.Endpoint)
+				if len(args) > 0 && args[0] == "broken" {
+					ts.Setenv("S3", sinktest.IgnoringConditions(t, s))
+				}
+				ts.Setenv("S3_KEY", s.AccessKey)
+				ts.Setenv("S3_SECRET", s.SecretKey)
+			},
+			"ready": func(ts *testscript.TestScript, _ bool, args []string) {
+				for deadline := time.Now().Add(60 * time.Second); ts.Exec("cdcd", "status", "-c", args[0]) != nil; time.Sleep(50 * time.Millisecond) {
+					if time.Now().After(deadline) {
+						ts.Fatalf("not ready after a minute")
+					}
+				}
+			},
+			"await": func(ts *testscript.TestScript, _ bool, args []string) {
+				for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+					if found, _ := filepath.Glob(ts.MkAbs(args[0])); len(found) > 0 {
+						return
+					}
+					if time.Now().After(deadline) {
+						ts.Fatalf("%s is not there after 30 s", args[0])
+					}
+				}
+			},
+			"expand": func(ts *testscript.TestScript, _ bool, args []string) { // $NAME in files, for addresses
+				for _, name := range args {
+					text := os.Expand(ts.ReadFile(name), func(name string) string {
+						if v := ts.Getenv(name); v != "" && !strings.Contains(name, "PASSWORD") {
+							return v
+						}
+						return "$" + name
+					})
+					ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o644))
+				}
+			},
+		},
+	})
+}

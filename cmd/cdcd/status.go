@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cdcd-project/cdcd/cdc"
+)
+
+func newStatusCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show lag, rates and errors of the running cdcd",
+		Long: `Status asks the cdcd that runs with this configuration, at console.listen, and exits with 1 when it is not ready:
+when it does not capture, or does not deliver one of its feeds.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			body, err := askRunning(cmd.Context(), cfg, "/status", 10*time.Second)
+			if err != nil {
+				return err
+			}
+			defer body.Close()
+			var s state
+			if err := json.NewDecoder(body).Decode(&s); err != nil {
+				return fmt.Errorf("status of the running cdcd: %w", err)
+			}
+			return a.ui.verdict(kind(cmd), s.Ready, s, func(w io.Writer) { a.printState(w, s) })
+		},
+	}
+}
+
+// askRunning asks the cdcd that runs with cfg. The caller closes the body.
+func askRunning(ctx context.Context, cfg *config, path string, limit time.Duration) (io.ReadCloser, error) {
+	listen := cfg.Console.Listen
+	if listen == "" || listen == "off" {
+		return nil, cdc.Errorf("CDCD-1033", "the configuration has no console.listen to ask at").
+			WithFix("set console: {listen: 127.0.0.1:8480} and restart cdcd run")
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+listen+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := (&http.Client{Timeout: limit}).Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, cdc.Errorf("CDCD-1033", "no cdcd answers at %s: %w", listen, err).
+			WithFix("start it with `cdcd run`, or name its configuration with -c")
+	}
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // it explains the status, if it can
+		resp.Body.Close()
+		return nil, fmt.Errorf("%s%s: %s: %s", listen, path, resp.Status, text)
+	}
+	return resp.Body, nil
+}
+
+func (a *app) printState(w io.Writer, s state) {
+	verdict := a.ui.out(green, "✓ ready")
+	if !s.Ready {
+		verdict = a.ui.out(red, "✗ not ready: ") + s.Why
+	}
+	fmt.Fprintf(w, "%s   source %s, writer %s\n\n", verdict, s.Source, s.Writer)
+	what := fmt.Sprintf("%.1f s behind", s.Capture.LagSeconds)
+	if s.Capture.Standby {
+		what = "standing by: another cdcd captures"
+	}
+	fmt.Fprintf(w, "capture  %s, %d rows since start\n", what, s.Capture.Rows)
+	fmt.Fprintf(w, "stream   %d messages, %s of %s\n\n", s.Stream.Messages, size(s.Stream.Bytes), size(s.Stream.MaxBytes))
+	var rows [][]string
+	for _, f := range s.Feeds {
+		rows = append(rows, []string{f.Feed, f.To, fmt.Sprint(f.Events), fmt.Sprint(f.Matched), fmt.Sprint(f.Failed), fmt.Sprint(f.Ordinal),
+			fmt.Sprint(f.Waiting), fmt.Sprintf("%.1f s", f.AgeSeconds), fmt.Sprint(f.Behind), f.Error})
+	}
+	a.ui.table(w, []string{"FEED", "TO", "JUDGED", "MATCHED", "FAILED", "OBJECTS", "WAITING", "AGE", "BEHIND", "ERROR"}, rows)
+}
+
+// size writes bytes for people.
+func size(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	f, i := float64(n), 0
+	for f >= 1024 && i < len(units)-1 {
+		f, i = f/1024, i+1
+	}
+	if i == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", f, units[i])
+}

@@ -1,0 +1,60 @@
+package engine_test
+
+import (
+	"testing"
+
+	"github.com/cdcd-project/cdcd/internal/deptest"
+)
+
+// Whoever embeds the engine must not get a bus, a store, a database or a sandbox along with it.
+func TestTheEngineLinksNoTechnology(t *testing.T) {
+	banned := map[string]string{
+		"github.com/nats-io":            "the bus is in front of the engine, not in it: only package bus knows NATS",
+		"github.com/aws":                "stores are sinks, which the caller hands in: only sinks/s3 knows AWS",
+		"github.com/go-mysql-org":       "where changes come from is the caller's affair: only sources/mysql knows go-mysql",
+		"github.com/prometheus":         "Config.Observe lets the caller count what he likes",
+		"github.com/tetratelabs/wazero": "a sandboxed filter is a predicate that the caller hands in: only package wasm knows wazero",
+		"github.com/klauspost/compress": "compression is the sinks' affair",
+		"go.opentelemetry.io":           "tracing wraps the door from outside",
+		"net/http":                      "the engine talks to nobody",
+		"database/sql":                  "the engine asks no database",
+		"os/exec":                       "the engine starts nothing",
+	}
+	for _, pkg := range []string{".", "../rules", "../cdc"} {
+		for _, problem := range deptest.Linked(t, ".", pkg, banned) {
+			t.Error(problem)
+		}
+	}
+	const plain = "the vocabulary imports the standard library only"
+	for _, problem := range deptest.Linked(t, ".", "../cdc", map[string]string{"github.com": plain, "golang.org": plain,
+		"google.golang.org": plain, "gopkg.in": plain, "go.yaml.in": plain, "cel.dev": plain}) {
+		t.Error(problem)
+	}
+}
+
+// The rooms of the house: neighbours speak cdc words through one door, and never import each other.
+func TestRoomsDoNotImportEachOther(t *testing.T) {
+	const sink = "a sink speaks cdc words and its one technology; what sinks share goes through the interfaces that they declare"
+	for _, problem := range deptest.Crossed(t, "..", "github.com/cdcd-project/cdcd", map[string]deptest.Room{
+		"cdc":            {Why: "the vocabulary imports nobody: everybody imports it"},
+		"rules":          {May: []string{"cdc", "internal/strictyaml"}, Why: "rules are pure: they know changes and YAML, nothing else"},
+		"wasm":           {May: []string{"cdc"}, Why: "a module is a predicate in cdc words, without knowing who asks it"},
+		"engine":         {May: []string{"cdc", "rules"}, Why: "the engine is a shell around the rules; sources, buses and sinks are handed in"},
+		"bus":            {May: []string{"cdc"}, Why: "the bus moves frames, whoever made them and whoever reads them"},
+		"sources/*":      {May: []string{"cdc"}, Why: "a source hands batches to a cdc.Handler and does not know which"},
+		"sinks/*":        {May: []string{"cdc"}, Why: sink},
+		"sinks/sinktest": {May: []string{"internal/testenv"}, Why: "the suite for stores needs a real server and no sink"},
+		"console":        {May: []string{"cdc", "rules"}, Why: "the console asks for what it shows through small interfaces of its own"},
+		"console/*":      {May: []string{"cdc", "rules"}, Why: "the console asks for what it shows through small interfaces of its own"},
+		"cmd/*":          {May: []string{"*"}, Why: "the wiring knows everybody"},
+		"internal/*":     {May: []string{"*"}, Why: "help for tests and the demonstration"},
+		"examples/*":     {May: []string{"*"}, Why: "examples use what they show"},
+		"docs/*":         {Why: "documents import nobody"},
+		"fuzz":           {Why: "fuzz targets are tests"},
+
+		"internal/strictyaml": {Why: "rules link it, so it links nobody"},
+		"internal/deptest":    {Why: "it judges the others"},
+	}) {
+		t.Error(problem)
+	}
+}

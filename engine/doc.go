@@ -1,0 +1,17 @@
+// Package engine judges batches of changes by rules and hands what matched to sinks.
+//
+// There are three types. An [Engine] is made from a [Config]: a rule set, and a [Sink] for each feed that the rules
+// deliver to. Its Handle method is a cdc.Handler, so whatever produces batches can be put in front of it: a stream, a
+// binlog reader, a test. It has no goroutines, no queue and no clock; it does what it is called for, in the caller's
+// goroutine, and returns when every sink has taken the batch.
+//
+//	eng, err := engine.New(engine.Config{Rules: set, Sinks: map[string]engine.Sink{"acme": sink}})
+//	…
+//	err = stream.Consume(ctx, 1, eng.Handle)
+//
+// A bad event (one that a rule could not judge) goes to the dead letters and the line moves on, or halts it, as the
+// rule says. A bad world (a sink that does not take the batch) is an error, and the caller offers the batch again.
+// Rules are swapped while it runs, between two batches.
+//
+// The engine links no bus, no store, no database and no sandbox: deps_test.go keeps it so.
+package engine

@@ -1,0 +1,169 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/rules"
+)
+
+// Sink takes what was decided for one feed.
+type Sink interface {
+	// Write takes the decisions on the events of b that matched a rule of the feed, in the order of the events. It is
+	// called with every batch, also when there are none, so that the sink knows how far the feed has come. nil means that
+	// the sink answers for them. After an error the same batch is offered again, and after a restart some that were
+	// taken before: the sink tells them apart by Event.PartNo. It is called by one goroutine at a time and may
+	// keep b and what ds point to, but not ds itself.
+	Write(ctx context.Context, b *cdc.Batch, ds []cdc.Decision) error
+}
+
+// Flusher is what a [Sink] that buffers has besides. Flush returns when everything that was written is committed.
+type Flusher interface {
+	Flush(ctx context.Context) error
+}
+
+// Config says what an engine does. Rules is required.
+type Config struct {
+	Rules *rules.Set
+
+	// Sinks by feed. A rule that delivers to a feed that is not here is not evaluated for it: another engine may be.
+	Sinks map[string]Sink
+
+	// DeadLetter takes the decisions with an error whose rule says dead_letter, before any sink sees the batch. Without
+	// one, such an event stops the line: better that than losing it.
+	DeadLetter Sink
+
+	// Observe, if set, sees each batch after it was taken by all, with the decisions that matched or failed. It may keep
+	// what ds point to, but not ds itself.
+	Observe func(b *cdc.Batch, ds []cdc.Decision)
+}
+
+// Engine judges batches. Handle is called by one goroutine at a time, the other methods by any.
+type Engine struct {
+	cfg   Config
+	feeds []string // names of the sinks, sorted
+	rules atomic.Pointer[ruleset]
+
+	// scratch of Handle, reused
+	decisions, letters, toFeed []cdc.Decision
+}
+
+type ruleset struct {
+	digest string     // of the whole set
+	set    *rules.Set // what concerns the sinks of this engine
+}
+
+// New returns an engine. It fails when the configuration has no rules.
+func New(cfg Config) (*Engine, error) {
+	if cfg.Rules == nil {
+		return nil, fmt.Errorf("engine: no rules")
+	}
+	e := &Engine{cfg: cfg}
+	for feed := range cfg.Sinks {
+		e.feeds = append(e.feeds, feed)
+	}
+	slices.Sort(e.feeds)
+	e.Swap(cfg.Rules)
+	return e, nil
+}
+
+// Swap puts another rule set in place, from the next batch on.
+func (e *Engine) Swap(set *rules.Set) {
+	e.rules.Store(&ruleset{digest: set.Digest(), set: set.Only(e.feeds...)})
+}
+
+// Handle judges a batch and hands it to the sinks. It is a cdc.Handler: nil means that every sink answers for what it
+// is to deliver, an error that the same batch should be offered again. CDCD-5001 says that a rule with on_error: halt
+// could not judge an event, CDCD-5002 that there is no place for dead letters.
+func (e *Engine) Handle(ctx context.Context, b *cdc.Batch) error {
+	rs := e.rules.Load()
+	e.decisions, e.letters = e.decisions[:0], e.letters[:0]
+	for i := range b.Len() {
+		d := rs.set.Decide(b.Event(i))
+		if len(d.Matches) == 0 && len(d.Errors) == 0 {
+			continue
+		}
+		d.RuleSet = rs.digest
+		e.decisions = append(e.decisions, d)
+		for _, failed := range d.Errors {
+			switch failed.OnError {
+			case cdc.Halt:
+				return cdc.Errorf("CDCD-5001", "rule %s could not judge event %s of %s and says on_error: halt: %w",
+					failed.Rule.Name, d.Event.ID(), d.Event.Table(), failed.Err).
+					WithFix("mend the rule (it is taken up without a restart), or set on_error: dead_letter")
+			case cdc.DeadLetter:
+				if n := len(e.letters); n == 0 || e.letters[n-1].Event != d.Event {
+					e.letters = append(e.letters, d)
+				}
+			}
+		}
+	}
+	// First, since once the sinks have taken the batch nobody would offer it again.
+	if e.cfg.DeadLetter != nil {
+		if err := e.cfg.DeadLetter.Write(ctx, b, e.letters); err != nil {
+			return fmt.Errorf("dead letters: %w", err)
+		}
+	} else if len(e.letters) > 0 {
+		d := e.letters[0]
+		failed := deadly(d.Errors)
+		return cdc.Errorf("CDCD-5002", "rule %s could not judge event %s of %s and there is no place for dead letters: %w",
+			failed.Rule.Name, d.Event.ID(), d.Event.Table(), failed.Err).
+			WithFix("give the engine a place for dead letters, or set on_error: skip or halt in the rule")
+	}
+	for _, feed := range e.feeds {
+		e.toFeed = e.toFeed[:0]
+		for _, d := range e.decisions {
+			if delivers(d.Matches, feed) {
+				e.toFeed = append(e.toFeed, d)
+			}
+		}
+		if err := e.cfg.Sinks[feed].Write(ctx, b, e.toFeed); err != nil {
+			return fmt.Errorf("feed %s: %w", feed, err)
+		}
+	}
+	if len(e.letters) > 0 {
+		if err := e.flush(ctx); err != nil {
+			return err
+		}
+	}
+	if e.cfg.Observe != nil {
+		e.cfg.Observe(b, e.decisions)
+	}
+	return nil
+}
+
+// flush has the sinks that buffer commit what they have. After a dead letter they must not stay behind it: what they
+// only hold is judged again after a crash, and if that is by other rules, a letter could be due where letters have been
+// answered for.
+func (e *Engine) flush(ctx context.Context) error {
+	for _, feed := range e.feeds {
+		if sink, ok := e.cfg.Sinks[feed].(Flusher); ok {
+			if err := sink.Flush(ctx); err != nil {
+				return fmt.Errorf("feed %s: %w", feed, err)
+			}
+		}
+	}
+	return nil
+}
+
+// deadly returns the first error whose rule says dead_letter.
+func deadly(errs []cdc.RuleError) cdc.RuleError {
+	for _, e := range errs {
+		if e.OnError == cdc.DeadLetter {
+			return e
+		}
+	}
+	return cdc.RuleError{}
+}
+
+func delivers(matches []cdc.RuleMatch, feed string) bool {
+	for i := range matches {
+		if slices.Contains(matches[i].To, feed) {
+			return true
+		}
+	}
+	return false
+}

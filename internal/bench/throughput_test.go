@@ -1,0 +1,82 @@
+package bench
+
+import (
+	"os/exec"
+
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/testenv"
+)
+
+const rotate = "{every: 2s, rows: 50000, bytes: 16MiB}" // the default
+
+// throughput measures how fast the same updates are decoded, captured and delivered.
+func (r *report) throughput(db *testenv.Server) *sourced {
+	b := r.b
+	done := r.step("%s: %d updates", db.Flavor, updates)
+	createTable(b, db)
+	store := testenv.S3(b)
+	store.CreateBucket(b, "partner")
+	prime := deploy(b, db, nil, nil, rotate)
+	prime.start(b)
+	prime.capturing(b)
+	prime.stop(b)
+	from, checkpoint := end(b, db), present(b, db)
+	update(b, db)
+	done()
+
+	var alone, framed, captured measured
+	var toFiles, toS3 run
+	for round := range rounds {
+		done := r.step("%s: round %d", db.Flavor, round+1)
+		alone = faster(alone, decode(b, db, from))
+		framed = faster(framed, frames(b, db, checkpoint))
+		captured = faster(captured, capture(b, db, checkpoint))
+		if got := deploy(b, db, nil, prime, rotate).deliver(b, false); toFiles.wall == 0 || got.wall < toFiles.wall {
+			toFiles = got
+		}
+		if got := deploy(b, db, store, prime, rotate).deliver(b, false); toS3.wall == 0 || got.wall < toS3.wall {
+			toS3 = got
+		}
+		done()
+	}
+	r.section(db.Flavor + ": updates of 12 columns")
+	r.add("go-mysql decoding alone", "%6.0f rows/s  %5.2f µs CPU", alone.rate(), alone.perRow())
+	r.add("capture to frames, which go nowhere", "%6.0f rows/s  %5.2f µs CPU", framed.rate(), framed.perRow())
+	ratio := captured.rate() / alone.rate()
+	r.judge(ratio >= 0.9, "capture to durable stream (sync always)", "≥ 0.9 × go-mysql", "%6.0f rows/s  %5.2f µs CPU  %.2f ×", captured.rate(), captured.perRow(), ratio)
+	for _, to := range []struct {
+		name string
+		run
+	}{{"files", toFiles}, {"S3 (versitygw)", toS3}} {
+		r.judge(to.rate() >= 40_000, "process start to all delivered, "+to.name, "≥ 40000 rows/s", "%6.0f rows/s  %5.2f µs CPU  %.2f ×", to.rate(), to.perRow(), to.rate()/alone.rate())
+		r.judge(to.peak <= 200, "  resident memory, peak", "≤ 200 MiB", "%d MiB (median %d)", to.peak, to.steady)
+		r.add("  objects, bytes in the store, in the stream", "%d, %d MB, %d MB", to.objects, to.bytes/1e6, to.stream/1e6)
+	}
+	return &sourced{db, store, checkpoint, prime}
+}
+
+// sourced is a source whose log holds the updates.
+type sourced struct {
+	db    *testenv.Server
+	store *testenv.Store
+	from  cdc.Checkpoint // before the updates
+	prime *deployment    // a stream that begins there
+}
+
+// whereTimeGoes profiles a delivery to files and leaves its deployment behind.
+func (r *report) whereTimeGoes(s *sourced) *deployment {
+	defer r.step("where the time goes")()
+	d := deploy(r.b, s.db, nil, s.prime, rotate)
+	run := d.deliver(r.b, true)
+	out, err := exec.Command("go", "tool", "pprof", "-traces", program, run.profile).Output()
+	if err != nil {
+		r.b.Fatalf("go tool pprof: %v", err)
+	}
+	keepProfile(r.b, run.profile)
+	r.section("where processor time goes, delivering to files (profile of 5 s)")
+	names, shares := split(string(out))
+	for _, name := range names {
+		r.add(name, "%4.1f %%", 100*shares[name])
+	}
+	return d
+}

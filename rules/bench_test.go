@@ -1,0 +1,81 @@
+package rules
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// BenchmarkDecide measures what one event costs. The bar for one rule that does not match is 100 ns.
+func BenchmarkDecide(b *testing.B) {
+	tables := mustTables(b, ordersSchema)
+	event := `{"op":"update","before":{"id":1,"customer_id":8,"status":"new","total":"1200.00","country":"US","created":"2026-01-01T00:00:00Z"},"after":{"id":1,"customer_id":8,"status":"paid","total":"1200.00","country":"US","created":"2026-01-01T00:00:00Z"}}`
+	for _, bench := range []struct{ name, when string }{
+		{"int-miss", "after.customer_id == 7"},
+		{"enum-miss", "after.status == 'shipped'"},
+		{"text-miss", "after.country == 'DE'"},
+		{"decimal-miss", "after.total >= 5000"},
+		{"two-columns-miss", "after.status == 'shipped' && after.total >= 1000"},
+		{"changed-miss", "changed('country')"},
+		{"example-hit", "after.status == 'paid' && changed('status') && after.total >= 1000"},
+		{"in-miss", "after.country in ['DE', 'FR', 'IT', 'ES']"},
+		{"pattern-miss", "after.country.matches('^D[EK]$')"},
+		{"text-function-miss", "after.country.lowerAscii() == 'de'"},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			set := mustSet(b, one(bench.when))
+			e := readEvent(b, tables, event)
+			if want, got := strings.HasSuffix(bench.name, "hit"), len(set.Decide(e).Matches) == 1; got != want {
+				b.Fatalf("matched: %v", got)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				set.Decide(e)
+			}
+		})
+	}
+	b.Run("no-rule", func(b *testing.B) {
+		set := mustSet(b, one("true"))
+		e := readEvent(b, tables, `{"op":"delete","before":{"id":1}}`)
+		for b.Loop() {
+			set.Decide(e)
+		}
+	})
+	for _, n := range []int{10, 100} {
+		b.Run(fmt.Sprintf("rules-%d", n), func(b *testing.B) {
+			var src strings.Builder
+			src.WriteString("version: 1\nrules:\n")
+			for i := range n {
+				fmt.Fprintf(&src, "  - {name: r%d, tables: [shop.orders], on: [update], to: [acme], when: after.customer_id == %d}\n", i, 1000+i)
+			}
+			set := mustSet(b, src.String())
+			e := readEvent(b, tables, event)
+			b.ReportAllocs()
+			for b.Loop() {
+				set.Decide(e)
+			}
+		})
+	}
+}
+
+// BenchmarkCompile measures what a rule costs when a table is first seen.
+func BenchmarkCompile(b *testing.B) {
+	table := mustTables(b, ordersSchema)[0]
+	rs := mustParse(b, one("after.status == 'paid' && changed('status') && after.total >= 1000"))
+	env, err := tableEnv(table)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("rule", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			compile(rs[0], env, table)
+		}
+	})
+	b.Run("table", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			newTablePlan(rs, table)
+		}
+	})
+}

@@ -1,0 +1,30 @@
+package rules
+
+// Error codes; each has a page, see `cdcd errors CODE`.
+const (
+	codeSyntax    = "CDCD-2101" // not YAML
+	codeKey       = "CDCD-2102" // unknown, missing or duplicate key
+	codeValue     = "CDCD-2103" // a value that a rule cannot have
+	codeColumn    = "CDCD-2104" // no such column
+	codeLater     = "CDCD-2105" // a key of a later version
+	codeDuplicate = "CDCD-2106" // two rules of one name
+	codeCEL       = "CDCD-2107" // not an expression
+	codeType      = "CDCD-2108" // types that do not fit
+	codeName      = "CDCD-2109" // no such variable or function
+	codeImage     = "CDCD-2110" // before of an insert, after of a delete
+	codeLimit     = "CDCD-2111" // too large
+	codeNoTable   = "CDCD-2112" // no such table
+
+	codeNull    = "CDCD-2114" // warning: also true for NULL
+	codeMember  = "CDCD-2115" // warning: never equal
+	codeEmpty   = "CDCD-2116" // warning: the image may be missing
+	codeNoFeed  = "CDCD-2117" // warning: judged nowhere
+	codeTest    = "CDCD-2118" // a test did not come out as expected
+	codeFixture = "CDCD-2119" // a test's event cannot be
+	codeSchema  = "CDCD-2120" // the schema file is wrong
+
+	codeEval   = "CDCD-2201" // the expression failed on the event
+	codeCost   = "CDCD-2202" // the expression took too many steps
+	codeStale  = "CDCD-2203" // the rule does not fit the table as it is now
+	codeAnswer = "CDCD-2204" // the expression gave something else than true or false
+)

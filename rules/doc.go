@@ -1,0 +1,66 @@
+// Package rules judges row changes: it reads rule files, checks their expressions against the real tables, and decides
+// for each change which rules it matches. It is pure: no clock, no network, no disk.
+//
+// A rule names tables and operations, and says in CEL (https://cel.dev) when it applies:
+//
+//	version: 1
+//	rules:
+//	  - name: paid-big-order
+//	    tables: [shop.orders]
+//	    when: after.status == 'paid' && changed('status') && after.total >= 1000
+//	    to: [acme]
+//
+// The way of a rule through this package has four steps, kept apart so that each can be replaced: [Parse] reads files
+// into [Rule] values and finds what is wrong without knowing a table; [New] makes a [Set] of them; [Set.Check] compiles
+// every rule against every table that it names and finds what is wrong with those; [Set.Decide] evaluates.
+//
+//	rs, err := rules.Parse("rules/orders.yaml", src)
+//	set, err := rules.New(rs)
+//	findings, err := set.Check(tables)      // tables: as the source has them now
+//	decision := set.Decide(event)           // for ever after, from any goroutine
+//
+// # The language
+//
+// It is CEL with its semantics unchanged; what is ours are the variables, their types, and what a literal means.
+//
+// Variables: before and after are the row images, with one field per column; op is 'insert', 'update', 'delete' or
+// 'snapshot'; table is "schema.name"; now is the time at which the transaction committed, so that a decision can be
+// repeated later with the same outcome. changed('status') is true when the column differs between before and after,
+// and when there is only one of the two. Beyond CEL's standard functions there are decimal(x), lowerAscii(), upperAscii()
+// and trim(), and optional field selection (after.meta.?tier.orValue('none')). A column whose name is no word is written
+// after.`my column` or after['größe']. The pattern of matches() must be a literal.
+//
+// A column has the CEL type of its SQL type:
+//
+//	INT of any width, YEAR               int
+//	INT UNSIGNED of any width, BIT       uint
+//	FLOAT, DOUBLE                        double
+//	DECIMAL                              decimal: exact, with comparison, +, - and *
+//	CHAR, VARCHAR, TEXT, ENUM            string, compared byte by byte whatever the collation
+//	DATE, DATETIME, TIME                 string, as delivered: 2026-11-21, 2026-11-21T03:00:00.123, 12:30:00
+//	TIMESTAMP                            timestamp; the zero date is 0001-01-01T00:00:00Z
+//	SET                                  list(string)
+//	JSON                                 dyn: integers are int or uint if they fit, other numbers double
+//	BINARY, BLOB                         bytes
+//	GEOMETRY                             bytes: SRID (4, little endian), then WKB
+//	VECTOR                               list(double)
+//
+// SQL NULL is null. Like everywhere in CEL, null == x is false and null != x is true for every x but null, and every
+// other operator fails on it. A column that is not in the row image is not null: has(after.c) is false and reading it
+// fails. So does reading before of an insert or after of a delete; before == null and has(before.c) test for that.
+//
+// Literals take the type of the column that they are compared or combined with, before anything is checked:
+// after.total >= 1000 works on DECIMAL, DOUBLE, INT and BIGINT UNSIGNED, after.ts >= '2026-01-01T00:00:00Z' on a
+// TIMESTAMP, after.at == '2026-01-01' on a DATETIME(3). Columns are never converted: comparing an INT with a VARCHAR is
+// an error that says how to write it. A TINYINT or BIT(1) in the place of a truth value, as in !after.closed, means that
+// it is neither 0 nor NULL.
+//
+// # What cannot go wrong
+//
+// A rule that fails on an event becomes a [cdc.RuleError] of the decision, beside whatever the other rules made of the
+// event. What a rule may cost is bounded: expressions are limited in size and depth, and one whose cost cannot be
+// bounded beforehand is stopped at the same count of steps everywhere, so that decisions do not depend on the machine.
+//
+// testdata/*.txtar are the language by example: each page has tables, rules and events, and says what is found in the
+// rules and what is decided of the events.
+package rules

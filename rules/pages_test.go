@@ -1,0 +1,143 @@
+package rules
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/cdcd-project/cdcd/cdc"
+)
+
+var update = flag.Bool("update", false, "write what the pages in testdata should say")
+
+// TestLanguage runs the pages of testdata: each explains one part of the rule language by example. A page has a
+// schema, rules and events; it says what is found in the rules (found) and what is decided of each event (decided).
+func TestLanguage(t *testing.T) {
+	pages, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("no pages: %v", err)
+	}
+	for _, page := range pages {
+		t.Run(strings.TrimSuffix(filepath.Base(page), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files := map[string]string{}
+			for _, f := range archive.Files {
+				files[f.Name] = string(f.Data)
+			}
+			found, decided := runPage(t, files)
+			got := map[string]string{"found": found, "decided": decided}
+			if *update {
+				archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return f.Name == "found" || f.Name == "decided" })
+				for _, name := range []string{"found", "decided"} {
+					if got[name] != "" {
+						archive.Files = append(archive.Files, txtar.File{Name: name, Data: []byte(got[name])})
+					}
+				}
+				if err := os.WriteFile(page, txtar.Format(archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			for name, text := range got {
+				if text != files[name] {
+					t.Errorf("%s:\ngot:\n%s\nwant:\n%s", name, text, files[name])
+				}
+			}
+		})
+	}
+}
+
+// runPage returns the findings and the decisions of a page.
+func runPage(t *testing.T, files map[string]string) (found, decided string) {
+	tables, err := ParseSchema("schema.yaml", []byte(files["schema.yaml"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rs, err := Parse("rules.yaml", []byte(files["rules.yaml"]))
+	if err != nil {
+		found = err.Error() + "\n"
+	}
+	set, err := New(rs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	findings, _ := set.Check(tables)
+	for _, f := range findings {
+		found += f.Error() + "\n"
+	}
+	for _, r := range set.Test(tables) {
+		if !r.Passed {
+			found += r.Failure.Error() + "\n"
+		}
+	}
+	for line := range strings.Lines(files["events"]) {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		decided += strings.TrimSpace(line) + "\n" + printDecision(set.Decide(readEvent(t, tables, line)))
+	}
+	return found, decided
+}
+
+func printDecision(d cdc.Decision) string {
+	var b strings.Builder
+	for _, m := range d.Matches {
+		fmt.Fprintf(&b, "    %s", m.Name)
+		if len(m.To) > 0 {
+			fmt.Fprintf(&b, " → %s", strings.Join(m.To, ", "))
+		}
+		b.WriteByte('\n')
+	}
+	for _, e := range d.Errors {
+		fmt.Fprintf(&b, "    %s: %s: %v\n", e.Rule.Name, e.OnError, e.Err)
+	}
+	if b.Len() == 0 {
+		return "    –\n"
+	}
+	return b.String()
+}
+
+func readEvent(t testing.TB, tables []*cdc.Table, line string) cdc.Event {
+	t.Helper()
+	var y struct {
+		Op            string
+		Table         string
+		Before, After map[string]any
+	}
+	dec := json.NewDecoder(bytes.NewReader([]byte(line)))
+	dec.UseNumber()
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&y); err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	op, ok := cdc.ParseOp(y.Op)
+	if !ok {
+		t.Fatalf("%s: no such operation", line)
+	}
+	table := tables[0]
+	if y.Table != "" {
+		i := slices.IndexFunc(tables, func(t *cdc.Table) bool { return t.String() == y.Table })
+		if i < 0 {
+			t.Fatalf("%s: no such table", line)
+		}
+		table = tables[i]
+	}
+	e, fail := newEvent(table, op, y.Before, y.After, func(image, column, msg, hint string) *Finding {
+		return &Finding{Msg: image + "." + column + ": " + msg + "; " + hint}
+	})
+	if fail != nil {
+		t.Fatalf("%s: %s", line, fail.Msg)
+	}
+	return e
+}

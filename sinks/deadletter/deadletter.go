@@ -1,0 +1,100 @@
+package deadletter
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+
+	"github.com/cdcd-project/cdcd/cdc"
+)
+
+// Append returns the function that renders a decision with errors as one line without its newline, for a chain of
+// the feed's dead letters. It may be called by one goroutine at a time.
+func Append(feed string) func(dst []byte, d *cdc.Decision) []byte {
+	var w cdc.Builder
+	return func(dst []byte, d *cdc.Decision) []byte {
+		dst = append(dst, `{"feed":`...)
+		dst = cdc.AppendString(dst, feed)
+		dst = fmt.Appendf(dst, `,"seq":%d,"rule_set":`, d.Event.Batch().Seq)
+		dst = cdc.AppendString(dst, d.RuleSet)
+		dst = append(dst, `,"errors":[`...)
+		for i, e := range d.Errors {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, `{"rule":`...)
+			dst = cdc.AppendString(dst, e.Rule.Name)
+			dst = append(dst, `,"version":`...)
+			dst = cdc.AppendString(dst, e.Rule.Version)
+			dst = append(dst, `,"error":`...)
+			dst = cdc.AppendString(dst, e.Err.Error())
+			dst = append(dst, '}')
+		}
+		dst = append(dst, `],"event":`...)
+		dst = cdc.AppendEvent(dst, d.Event)
+		dst = append(dst, `,"frame":"`...)
+		dst = base64.StdEncoding.AppendEncode(dst, single(&w, d.Event))
+		return append(dst, `"}`...)
+	}
+}
+
+// single returns a frame that holds just e, with the numbers and the position that it has in its own frame.
+func single(w *cdc.Builder, e cdc.Event) []byte {
+	h := e.Batch().Header()
+	h.FirstPartNo = e.PartNo() // so that the copy has the same number
+	w.Reset(h)
+	p := e.Position()
+	tx := w.AddTx(cdc.Tx{Server: p.Server, GTID: p.GTID, File: p.File, Pos: p.Pos, CommitTime: p.CommitTime, Rows: p.Rows})
+	info := cdc.EventInfo{No: e.No(), Tx: tx, Row: p.Row, Table: w.AddTable(e.Table()), Op: e.Op()}
+	if r := e.Before(); r.Exists() {
+		info.Before = w.CopyRow(r)
+	}
+	if r := e.After(); r.Exists() {
+		info.After = w.CopyRow(r)
+	}
+	w.AddEvent(info)
+	return w.Seal(cdc.Checkpoint{})
+}
+
+// Letter is a dead letter that was read back.
+type Letter struct {
+	Feed    string
+	Seq     uint64 // stream sequence of the frame it was consumed with
+	RuleSet string
+	Errors  []Failure
+	Batch   *cdc.Batch // holds the one event
+}
+
+// Failure says why a rule could not judge the event.
+type Failure struct {
+	Rule    string `json:"rule"`
+	Version string `json:"version"`
+	Error   string `json:"error"`
+}
+
+// Parse reads a line that [Append] wrote. Whatever the line is, a letter that comes without an error can be judged: its
+// frame holds one event whose values are what they should be.
+func Parse(line []byte) (Letter, error) {
+	var l struct {
+		Feed    string    `json:"feed"`
+		Seq     uint64    `json:"seq"`
+		RuleSet string    `json:"rule_set"`
+		Errors  []Failure `json:"errors"`
+		Frame   []byte    `json:"frame"`
+	}
+	if err := json.Unmarshal(line, &l); err != nil {
+		return Letter{}, fmt.Errorf("dead letter: %w", err)
+	}
+	b, err := cdc.Open(l.Frame, nil)
+	if err != nil {
+		return Letter{}, fmt.Errorf("dead letter: %w", err)
+	}
+	if b.Len() != 1 {
+		return Letter{}, fmt.Errorf("dead letter: its frame has %d events", b.Len())
+	}
+	if err := b.Verify(); err != nil {
+		return Letter{}, fmt.Errorf("dead letter: %w", err)
+	}
+	b.Seq = l.Seq
+	return Letter{l.Feed, l.Seq, l.RuleSet, l.Errors, b}, nil
+}

@@ -1,0 +1,744 @@
+package mysql
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/go-mysql-org/go-mysql/replication"
+	"github.com/google/uuid"
+)
+
+// capture turns the events of a log into frames. It belongs to one goroutine and lives as long as one connection: after
+// an error a new one starts at the last checkpoint.
+type capture struct {
+	cfg      *Config
+	ctx      context.Context
+	next     cdc.Handler
+	tables   *tables
+	selected *selection
+
+	flavor    string
+	identity  string // of the server that is read, for checkpoints
+	fromFiles bool
+
+	// where the log is
+	file     string
+	pos      uint64 // end of the last event
+	executed *gtids // everything before the current transaction; nil without GTIDs
+	skip     *gtids // transactions that are not wanted, when the log begins before the checkpoint; mostly nil
+	checksum bool   // events end with four bytes of checksum
+	maps     map[uint64]*layout
+
+	tx       transaction
+	prepared []*prepared // XA transactions that wait for their outcome, oldest first
+
+	// what has been numbered and what of it is in the stream already
+	no          uint64 // No of the next captured row
+	partNo      uint64 // its PartNo
+	deliverFrom uint64 // rows before this No are in the stream already
+
+	// the frame
+	frame   cdc.Builder
+	open    bool
+	full    bool
+	began   time.Time
+	known   *cdc.Tables
+	scratch []byte
+
+	done     cdc.Checkpoint // the end of the last transaction, without numbers
+	sent     cdc.Checkpoint // of the last frame that the handler took
+	lastSent time.Time
+}
+
+// transaction is the one that is being read.
+type transaction struct {
+	open     bool // a GTID or BEGIN has been seen
+	explicit bool // it ends with an event of its own: COMMIT, XID, XA PREPARE
+	skipped  bool // it is in the stream already
+	start    cdc.Checkpoint
+	firstNo  uint64 // No of its first captured row
+
+	tx     cdc.Tx
+	commit func() // adds it to the executed set
+	rows   uint32 // captured rows so far
+	inTx   int    // its number in the frame, or -1
+	whole  bool   // all its rows so far are in the present frame
+
+	// Rows that wait because the transaction may still undo them.
+	holding   bool
+	held      []heldRows
+	heldBytes int
+	points    []savepoint
+	xid       string
+	xa        bool
+}
+
+type heldRows struct {
+	event  *replication.RowsEvent
+	kind   replication.EventType
+	layout *layout
+}
+
+type savepoint struct {
+	name     string
+	held     int
+	released bool // rows after it have left held
+}
+
+// prepared is an XA transaction that has been prepared and not yet been committed or rolled back.
+type prepared struct {
+	xid     string
+	held    []heldRows
+	start   cdc.Checkpoint
+	firstNo uint64
+}
+
+// handlerError marks what the handler said.
+type handlerError struct{ err error }
+
+func (e *handlerError) Error() string { return e.err.Error() }
+func (e *handlerError) Unwrap() error { return e.err }
+
+// start begins at a checkpoint whose place the log has been told to begin at.
+func (c *capture) start(from cdc.Checkpoint) {
+	if from.NextNo == 0 {
+		from.NextNo = 1
+	}
+	if len(from.PartNos) == 0 {
+		from.PartNos = []uint64{1}
+	}
+	c.sent = from
+	c.file, c.pos = from.File, from.Pos
+	c.deliverFrom = from.NextNo
+	c.no = from.NextNo - uint64(from.TxRows)
+	c.partNo = from.PartNos[0]
+	c.done = cdc.Checkpoint{Flavor: c.flavor, Server: c.identity, GTIDSet: from.GTIDSet, File: from.File, Pos: from.Pos, Commit: from.Commit}
+	c.maps = map[uint64]*layout{}
+	c.lastSent = c.cfg.Now()
+	if c.known == nil {
+		c.known = &cdc.Tables{}
+	}
+}
+
+// event takes one event of the log.
+func (c *capture) event(ev *replication.BinlogEvent) error {
+	h := ev.Header
+	start := c.advance(h)
+	switch e := ev.Event.(type) {
+	case *replication.FormatDescriptionEvent:
+		c.checksum = e.ChecksumAlgorithm == replication.BINLOG_CHECKSUM_ALG_CRC32
+		if c.tx.open && h.Flags&replication.LOG_EVENT_ARTIFICIAL_F == 0 {
+			return c.torn()
+		}
+		return nil
+	case *replication.RotateEvent:
+		if c.tx.open && string(e.NextLogName) != c.file {
+			return c.torn()
+		}
+		if h.LogPos != 0 || string(e.NextLogName) != c.file { // else the server only repeats where it was told to begin
+			c.rotate(string(e.NextLogName), e.Position)
+		}
+		return nil
+	case *replication.GTIDEvent:
+		return c.beginMySQL(h, e, start)
+	case *replication.GtidTaggedLogEvent:
+		return c.beginMySQL(h, &e.GTIDEvent, start)
+	case *replication.MariadbGTIDEvent:
+		return c.beginMariaDB(h, e, start)
+	case *replication.TransactionPayloadEvent:
+		return c.payload(e)
+	case *replication.PreviousGTIDsEvent, *replication.MariadbGTIDListEvent:
+		if c.fromFiles {
+			return c.before(ev)
+		}
+		return nil
+	}
+	return c.inner(ev, start, c.checksum)
+}
+
+// advance keeps track of the place in the log and returns where the event began.
+func (c *capture) advance(h *replication.EventHeader) (start uint64) {
+	switch h.EventType {
+	case replication.FORMAT_DESCRIPTION_EVENT, replication.PREVIOUS_GTIDS_EVENT, replication.ROTATE_EVENT,
+		replication.HEARTBEAT_EVENT, replication.HEARTBEAT_LOG_EVENT_V2:
+		return c.pos
+	}
+	if h.Flags&replication.LOG_EVENT_ARTIFICIAL_F != 0 {
+		return c.pos
+	}
+	if h.LogPos == 0 { // MariaDB 11.4 does not know it yet when it writes
+		start = c.pos
+		c.pos += uint64(h.EventSize)
+		return start
+	}
+	// The header has 32 bits for what may be more in a file with a large transaction.
+	end := c.pos&^(1<<32-1) | uint64(h.LogPos)
+	if end+1<<31 < c.pos {
+		end += 1 << 32
+	}
+	start = end - uint64(h.EventSize)
+	if start == c.pos+4 {
+		start = c.pos // the server has left out the checksum
+	}
+	c.pos = end
+	return start
+}
+
+func (c *capture) rotate(file string, pos uint64) {
+	c.file, c.pos = file, pos
+	if !c.tx.open {
+		c.done.File, c.done.Pos = file, pos
+	}
+}
+
+// torn says that a file ends within a transaction: the server died while it wrote. Rows of it that are in the stream
+// cannot be taken back.
+func (c *capture) torn() error {
+	return cdc.Errorf("CDCD-1307", "binlog file %s ends within the transaction that begins at %d", c.tx.tx.File, c.tx.tx.Pos)
+}
+
+func (c *capture) beginMySQL(h *replication.EventHeader, e *replication.GTIDEvent, start uint64) error {
+	if err := c.writtenBy(FlavorMySQL, start); err != nil {
+		return err
+	}
+	if err := c.checkEnded(); err != nil {
+		return err
+	}
+	at := e.ImmediateCommitTime().UTC()
+	if e.ImmediateCommitTimestamp == 0 {
+		at = headerTime(h)
+	}
+	if h.EventType == replication.ANONYMOUS_GTID_EVENT {
+		c.executed = nil // the set does not describe the log any more
+		c.done.GTIDSet = ""
+		c.begin(cdc.Tx{Server: c.identity, File: c.file, Pos: start, CommitTime: at}, nil)
+		return nil
+	}
+	sid, err := uuid.FromBytes(e.SID)
+	if err != nil {
+		return cdc.Errorf("CDCD-1307", "the GTID at %s:%d: %w", c.file, start, err)
+	}
+	var text [96]byte
+	id := append(text[:0], sid.String()...)
+	server := string(id)
+	if tag := e.Tag.String(); tag != "" {
+		id = append(append(id, ':'), tag...)
+	}
+	id = fmt.Appendf(id, ":%d", e.GNO)
+	tag, gno := e.Tag, e.GNO
+	c.begin(cdc.Tx{Server: server, GTID: string(id), File: c.file, Pos: start, CommitTime: at}, func() {
+		if c.executed != nil {
+			c.executed.addMySQL(sid, tag, gno)
+		}
+	})
+	c.tx.skipped = c.skip != nil && c.skip.hasMySQL(sid, tag, gno)
+	return nil
+}
+
+// MariaDB's flags of GTID events that go-mysql does not name.
+const mariadbPreparedXA = 64
+
+// writtenBy refuses a transaction of the other flavor, whose GTID would make a checkpoint that nobody can read.
+func (c *capture) writtenBy(flavor string, start uint64) error {
+	if c.flavor == flavor {
+		return nil
+	}
+	return cdc.Errorf("CDCD-1307", "the transaction at %s:%d has a GTID as %s writes it, in a log of %s", c.file, start, flavor, c.flavor)
+}
+
+func (c *capture) beginMariaDB(h *replication.EventHeader, e *replication.MariadbGTIDEvent, start uint64) error {
+	if err := c.writtenBy(FlavorMariaDB, start); err != nil {
+		return err
+	}
+	if err := c.checkEnded(); err != nil {
+		return err
+	}
+	id := mariaGTID{e.GTID.DomainID, e.GTID.ServerID, e.GTID.SequenceNumber}
+	c.begin(cdc.Tx{Server: id.identity(), GTID: id.String(), File: c.file, Pos: start, CommitTime: headerTime(h)}, func() {
+		if c.executed != nil {
+			c.executed.addMariaDB(id)
+		}
+	})
+	c.tx.explicit = !e.IsStandalone()
+	c.tx.skipped = c.skip != nil && c.skip.hasMariaDB(id)
+	if e.Flags&mariadbPreparedXA != 0 {
+		c.tx.holding, c.tx.xa = true, true
+	}
+	return nil
+}
+
+func (c *capture) checkEnded() error {
+	if c.tx.open && c.tx.explicit {
+		return cdc.Errorf("CDCD-1307", "a transaction begins at %s:%d before the one of %d has ended", c.file, c.pos, c.tx.tx.Pos)
+	}
+	return nil
+}
+
+func (c *capture) begin(tx cdc.Tx, commit func()) {
+	c.tx = transaction{open: true, tx: tx, commit: commit, inTx: -1, firstNo: c.no,
+		held: c.tx.held[:0], points: c.tx.points[:0]}
+	c.tx.start = cdc.Checkpoint{Flavor: c.flavor, Server: c.identity, GTIDSet: c.done.GTIDSet, File: tx.File, Pos: tx.Pos, TxGTID: tx.GTID, Commit: c.done.Commit}
+}
+
+func headerTime(h *replication.EventHeader) time.Time { return time.Unix(int64(h.Timestamp), 0).UTC() }
+
+// payload takes a compressed transaction, whose events have no places of their own.
+func (c *capture) payload(e *replication.TransactionPayloadEvent) error {
+	for i, inner := range e.Events {
+		if err := c.inner(inner, c.pos, false); err != nil {
+			return err
+		}
+		e.Events[i] = nil // decoded rows are many times larger than the log's
+	}
+	return nil
+}
+
+// inner takes an event that may stand in a compressed transaction too.
+func (c *capture) inner(ev *replication.BinlogEvent, start uint64, checksum bool) error {
+	h := ev.Header
+	switch e := ev.Event.(type) {
+	case *replication.TableMapEvent:
+		return c.tableMap(ev, e, checksum)
+	case *replication.RowsEvent:
+		return c.rows(h, e)
+	case *replication.XIDEvent:
+		return c.end()
+	case *replication.QueryEvent:
+		return c.query(h, e, start)
+	}
+	switch h.EventType {
+	case replication.XA_PREPARE_LOG_EVENT:
+		return c.xaPrepare(ev.RawData)
+	case replication.STOP_EVENT, replication.PREVIOUS_GTIDS_EVENT, replication.MARIADB_GTID_LIST_EVENT,
+		replication.MARIADB_BINLOG_CHECKPOINT_EVENT, replication.HEARTBEAT_EVENT, replication.HEARTBEAT_LOG_EVENT_V2,
+		replication.ROWS_QUERY_EVENT, replication.MARIADB_ANNOTATE_ROWS_EVENT, replication.IGNORABLE_EVENT,
+		replication.TRANSACTION_CONTEXT_EVENT, replication.VIEW_CHANGE_EVENT,
+		replication.INTVAR_EVENT, replication.RAND_EVENT, replication.USER_VAR_EVENT: // the last belong to statements
+		return nil
+	case replication.INCIDENT_EVENT:
+		return cdc.Errorf("CDCD-1306", "the server reports at %s:%d that changes may be missing from its binlog (incident event)", c.file, start)
+	case replication.BEGIN_LOAD_QUERY_EVENT, replication.EXECUTE_LOAD_QUERY_EVENT:
+		return cdc.Errorf("CDCD-1304", "LOAD DATA at %s:%d is in the binlog as a statement, not as rows", c.file, start).
+			WithFix("SET GLOBAL binlog_format = 'ROW'")
+	}
+	if h.Flags&replication.LOG_EVENT_IGNORABLE_F != 0 {
+		return nil
+	}
+	return cdc.Errorf("CDCD-1305", "the event at %s:%d has type %d, which is not known", c.file, start, byte(h.EventType))
+}
+
+// tableMap remembers the layout of the rows to come.
+func (c *capture) tableMap(ev *replication.BinlogEvent, e *replication.TableMapEvent, checksum bool) error {
+	if !c.selected.has(e.Schema, e.Table) {
+		delete(c.maps, e.TableID)
+		return nil
+	}
+	body := ev.RawData[replication.EventHeaderSize+8:] // without the table's id and flags, which change
+	if checksum {
+		body = body[:len(body)-replication.BinlogChecksumLength]
+	}
+	l, err := c.tables.layout(c.ctx, body, e)
+	if err != nil {
+		return err
+	}
+	if len(c.maps) > 1000 {
+		clear(c.maps) // ids are not used again; a statement's tables are announced right before its rows
+	}
+	c.maps[e.TableID] = l
+	return nil
+}
+
+func (c *capture) rows(h *replication.EventHeader, e *replication.RowsEvent) error {
+	l, ok := c.maps[e.TableID]
+	if !ok || e.Table == nil {
+		return nil // not captured, or the empty event that only ends a statement
+	}
+	if h.EventType == replication.PARTIAL_UPDATE_ROWS_EVENT {
+		return cdc.Errorf("CDCD-1313", "an update of %s holds only parts of its JSON documents", l.table).
+			WithFix("SET GLOBAL binlog_row_value_options = ''")
+	}
+	if !c.tx.open {
+		return cdc.Errorf("CDCD-1307", "rows of %s at %s:%d are outside of any transaction", l.table, c.file, c.pos)
+	}
+	rows := heldRows{e, h.EventType, l}
+	if !c.tx.holding {
+		return c.deliver(rows)
+	}
+	return c.hold(rows)
+}
+
+// hold keeps rows until it is clear that they are not undone, in the log's form.
+func (c *capture) hold(rows heldRows) error {
+	rows.event.Rows, rows.event.SkippedColumns = nil, nil
+	c.tx.held = append(c.tx.held, rows)
+	c.tx.heldBytes += len(rows.event.NdbData)
+	if c.tx.heldBytes <= c.cfg.HoldBytes {
+		return nil
+	}
+	if c.tx.xa {
+		return cdc.Errorf("CDCD-1311", "the XA transaction at %s:%d has changed more than can be held until it commits (%d bytes)",
+			c.tx.tx.File, c.tx.tx.Pos, c.cfg.HoldBytes)
+	}
+	for i := range c.tx.points {
+		c.tx.points[i].released = true
+	}
+	return c.release()
+}
+
+// release delivers what was held.
+func (c *capture) release() error {
+	for i, rows := range c.tx.held {
+		if err := c.deliver(rows); err != nil {
+			return err
+		}
+		c.tx.held[i] = heldRows{}
+	}
+	c.tx.held, c.tx.heldBytes = c.tx.held[:0], 0
+	return nil
+}
+
+// deliver numbers the rows and puts those that are not in the stream yet into frames.
+func (c *capture) deliver(rows heldRows) error {
+	e, l := rows.event, rows.layout
+	if c.tx.skipped {
+		return nil
+	}
+	if e.Rows == nil {
+		if err := e.DecodeData(0, e.NdbData); err != nil {
+			return cdc.Errorf("CDCD-1307", "rows of %s in the transaction at %s:%d: %w", l.table, c.tx.tx.File, c.tx.tx.Pos, shorten(err))
+		}
+	}
+	op, step := cdc.OpInsert, 1
+	switch e.Type() {
+	case replication.EnumRowsEventTypeInsert:
+	case replication.EnumRowsEventTypeUpdate:
+		op, step = cdc.OpUpdate, 2
+	case replication.EnumRowsEventTypeDelete:
+		op = cdc.OpDelete
+	default:
+		return cdc.Errorf("CDCD-1305", "the row event of type %d is not known", byte(rows.kind))
+	}
+	for i := 0; i+step <= len(e.Rows); i += step {
+		if c.no < c.deliverFrom { // in the stream already
+			c.no++
+			c.tx.rows++
+			c.tx.whole = false
+			continue
+		}
+		if err := c.row(e, l, op, i, len(e.NdbData)/max(len(e.Rows)/step, 1)); err != nil {
+			return err
+		}
+	}
+	e.Rows, e.SkippedColumns = nil, nil
+	return nil
+}
+
+// row adds one event to the frame. size is what it takes in the log, roughly.
+func (c *capture) row(e *replication.RowsEvent, l *layout, op cdc.Op, i, size int) error {
+	if c.full || c.open && c.frame.Size()+4*size > cdc.MaxFrame {
+		if err := c.flush(); err != nil {
+			return err
+		}
+	}
+	if !c.open {
+		now := c.cfg.Now()
+		c.frame.Reset(cdc.Header{Source: c.cfg.Name, Writer: c.cfg.Writer, Epoch: c.cfg.Epoch, Partitions: 1,
+			FirstPartNo: c.partNo, Created: now})
+		c.open, c.began = true, now
+		c.tx.inTx = -1
+	}
+	if c.tx.inTx < 0 {
+		c.tx.inTx = c.frame.AddTx(c.tx.tx)
+		c.tx.whole = c.tx.rows == 0
+	}
+	info := cdc.EventInfo{No: c.no, Tx: c.tx.inTx, Row: c.tx.rows, Table: c.frame.AddTable(l.table), Op: op}
+	image := func(i int) (uint32, error) { return l.appendRow(&c.frame, e.Rows[i], e.SkippedColumns[i], &c.scratch) }
+	var err error
+	switch op {
+	case cdc.OpInsert:
+		info.After, err = image(i)
+	case cdc.OpDelete:
+		info.Before, err = image(i)
+	default:
+		if info.Before, err = image(i); err == nil {
+			info.After, err = image(i + 1)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	c.frame.AddEvent(info)
+	c.no++
+	c.partNo++
+	c.tx.rows++
+	if c.frame.Size() > cdc.MaxFrame-64<<10 {
+		if c.frame.Len() == 1 {
+			return cdc.Errorf("CDCD-1309", "a change of %s in the transaction at %s:%d takes %d bytes; a frame can hold %d",
+				l.table, c.tx.tx.File, c.tx.tx.Pos, c.frame.Size(), cdc.MaxFrame)
+		}
+	}
+	c.full = c.frame.Size() >= c.cfg.FrameBytes || c.frame.Len() >= c.cfg.FrameRows
+	return nil
+}
+
+// end ends the transaction with its commit.
+func (c *capture) end() error {
+	if !c.tx.open {
+		return nil
+	}
+	if err := c.release(); err != nil {
+		return err
+	}
+	return c.close()
+}
+
+// close is the end of every transaction that the log has to its end, whatever came of it.
+func (c *capture) close() error {
+	if c.tx.inTx >= 0 && c.open {
+		c.frame.UpdateTx(c.tx.inTx, func(tx *cdc.Tx) {
+			tx.Ends = true
+			if c.tx.whole {
+				tx.Rows = c.tx.rows
+			}
+		})
+	}
+	if c.tx.commit != nil {
+		c.tx.commit()
+	}
+	c.tx.open, c.tx.holding = false, false
+	c.done.GTIDSet = c.executed.String()
+	c.done.File, c.done.Pos, c.done.Commit = c.file, c.pos, c.tx.tx.CommitTime
+	if c.full {
+		return c.flush()
+	}
+	return nil
+}
+
+// tick sends what is due. It returns how long nothing else will be.
+func (c *capture) tick() (time.Duration, error) {
+	now := c.cfg.Now()
+	if c.open && !c.tx.open {
+		if wait := c.cfg.Linger - now.Sub(c.began); wait > 0 {
+			return wait, nil
+		}
+		return c.cfg.Heartbeat, c.flush()
+	}
+	wait := c.cfg.Heartbeat - now.Sub(c.lastSent)
+	if wait > 0 || c.open {
+		return max(wait, time.Millisecond), nil
+	}
+	return c.cfg.Heartbeat, c.heartbeat()
+}
+
+// heartbeat sends a frame without events, for the progress that it carries.
+func (c *capture) heartbeat() error {
+	c.frame.Reset(cdc.Header{Source: c.cfg.Name, Writer: c.cfg.Writer, Epoch: c.cfg.Epoch, Partitions: 1,
+		FirstPartNo: c.partNo, Created: c.cfg.Now(), Heartbeat: true})
+	return c.flush()
+}
+
+// checkpoint says how far the log is in the stream when everything so far is.
+func (c *capture) checkpoint() cdc.Checkpoint {
+	cp, firstNo := c.done, c.no
+	switch {
+	case len(c.prepared) > 0:
+		cp, firstNo = c.prepared[0].start, c.prepared[0].firstNo
+	case c.tx.open && c.tx.rows > 0:
+		cp, firstNo = c.tx.start, c.tx.firstNo
+	}
+	cp.NextNo = max(c.no, c.deliverFrom)
+	cp.TxRows = uint32(cp.NextNo - min(firstNo, cp.NextNo))
+	switch {
+	case cp.TxRows == 0 && len(c.prepared) == 0:
+		cp.TxGTID = ""
+	case cp.TxGTID == "":
+		cp.TxGTID = c.sent.TxGTID // nothing but what is in the stream already has been read again
+	}
+	cp.PartNos = []uint64{c.partNo}
+	return cp
+}
+
+// flush hands the frame over.
+func (c *capture) flush() error {
+	cp := c.checkpoint()
+	batch, err := cdc.Open(c.frame.Seal(cp), c.known)
+	c.open, c.full, c.tx.inTx, c.tx.whole = false, false, -1, false
+	if err != nil {
+		return cdc.Errorf("CDCD-1309", "frame: %w", err)
+	}
+	if err := c.next(c.ctx, batch); err != nil {
+		return &handlerError{err}
+	}
+	c.sent, c.lastSent = cp, c.cfg.Now()
+	var lag time.Duration
+	if n := batch.Len(); n > 0 {
+		lag = max(0, c.lastSent.Sub(batch.Event(n-1).CommitTime()))
+	}
+	c.cfg.Observe(Progress{Rows: batch.Len(), Bytes: len(batch.Frame()), Lag: lag, Commit: cp.Commit, File: c.file, Pos: c.pos})
+	return nil
+}
+
+// query follows what is in the log as text: the ends of transactions, savepoints, XA, and DDL.
+func (c *capture) query(h *replication.EventHeader, e *replication.QueryEvent, start uint64) error {
+	st := classify(e.Query)
+	if !c.tx.open { // a server without GTIDs at all
+		c.begin(cdc.Tx{Server: c.identity, File: c.file, Pos: start, CommitTime: headerTime(h)}, nil)
+	}
+	switch st.kind {
+	case stmtBegin:
+		c.tx.explicit = true
+		return nil
+	case stmtCommit:
+		return c.end()
+	case stmtRollback:
+		if c.tx.rows > 0 || len(c.tx.held) > 0 {
+			return cdc.Errorf("CDCD-1310", "the transaction at %s:%d was rolled back after it had changed captured tables, some of which cannot be rolled back",
+				c.tx.tx.File, c.tx.tx.Pos)
+		}
+		return c.close()
+	case stmtSavepoint:
+		c.tx.holding = true
+		c.tx.points = append(c.tx.points, savepoint{name: st.arg, held: len(c.tx.held)})
+		return nil
+	case stmtRollbackTo:
+		return c.rollbackTo(st.arg)
+	case stmtXAStart:
+		c.tx.explicit, c.tx.holding, c.tx.xa, c.tx.xid = true, true, true, st.arg
+		return nil
+	case stmtXAEnd:
+		c.tx.xid = st.arg
+		return nil
+	case stmtXACommit, stmtXARollback:
+		return c.xaDecide(st.arg, st.kind == stmtXACommit)
+	case stmtDML:
+		if table, hit := c.touches(st, e); hit {
+			return cdc.Errorf("CDCD-1304", "a change of %s at %s:%d is in the binlog as a statement, not as rows", table, c.file, start).
+				WithFix("SET GLOBAL binlog_format = 'ROW'")
+		}
+	case stmtDDL:
+		c.tables.forget()
+		if st.verb == "TRUNCATE" || st.verb == "DROP" {
+			if table, hit := c.touches(st, e); hit {
+				c.cfg.Logger.Warn("rows of a captured table are gone without delete events", "statement", st.verb, "table", table,
+					"gtid", c.tx.tx.GTID, "file", c.file, "pos", start)
+			}
+		}
+	}
+	if c.tx.explicit {
+		return nil // CREATE TABLE … SELECT stands within a transaction
+	}
+	return c.end()
+}
+
+func (c *capture) rollbackTo(name string) error {
+	for i := len(c.tx.points) - 1; i >= 0; i-- {
+		p := c.tx.points[i]
+		if p.name != name {
+			continue
+		}
+		if p.released {
+			return cdc.Errorf("CDCD-1310", "the transaction at %s:%d went back to savepoint %s after more changes than can be held (%d bytes)",
+				c.tx.tx.File, c.tx.tx.Pos, name, c.cfg.HoldBytes)
+		}
+		clear(c.tx.held[p.held:])
+		c.tx.held = c.tx.held[:p.held]
+		c.tx.heldBytes = 0
+		for _, rows := range c.tx.held {
+			c.tx.heldBytes += len(rows.event.NdbData)
+		}
+		c.tx.points = c.tx.points[:i+1]
+		return nil
+	}
+	if len(c.tx.held) == 0 && c.tx.rows == 0 {
+		return nil
+	}
+	return cdc.Errorf("CDCD-1310", "the transaction at %s:%d went back to savepoint %s, which is not known", c.tx.tx.File, c.tx.tx.Pos, name)
+}
+
+// xaPrepare ends an XA transaction's first half. Its rows wait for XA COMMIT, which may come much later, or never.
+func (c *capture) xaPrepare(raw []byte) error {
+	body := raw[replication.EventHeaderSize:]
+	if len(body) < 13 {
+		return cdc.Errorf("CDCD-1307", "the XA PREPARE at %s:%d is cut short", c.file, c.pos)
+	}
+	if body[0] != 0 { // XA COMMIT … ONE PHASE
+		return c.end()
+	}
+	if c.tx.skipped || len(c.tx.held) == 0 { // nothing of it is captured
+		return c.close()
+	}
+	if c.tx.xid == "" {
+		c.tx.xid = xidText(body)
+	}
+	p := &prepared{xid: c.tx.xid, held: c.tx.held, start: c.tx.start, firstNo: c.tx.firstNo}
+	c.tx.held, c.tx.heldBytes = nil, 0
+	c.prepared = append(c.prepared, p)
+	total := 0
+	for _, p := range c.prepared {
+		for _, rows := range p.held {
+			total += len(rows.event.NdbData)
+		}
+	}
+	if total > c.cfg.HoldBytes {
+		return cdc.Errorf("CDCD-1311", "prepared XA transactions have changed more than can be held until they commit (%d bytes); the oldest began at %s:%d",
+			c.cfg.HoldBytes, c.prepared[0].start.File, c.prepared[0].start.Pos)
+	}
+	return c.close()
+}
+
+// xidText writes an XA transaction's id as the server does in XA END.
+func xidText(body []byte) string {
+	format := binary.LittleEndian.Uint32(body[1:])
+	g, b := int(binary.LittleEndian.Uint32(body[5:])), int(binary.LittleEndian.Uint32(body[9:]))
+	data := body[13:]
+	if g < 0 || b < 0 || g+b > len(data) {
+		return ""
+	}
+	return fmt.Sprintf("X'%x',X'%x',%d", data[:g], data[g:g+b], format)
+}
+
+// xaDecide ends an XA transaction's second half: its rows belong to the transaction that decides.
+func (c *capture) xaDecide(xid string, commit bool) error {
+	for i, p := range c.prepared {
+		if p.xid != xid {
+			continue
+		}
+		if commit && !c.tx.skipped {
+			c.tx.held = p.held
+			if err := c.release(); err != nil {
+				return err
+			}
+		}
+		c.prepared = append(c.prepared[:i], c.prepared[i+1:]...)
+		return c.close()
+	}
+	if commit && !c.tx.skipped {
+		c.cfg.Logger.Warn("an XA transaction committed that was prepared before the capture began, or did not change captured tables",
+			"xid", xid, "gtid", c.tx.tx.GTID)
+	}
+	return c.close()
+}
+
+// touches reports which captured table a statement may change.
+func (c *capture) touches(st statement, e *replication.QueryEvent) (string, bool) {
+	for _, ref := range st.tables(string(e.Schema)) {
+		if schema, table, _ := strings.Cut(ref, "\x00"); c.selected.match(schema, table) {
+			return schema + "." + table, true
+		}
+	}
+	return "", false
+}
+
+// shorten cuts the dumps that go-mysql puts into its errors.
+func shorten(err error) error {
+	text := err.Error()
+	if len(text) <= 300 {
+		return err
+	}
+	return errors.New(strings.ToValidUTF8(text[:300], "") + "…")
+}

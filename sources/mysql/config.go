@@ -1,0 +1,139 @@
+package mysql
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/cdcd-project/cdcd/cdc"
+)
+
+// The flavors.
+const (
+	FlavorMySQL   = "mysql"
+	FlavorMariaDB = "mariadb"
+)
+
+// Config says what to capture, and from where. The zero value of each field but Addr, User and Tables is good.
+type Config struct {
+	Name     string // name of the source, as it stands in frames
+	Addr     string // host:port, or the path of a unix socket
+	User     string
+	Password string
+	Flavor   string      // FlavorMySQL or FlavorMariaDB; "" takes what the server is
+	TLS      *tls.Config // nil: no TLS
+
+	Tables []string // what is captured: schema.table with * and ? as wildcards, e.g. "shop.*"
+
+	// ServerID is how the capture calls itself among the server's replicas. 0 takes a random one per Source, so that
+	// two captures of the same server never throw each other off.
+	ServerID uint32
+
+	Writer string // names this process in frames
+	Epoch  uint64 // epoch of the numbering, see cdc.Header
+
+	FrameBytes int           // a frame is cut at about this size; 512 KiB
+	FrameRows  int           // and at this many events; 4096
+	Linger     time.Duration // how long a frame that is not full waits for more transactions; 2 ms
+	Heartbeat  time.Duration // a frame without events is sent after this time without frames; 10 s
+	QueueBytes int           // bound of what has been read but is not in a frame yet; 8 MiB
+	HoldBytes  int           // bound of rows that wait for the outcome of XA transactions and savepoints; 64 MiB
+	MaxBackoff time.Duration // longest pause between two attempts to connect; 30 s
+
+	Logger  *slog.Logger     // nil: no log
+	Now     func() time.Time // nil: time.Now
+	Observe func(Progress)   // nil: nobody looks. Called after each frame that the handler took, by Run's goroutine.
+
+	// Following, if set, is called by Run's goroutine with nil whenever it has found its place in the log and begins to
+	// read from there (at the very first start: after the handler has taken the frame that says where that is), and with
+	// the reason when it has lost the server and will connect again.
+	Following func(lost error)
+}
+
+// Progress is what [Config.Observe] learns about one frame.
+type Progress struct {
+	Rows       int           // events in the frame; 0 for a heartbeat
+	Bytes      int           // size of the frame
+	Lag        time.Duration // from the commit of the last transaction seen until now; 0 when all was read
+	Commit     time.Time     // when that transaction committed
+	File       string        // how far the log was read
+	Pos        uint64
+	Reconnects int // how often the connection was lost since Run began
+}
+
+const holdDefault = 64 << 20
+
+func (c Config) withDefaults() (Config, error) {
+	set := func(n *int, to int) {
+		if *n <= 0 {
+			*n = to
+		}
+	}
+	wait := func(d *time.Duration, to time.Duration) {
+		if *d <= 0 {
+			*d = to
+		}
+	}
+	set(&c.FrameBytes, 512<<10)
+	set(&c.FrameRows, 4096)
+	set(&c.QueueBytes, 8<<20)
+	set(&c.HoldBytes, holdDefault)
+	wait(&c.Linger, 2*time.Millisecond)
+	wait(&c.Heartbeat, 10*time.Second)
+	wait(&c.MaxBackoff, 30*time.Second)
+	c.FrameBytes = min(c.FrameBytes, cdc.MaxFrame/2)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Observe == nil {
+		c.Observe = func(Progress) {}
+	}
+	if c.Following == nil {
+		c.Following = func(error) {}
+	}
+	if c.ServerID == 0 {
+		c.ServerID = 1<<31 | rand.Uint32()
+	}
+	if c.Writer == "" {
+		host, _ := os.Hostname()
+		c.Writer = fmt.Sprintf("%s/%d", host, os.Getpid())
+	}
+	switch c.Flavor {
+	case "", FlavorMySQL, FlavorMariaDB:
+	default:
+		return c, cdc.Errorf("CDCD-1104", "flavor %q: there are %q and %q", c.Flavor, FlavorMySQL, FlavorMariaDB)
+	}
+	if len(c.Tables) == 0 {
+		return c, cdc.Errorf("CDCD-1208", "no tables to capture").WithFix(`name them, e.g. tables: [shop.*]`)
+	}
+	return c, nil
+}
+
+// dial connects for both go-mysql's client and its syncer, which hands over host and port.
+func (c *Config) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	network := "tcp"
+	if len(c.Addr) > 0 && c.Addr[0] == '/' {
+		network = "unix"
+	}
+	d := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
+	return d.DialContext(ctx, network, c.Addr)
+}
+
+// hostPort splits the address for the syncer, which announces the port to the server and has dial connect.
+func (c *Config) hostPort() (string, uint16) {
+	host, port, err := net.SplitHostPort(c.Addr)
+	if err != nil {
+		return c.Addr, 0
+	}
+	n, _ := strconv.ParseUint(port, 10, 16)
+	return host, uint16(n)
+}

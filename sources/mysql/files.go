@@ -1,0 +1,254 @@
+package mysql
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cdcd-project/cdcd/cdc"
+	gomysql "github.com/go-mysql-org/go-mysql/mysql"
+	"github.com/go-mysql-org/go-mysql/replication"
+)
+
+// Files returns a source that reads binlog files, in the order of their numbers, and ends after the last. Globs that
+// match nothing are an error, as is a gap between the files. Of the Config, what concerns a server is not used; with
+// Flavor "" it is what the first file says. Without a server to ask, MariaDB's UUID and INET columns are bytes, and
+// files without full metadata cannot be read. Errors are [*cdc.Error].
+func Files(cfg Config, globs ...string) (*Source, error) {
+	s, err := New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	for _, glob := range globs {
+		found, err := filepath.Glob(glob)
+		if err != nil {
+			return nil, cdc.Errorf("CDCD-1106", "binlog files %q: %w", glob, err)
+		}
+		found = slices.DeleteFunc(found, func(path string) bool { return strings.HasSuffix(path, ".index") || strings.HasSuffix(path, ".idx") })
+		if len(found) == 0 {
+			return nil, cdc.Errorf("CDCD-1106", "there are no binlog files %s", glob).WithFix("check source.binlog.files")
+		}
+		s.files = append(s.files, found...)
+	}
+	if len(s.files) == 0 {
+		return nil, cdc.Errorf("CDCD-1106", "no binlog files are named").WithFix("name them, e.g. source.binlog.files: [/backup/binlog.0*]")
+	}
+	slices.SortFunc(s.files, func(a, b string) int {
+		return cmp.Or(cmp.Compare(fileNumber(a), fileNumber(b)), strings.Compare(a, b))
+	})
+	s.files = slices.Compact(s.files)
+	return s, nil
+}
+
+func fileNumber(path string) uint64 {
+	n, _ := strconv.ParseUint(strings.TrimPrefix(filepath.Ext(path), "."), 10, 64)
+	return n
+}
+
+var errFilesEnd = errors.New("the last binlog file has been read")
+
+// runFiles is Run for files.
+func (s *Source) runFiles(ctx context.Context, from cdc.Checkpoint, next cdc.Handler) error {
+	flavor, err := fileFlavor(s.files[0])
+	if err != nil {
+		return err
+	}
+	if want := cmp.Or(from.Flavor, s.cfg.Flavor); want != "" && want != flavor {
+		return cdc.Errorf("CDCD-1104", "%s was written by %s, expected is %s", s.files[0], flavor, want)
+	}
+	first, offset := 0, uint64(4)
+	if from.Flavor != "" {
+		first = slices.IndexFunc(s.files, func(path string) bool { return filepath.Base(path) == from.File })
+		switch {
+		case first >= 0:
+			offset = max(from.Pos, 4)
+		case from.GTIDSet == "":
+			return cdc.Errorf("CDCD-1106", "the binlog file %s, where the stream has got to, is not among the files", from.File)
+		default:
+			first, from.File, from.Pos = 0, "", 0
+		}
+	}
+	c := &capture{cfg: &s.cfg, ctx: ctx, next: next, selected: s.selected, flavor: flavor, fromFiles: true, tables: newTables(flavor, nil)}
+	if from.GTIDSet != "" {
+		if c.executed, err = parseGTIDs(flavor, from.GTIDSet); err != nil {
+			return cdc.Errorf("CDCD-1302", "the checkpoint: %w", err)
+		}
+		if c.skip, err = parseGTIDs(flavor, from.GTIDSet); err != nil {
+			return cdc.Errorf("CDCD-1302", "the checkpoint: %w", err)
+		}
+	}
+	c.start(from)
+	s.cfg.Following(nil)
+
+	events := newQueue(s.cfg.QueueBytes)
+	reader := &logReader{queue: events, selected: s.selected.clone()}
+	ended := make(chan struct{})
+	go func() { // awaited right below
+		defer close(ended)
+		events.close(readFiles(s.files[first:], offset, flavor, reader))
+	}()
+	defer func() { events.close(errQueueClosed); <-ended }()
+	err = c.run(events)
+	if !errors.Is(err, errFilesEnd) {
+		var handler *handlerError
+		if errors.As(err, &handler) {
+			return fmt.Errorf("hand over a frame: %w", handler.err)
+		}
+		return err
+	}
+	return c.finish()
+}
+
+// finish hands over what is left at the end of the last file.
+func (c *capture) finish() error {
+	if c.tx.open {
+		return c.torn()
+	}
+	var err error
+	switch cp := c.checkpoint(); {
+	case c.open:
+		err = c.flush()
+	case cp.File != c.sent.File || cp.Pos != c.sent.Pos || cp.GTIDSet != c.sent.GTIDSet:
+		err = c.heartbeat()
+	}
+	var handler *handlerError
+	if errors.As(err, &handler) {
+		return fmt.Errorf("hand over a frame: %w", handler.err)
+	}
+	return err
+}
+
+// readFiles reads the files one after the other, the first from the offset.
+func readFiles(files []string, offset uint64, flavor string, reader *logReader) (err error) {
+	path := ""
+	defer func() {
+		if r := recover(); r != nil { // go-mysql panics on some broken events
+			err = cdc.Errorf("CDCD-1307", "%s cannot be decoded: %v", path, r)
+		}
+	}()
+	for i, file := range files {
+		path = file
+		rotate := &replication.BinlogEvent{
+			Header: &replication.EventHeader{EventType: replication.ROTATE_EVENT, Flags: replication.LOG_EVENT_ARTIFICIAL_F},
+			Event:  &replication.RotateEvent{NextLogName: []byte(filepath.Base(path)), Position: offset},
+		}
+		if err := reader.HandleEvent(rotate); err != nil {
+			return err
+		}
+		p := replication.NewBinlogParser()
+		p.SetFlavor(flavor)
+		p.SetTimestampStringLocation(time.UTC)
+		p.SetRenderJSONAsMySQLText(true)
+		p.SetRowsEventDecodeFunc(reader.rowsHeader)
+		if _, err := fileFlavor(path); err != nil {
+			return err
+		}
+		if err := p.ParseFile(path, int64(offset), verified(reader, i == len(files)-1)); err != nil {
+			if errors.Is(err, errQueueClosed) {
+				return err
+			}
+			return cdc.Errorf("CDCD-1307", "%s: %w", path, shorten(err))
+		}
+		offset = 4
+	}
+	return errFilesEnd
+}
+
+// verified checks checksums before it passes events on. go-mysql could, but fails on the file that the server writes to
+// at present: the flag that says so is not part of the checksum.
+//
+// Where the last file names the one that follows it, that is left out: the checkpoint must stay in a file that there is.
+func verified(reader *logReader, last bool) replication.OnEventFunc {
+	var checksum bool
+	return func(ev *replication.BinlogEvent) error {
+		if _, ok := ev.Event.(*replication.RotateEvent); ok && last {
+			return nil
+		}
+		raw := ev.RawData
+		if e, ok := ev.Event.(*replication.FormatDescriptionEvent); ok {
+			checksum = e.ChecksumAlgorithm == replication.BINLOG_CHECKSUM_ALG_CRC32
+			raw = bytes.Clone(raw)
+			raw[17] &^= byte(replication.LOG_EVENT_BINLOG_IN_USE_F)
+		}
+		if n := len(raw) - replication.BinlogChecksumLength; checksum && n > 0 {
+			if sum := crc32.ChecksumIEEE(raw[:n]); sum != binary.LittleEndian.Uint32(raw[n:]) {
+				return fmt.Errorf("the event of type %s that ends at %d: %w", ev.Header.EventType, ev.Header.LogPos, replication.ErrChecksumMismatch)
+			}
+		}
+		return reader.HandleEvent(ev)
+	}
+}
+
+// fileFlavor looks at the file's first event, which says what wrote it.
+func fileFlavor(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", cdc.Errorf("CDCD-1106", "binlog file: %w", err)
+	}
+	defer f.Close()
+	var head [4 + replication.EventHeaderSize + 52]byte
+	if _, err := io.ReadFull(f, head[:]); err != nil || !bytes.Equal(head[:4], replication.BinLogFileHeader) {
+		return "", cdc.Errorf("CDCD-1106", "%s is not a binlog file", path).WithFix("encrypted files must be decrypted first")
+	}
+	if bytes.Contains(bytes.ToLower(head[4+replication.EventHeaderSize+2:]), []byte("mariadb")) {
+		return FlavorMariaDB, nil
+	}
+	return FlavorMySQL, nil
+}
+
+// before takes what a file says had been executed before it, and makes sure that no file is missing in between.
+func (c *capture) before(ev *replication.BinlogEvent) error {
+	said := &gtids{}
+	switch e := ev.Event.(type) {
+	case *replication.PreviousGTIDsEvent:
+		set := gomysql.NewMysqlGTIDSet()
+		said.mysql = &set
+		body := ev.RawData[replication.EventHeaderSize:]
+		if len(e.GTIDSets) > 0 {
+			if c.checksum {
+				body = body[:len(body)-replication.BinlogChecksumLength]
+			}
+			decoded, err := gomysql.DecodeMysqlGTIDSet(body)
+			if err != nil {
+				return cdc.Errorf("CDCD-1307", "%s: the GTIDs executed before it: %w", c.file, err)
+			}
+			said.mysql = decoded
+		}
+	case *replication.MariadbGTIDListEvent:
+		said.mariadb = map[uint32]mariaGTID{}
+		for _, g := range e.GTIDs {
+			said.mariadb[g.DomainID] = mariaGTID{g.DomainID, g.ServerID, g.SequenceNumber}
+		}
+	}
+	if c.executed == nil {
+		if c.done.Commit.IsZero() && c.skip == nil { // nothing was read yet
+			c.executed = said
+			c.done.GTIDSet = said.String()
+		}
+		return nil
+	}
+	missing := false
+	if said.mysql != nil {
+		missing = !c.executed.mysql.Contain(said.mysql)
+	} else {
+		for _, one := range said.mariadb {
+			missing = missing || !c.executed.hasMariaDB(one)
+		}
+	}
+	if missing {
+		return cdc.Errorf("CDCD-1301", "the binlog files before %s are missing: it begins after %s, read was %s", c.file, said, c.executed).
+			WithFix("name all files from there on in source.binlog.files")
+	}
+	return nil
+}

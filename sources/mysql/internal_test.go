@@ -1,0 +1,158 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/go-mysql-org/go-mysql/replication"
+)
+
+func TestStatementsAreToldApart(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		kind stmtKind
+		arg  string
+		refs []string // of tables, with schema s by default
+	}{
+		{"BEGIN", stmtBegin, "", nil},
+		{"/* x */ COMMIT", stmtCommit, "", nil},
+		{"ROLLBACK", stmtRollback, "", nil},
+		{"ROLLBACK TO `a``b`", stmtRollbackTo, "a`b", nil},
+		{"ROLLBACK TO SAVEPOINT a", stmtRollbackTo, "a", nil},
+		{"ROLLBACK TO `savepoint`", stmtRollbackTo, "savepoint", nil},
+		{"SAVEPOINT `a``b`", stmtSavepoint, "a`b", nil},
+		{"XA START X'7831',X'',1", stmtXAStart, "X'7831',X'',1", nil},
+		{"XA COMMIT X'7831',X'',1", stmtXACommit, "X'7831',X'',1", nil},
+		{"insert into t values (1)", stmtDML, "", []string{"s.t"}},
+		{"INSERT IGNORE `o`.`t` SELECT * FROM x", stmtDML, "", []string{"o.t"}},
+		{"DELETE FROM t WHERE x = 'y'", stmtDML, "", []string{"s.t"}},
+		{"UPDATE o . t, u SET a = 1", stmtDML, "", []string{"o.t", "s.u", "s.a", "s.1"}},
+		{"TRUNCATE TABLE t", stmtDDL, "", []string{"s.t"}},
+		{"DROP TABLE IF EXISTS `t` /* generated */", stmtDDL, "", []string{"s.t"}},
+		{"GRANT SELECT ON *.* TO x", stmtOther, "", nil},
+		{"", stmtOther, "", nil},
+		{"INSERT INTO `open", stmtDML, "", []string{"s.open"}},
+		{"/*!50000 REPLACE */ INTO t", stmtDML, "", []string{"s.t"}},
+	} {
+		st := classify([]byte(test.text))
+		if st.kind != test.kind || st.arg != test.arg {
+			t.Errorf("%s: kind %d, %q, want %d, %q", test.text, st.kind, st.arg, test.kind, test.arg)
+		}
+		if test.refs == nil {
+			continue
+		}
+		var refs []string
+		for _, ref := range st.tables("s") {
+			for i := range len(ref) {
+				if ref[i] == 0 {
+					refs = append(refs, ref[:i]+"."+ref[i+1:])
+				}
+			}
+		}
+		if len(refs) != len(test.refs) {
+			t.Errorf("%s: tables %q, want %q", test.text, refs, test.refs)
+			continue
+		}
+		for i := range refs {
+			if refs[i] != test.refs[i] {
+				t.Errorf("%s: tables %q, want %q", test.text, refs, test.refs)
+			}
+		}
+	}
+}
+
+func TestWildcards(t *testing.T) {
+	for _, test := range []struct {
+		pattern, s string
+		want       bool
+	}{
+		{"*", "", true}, {"*", "x", true}, {"a*", "abc", true}, {"a*c", "abc", true}, {"a*c", "abcd", false}, {"?", "", false},
+		{"a?c", "abc", true}, {"*b*", "abc", true}, {"*bb", "abbb", true}, {"", "", true}, {"", "a", false}, {"a**", "a", true},
+	} {
+		if got := wildcard(test.pattern, test.s); got != test.want {
+			t.Errorf("%q matches %q: %v", test.pattern, test.s, got)
+		}
+	}
+}
+
+func TestInstantsAgreeWithTheStandardLibrary(t *testing.T) {
+	for at := time.Date(1969, 12, 31, 0, 0, 0, 1000, time.UTC); at.Year() < 2110; at = at.Add(17*time.Hour + 13*time.Second) {
+		c := cdc.Civil{Year: at.Year(), Month: int(at.Month()), Day: at.Day(), Hour: at.Hour(), Minute: at.Minute(), Second: at.Second(), Micro: at.Nanosecond() / 1000}
+		if got, want := instant(c), at.UnixMicro(); got != want {
+			t.Fatalf("%v is %d, want %d", at, got, want)
+		}
+	}
+}
+
+func TestTimesAreParsed(t *testing.T) {
+	for text, want := range map[string]int64{"00:00:00": 0, "-00:00:00.000001": -1, "838:59:59.999999": 3020399999999, "-838:59:59": -3020399000000, "01:02:03.5": 3723500000} {
+		if got, ok := parseTime(text); !ok || got != want {
+			t.Errorf("%s is %d, %v, want %d", text, got, ok, want)
+		}
+	}
+	for _, text := range []string{"", "-", "1", "1:2", "1:2:3:4", "1:2:3.1234567", "a:00:00", "1.5:00:00"} {
+		if got, ok := parseTime(text); ok {
+			t.Errorf("%q is %d", text, got)
+		}
+	}
+}
+
+func TestHTMLEscapesOfJSONAreUndone(t *testing.T) {
+	for text, want := range map[string]string{
+		`"\u003c\u0026\u003e"`: `"<&>"`, `"\\u003c"`: `"\\u003c"`, `"\\\u003c"`: `"\\<"`, `"\u0001"`: `"\u0001"`, `"\u2028"`: "\"\u2028\"", `"plain"`: `"plain"`, `\`: `\`, `"\n"`: `"\n"`,
+	} {
+		var scratch []byte
+		if got := string(unescapeHTML(text, &scratch)); got != want {
+			t.Errorf("%s became %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestTheQueueIsBoundedInBytes(t *testing.T) {
+	q := newQueue(100)
+	ev := &replication.BinlogEvent{}
+	if err := q.put(ev, 1000); err != nil { // one always fits
+		t.Fatal(err)
+	}
+	second := make(chan error)
+	go func() { second <- q.put(ev, 1) }() // awaited below
+	select {
+	case <-second:
+		t.Fatal("the queue took more than it may hold")
+	case <-time.After(20 * time.Millisecond):
+	}
+	events, err := q.take(context.Background(), time.Second, nil)
+	if len(events) != 1 || err != nil {
+		t.Fatalf("%d events, %v", len(events), err)
+	}
+	if err := <-second; err != nil {
+		t.Fatal(err)
+	}
+	if err := q.put(ev, 99); err != nil {
+		t.Fatal(err)
+	}
+	third := make(chan error)
+	go func() { third <- q.put(ev, 1) }() // awaited below
+	stop := errors.New("stop")
+	q.close(stop)
+	if err := <-third; !errors.Is(err, stop) {
+		t.Errorf("put into a closed queue: %v", err)
+	}
+	if events, err := q.take(context.Background(), time.Second, events); len(events) != 2 || err != nil {
+		t.Errorf("%d events, %v after close", len(events), err)
+	}
+	if _, err := q.take(context.Background(), time.Second, nil); !errors.Is(err, stop) {
+		t.Errorf("take from a closed, empty queue: %v", err)
+	}
+}
+
+func TestBackoffGrowsToItsLimit(t *testing.T) {
+	for attempt := range 100 {
+		if pause := backoff(attempt, time.Second); pause <= 0 || pause > time.Second+time.Millisecond {
+			t.Fatalf("attempt %d: %s", attempt, pause)
+		}
+	}
+}

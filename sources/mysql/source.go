@@ -1,0 +1,378 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/cdcd-project/cdcd/cdc"
+	gomysql "github.com/go-mysql-org/go-mysql/mysql"
+	"github.com/go-mysql-org/go-mysql/replication"
+)
+
+// Source is one log to capture from: a server's, or binlog files.
+type Source struct {
+	cfg      Config
+	selected *selection
+	files    []string // of a Source made by Files
+}
+
+// New returns a source that reads a server's binlog as a replica does. It does not connect yet.
+// Errors are [*cdc.Error].
+func New(cfg Config) (*Source, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	selected, err := newSelection(cfg.Tables)
+	if err != nil {
+		return nil, err
+	}
+	return &Source{cfg: cfg, selected: selected}, nil
+}
+
+// Run reads the log from the checkpoint on and hands frame after frame to next, until ctx ends (it returns ctx.Err()),
+// next fails (the error wraps what it said; begin anew from the checkpoint that is in the stream by then), or something
+// needs a person (a [*cdc.Error]). Files end it with nil. A lost connection is not an error: Run connects again, with
+// pauses that grow to [Config.MaxBackoff].
+//
+// The zero checkpoint begins at the server's present end, and with the first file. The first frame is then a heartbeat,
+// which makes the beginning part of the stream. A frame that next has taken never comes again within a run; from one
+// run to the next, what comes is decided by the checkpoint alone. Run may be called again after it has returned, by one
+// goroutine at a time; all its own goroutines have ended by then.
+func (s *Source) Run(ctx context.Context, from cdc.Checkpoint, next cdc.Handler) error {
+	if s.files != nil {
+		return s.runFiles(ctx, from, next)
+	}
+	cfg := s.cfg
+	reconnects := 0
+	observe := cfg.Observe
+	cfg.Observe = func(p Progress) {
+		p.Reconnects = reconnects
+		observe(p)
+	}
+	known := &cdc.Tables{}
+	for attempt := 0; ; attempt++ {
+		sent, err := s.session(ctx, &cfg, from, next, known)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil {
+			err = errors.New("the log ended")
+		}
+		if permanent(err) {
+			var handler *handlerError
+			if errors.As(err, &handler) {
+				return fmt.Errorf("hand over a frame: %w", handler.err)
+			}
+			return err
+		}
+		if sent.NextNo != from.NextNo || sent.GTIDSet != from.GTIDSet || sent.Pos != from.Pos {
+			attempt = 0
+		}
+		from = sent
+		reconnects++
+		pause := backoff(attempt, cfg.MaxBackoff)
+		cfg.Following(err)
+		cfg.Logger.Warn("connection to the source lost", "event", "capture.disconnected", "err", err, "again_in", pause.String())
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// backoff returns a random pause of up to 100 ms, doubled with each attempt ("full jitter": captures that lost the same
+// server do not come back at the same moment).
+func backoff(attempt int, most time.Duration) time.Duration {
+	limit := min(100*time.Millisecond<<min(attempt, 20), most)
+	return rand.N(limit) + time.Millisecond
+}
+
+// session reads through one connection. It returns the checkpoint of the last frame that was handed over.
+func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, next cdc.Handler, known *cdc.Tables) (cdc.Checkpoint, error) {
+	origin, err := s.locate(ctx, cfg, from)
+	if err != nil {
+		return from, err
+	}
+	events := newQueue(cfg.QueueBytes)
+	reader := &logReader{queue: events, selected: s.selected.clone()}
+	host, port := cfg.hostPort()
+	syncer := replication.NewBinlogSyncer(replication.BinlogSyncerConfig{
+		ServerID: cfg.ServerID, Flavor: origin.flavor, Host: host, Port: port, User: cfg.User, Password: cfg.Password,
+		TLSConfig: cfg.TLS, Dialer: cfg.dial, Charset: "utf8mb4",
+		HeartbeatPeriod: cfg.Heartbeat / 2, ReadTimeout: max(2*cfg.Heartbeat, 5*time.Second),
+		DisableRetrySync: true, // connecting again needs the checks of locate
+		DiscardGTIDSet:   true, EventCacheCount: 1, SynchronousEventHandler: reader,
+		TimestampStringLocation: time.UTC, RenderJSONAsMySQLText: true, VerifyChecksum: true,
+		RowsEventDecodeFunc: reader.rowsHeader,
+		FillZeroLogPos:      origin.zeroLogPos,
+		Logger:              slog.New(slog.DiscardHandler), // it logs what it also returns
+	})
+	defer syncer.Close()               // ends and awaits its goroutine
+	defer events.close(errQueueClosed) // before that: it may wait for room
+	streamer, err := origin.dump(syncer)
+	if err != nil {
+		return from, sourceError(cfg, err)
+	}
+	watched := make(chan struct{})
+	watchCtx, stop := context.WithCancel(ctx)
+	go func() { // awaited right below
+		defer close(watched)
+		_, err := streamer.GetEvent(watchCtx) // no events come here, only why there are no more
+		events.close(err)
+	}()
+	defer func() { stop(); <-watched }()
+
+	c := &capture{cfg: cfg, ctx: ctx, next: next, selected: s.selected, flavor: origin.flavor, identity: origin.identity,
+		tables: newTables(origin.flavor, lookupColumns(cfg)), executed: origin.executed, known: known}
+	c.start(origin.from)
+	if from.Flavor == "" { // make the beginning part of the stream
+		if err := c.heartbeat(); err != nil {
+			return c.sent, err
+		}
+	}
+	cfg.Following(nil)
+	return c.sent, c.run(events)
+}
+
+// run takes events until there are no more.
+func (c *capture) run(events *queue) error {
+	var batch []*replication.BinlogEvent
+	wait, err := c.tick()
+	for err == nil {
+		if batch, err = events.take(c.ctx, wait, batch); err != nil {
+			return sourceError(c.cfg, err)
+		}
+		for _, ev := range batch {
+			if err := c.event(ev); err != nil {
+				return err
+			}
+		}
+		wait, err = c.tick()
+	}
+	return err
+}
+
+// logReader receives events where they are read, decodes rows, and puts them into the queue.
+type logReader struct {
+	queue    *queue
+	selected *selection
+	last     *replication.TableMapEvent // the table seen last, and whether it is captured
+	captured bool
+}
+
+// HandleEvent implements replication.EventHandler.
+func (r *logReader) HandleEvent(ev *replication.BinlogEvent) error {
+	size := len(ev.RawData) + 200
+	switch e := ev.Event.(type) {
+	case *replication.RowsEvent:
+		if e.NdbData == nil {
+			break
+		}
+		if err := e.DecodeData(0, e.NdbData); err != nil {
+			return &replication.EventError{Header: ev.Header, Err: err.Error()}
+		}
+		size += 32 * len(e.Rows) * int(e.ColumnCount)
+	case *replication.TransactionPayloadEvent:
+		size += int(e.UncompressedSize)
+	}
+	return r.queue.put(ev, size)
+}
+
+// rowsHeader stands in for the decoding of row events: it finds out whether the table is captured, and leaves the rows'
+// bytes in NdbData (a field for another engine) to be decoded later, or never. It is called for the rows of compressed
+// transactions too, which would be decoded all at once otherwise.
+func (r *logReader) rowsHeader(e *replication.RowsEvent, data []byte) error {
+	pos, err := e.DecodeHeader(data)
+	if err != nil {
+		if e.TableID == 1<<24-1 || e.TableID == 1<<48-1 {
+			return nil // an event without rows, that only ends a statement
+		}
+		return err
+	}
+	e.NdbData = nil
+	if e.Table != r.last {
+		r.last, r.captured = e.Table, r.selected.has(e.Table.Schema, e.Table.Table)
+	}
+	if r.captured && e.Type() != replication.EnumRowsEventTypeUnknown {
+		e.NdbData = data[pos:]
+	}
+	return nil
+}
+
+// origin is where a session begins, and on what.
+type origin struct {
+	flavor     string
+	identity   string
+	from       cdc.Checkpoint
+	executed   *gtids
+	byGTID     bool
+	zeroLogPos bool // MariaDB leaves out positions within transactions
+}
+
+// dump asks for the log.
+func (o *origin) dump(syncer *replication.BinlogSyncer) (*replication.BinlogStreamer, error) {
+	if !o.byGTID {
+		return syncer.StartSync(gomysql.Position{Name: o.from.File, Pos: uint32(o.from.Pos)})
+	}
+	if o.flavor == FlavorMariaDB {
+		set, err := gomysql.ParseMariadbGTIDSet(o.from.GTIDSet)
+		if err != nil {
+			return nil, err
+		}
+		return syncer.StartSyncGTID(set)
+	}
+	return syncer.StartSyncGTID(o.executed.mysql.Clone())
+}
+
+// locate connects, makes sure that the server is the right one and still has the log from the checkpoint on, and
+// finds the place.
+func (s *Source) locate(ctx context.Context, cfg *Config, from cdc.Checkpoint) (*origin, error) {
+	sv, err := connect(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer sv.close()
+	o := &origin{flavor: sv.flavor, from: from}
+	if o.identity, err = sv.identity(); err != nil {
+		return nil, sourceError(cfg, err)
+	}
+	o.zeroLogPos = sv.flavor == FlavorMariaDB && versionAtLeast(sv.version, 11, 4)
+	gtidMode, err := sv.hasGTIDs()
+	if err != nil {
+		return nil, sourceError(cfg, err)
+	}
+	if from.Flavor == "" {
+		if err := s.begin(sv, cfg, o, gtidMode); err != nil {
+			return nil, err
+		}
+	} else if err := resume(sv, cfg, o, gtidMode); err != nil {
+		return nil, err
+	}
+	if gtidMode {
+		if o.executed, err = parseGTIDs(sv.flavor, o.from.GTIDSet); err != nil {
+			return nil, cdc.Errorf("CDCD-1302", "the checkpoint: %w", err)
+		}
+	}
+	o.byGTID = o.from.GTIDSet != "" && gtidMode
+	return o, nil
+}
+
+// begin starts at the present end of the log.
+func (s *Source) begin(sv *server, cfg *Config, o *origin, gtidMode bool) error {
+	file, pos, set, err := sv.end(cfg)
+	if err != nil {
+		return sourceError(cfg, err)
+	}
+	n, err := strconv.ParseUint(pos, 10, 64)
+	if err != nil {
+		return cdc.Errorf("CDCD-1307", "the server's binlog position %q: %w", pos, err)
+	}
+	if !gtidMode {
+		set = ""
+	}
+	next, parts := o.from.NextNo, o.from.PartNos
+	o.from = cdc.Checkpoint{File: file, Pos: n, GTIDSet: set, NextNo: next, PartNos: parts}
+	return nil
+}
+
+// resume checks that the checkpoint belongs to the server's history, and that the server still has what comes after it.
+func resume(sv *server, cfg *Config, o *origin, gtidMode bool) error {
+	cp := &o.from
+	stranger := func(format string, args ...any) error {
+		return cdc.Errorf("CDCD-1302", "%s is not the server that the stream was captured from, nor a replica of it: %s", cfg.Addr, fmt.Sprintf(format, args...)).
+			WithFix("point the source at the right server; to leave its history behind, begin a new epoch")
+	}
+	if cp.Flavor != sv.flavor {
+		return stranger("it is %s, the stream is from %s", sv.flavor, cp.Flavor)
+	}
+	if cp.GTIDSet == "" || !gtidMode {
+		if cp.Server != o.identity {
+			return stranger("without GTIDs it must be the same server, which was %s; this is %s", cp.Server, o.identity)
+		}
+		if cp.GTIDSet != "" {
+			cp.GTIDSet = ""
+		}
+		return nil
+	}
+	if sv.flavor == FlavorMariaDB {
+		return resumeMariaDB(sv, cfg, o, stranger)
+	}
+	rows, err := sv.query("SELECT GTID_SUBSET('" + quote(cp.GTIDSet) + "', @@global.gtid_executed), GTID_SUBTRACT('" +
+		quote(cp.GTIDSet) + "', @@global.gtid_executed), GTID_SUBTRACT(@@global.gtid_purged, '" + quote(cp.GTIDSet) + "')")
+	if err != nil {
+		return sourceError(cfg, err)
+	}
+	if rows[0][0] != "1" {
+		return stranger("it has not executed %s", rows[0][1])
+	}
+	if rows[0][2] != "" {
+		return purged(cfg, fmt.Errorf("the transactions %s are gone", rows[0][2]))
+	}
+	return nil
+}
+
+// resumeMariaDB does the same for MariaDB, whose GTIDs are small numbers that two servers can share by accident. Each
+// GTID of the checkpoint must be in the binlog's state, and where the very file is still there, the file must agree.
+func resumeMariaDB(sv *server, cfg *Config, o *origin, stranger func(string, ...any) error) error {
+	cp := &o.from
+	rows, err := sv.query("SELECT @@global.gtid_binlog_state, @@global.gtid_binlog_pos")
+	if err != nil {
+		return sourceError(cfg, err)
+	}
+	state, err := parseGTIDList(rows[0][0])
+	if err != nil {
+		return sourceError(cfg, err)
+	}
+	set, err := parseGTIDs(FlavorMariaDB, cp.GTIDSet)
+	if err != nil {
+		return cdc.Errorf("CDCD-1302", "the checkpoint: %w", err)
+	}
+	for _, one := range set.mariadb {
+		if last, ok := state[[2]uint32{one.domain, one.server}]; !ok || last < one.sequence {
+			return stranger("its binlog does not have %s", one)
+		}
+	}
+	if cp.Server == o.identity && cp.File != "" {
+		at, err := sv.query("SHOW BINARY LOGS")
+		if err != nil {
+			return sourceError(cfg, err)
+		}
+		for _, row := range at {
+			if row[0] != cp.File {
+				continue
+			}
+			there, err := sv.value(fmt.Sprintf("SELECT BINLOG_GTID_POS('%s', %d)", quote(cp.File), cp.Pos))
+			if err != nil {
+				return sourceError(cfg, err)
+			}
+			found, err := parseGTIDs(FlavorMariaDB, there)
+			if err != nil {
+				return sourceError(cfg, err)
+			}
+			if found.String() != set.String() && cp.Pos > 4 {
+				return stranger("at %s:%d its binlog has %q, the stream has %q", cp.File, cp.Pos, found, set)
+			}
+		}
+	}
+	return nil
+}
+
+// parseGTIDList parses gtid_binlog_state: the last sequence number of each server in each domain.
+func parseGTIDList(s string) (map[[2]uint32]uint64, error) {
+	out := map[[2]uint32]uint64{}
+	for _, part := range splitList(s) {
+		g, err := parseMariaGTID(part)
+		if err != nil {
+			return nil, err
+		}
+		out[[2]uint32{g.domain, g.server}] = g.sequence
+	}
+	return out, nil
+}
