@@ -78,8 +78,9 @@ func (p Program) command(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, argv[0], argv[1:]...)
 }
 
-// initialise makes a fresh data folder with one account, root@localhost, without a password.
-func (p Program) initialise(ctx context.Context, dataDir string) error {
+// initialise makes a fresh data folder with one account, root@localhost, without a password. Temporary files go to
+// tempDir.
+func (p Program) initialise(ctx context.Context, dataDir, tempDir string) error {
 	var cmd *exec.Cmd
 	switch p.Flavor {
 	case MariaDB:
@@ -95,6 +96,7 @@ func (p Program) initialise(ctx context.Context, dataDir string) error {
 		cmd = p.command(ctx, append(append([]string{"--no-defaults"}, p.Args...), append([]string{
 			"--initialize-insecure", "--datadir=" + dataDir, "--innodb-redo-log-capacity=16M"}, userOption()...)...)...)
 	}
+	cmd.Env = tempEnv(tempDir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initialise data folder %s: %w\n%s", dataDir, err, out)
 	}
@@ -104,6 +106,7 @@ func (p Program) initialise(ctx context.Context, dataDir string) error {
 	// MariaDB makes more accounts than root@localhost: anonymous ones, and root over TCP.
 	cmd = p.command(ctx, append([]string{"--no-defaults", "--bootstrap", "--datadir=" + dataDir,
 		"--innodb-log-file-size=8M"}, userOption()...)...)
+	cmd.Env = tempEnv(tempDir)
 	cmd.Stdin = strings.NewReader("DELETE FROM mysql.global_priv WHERE User = '' OR (User = 'root' AND Host <> 'localhost');\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("remove accounts from %s: %w\n%s", dataDir, err, out)

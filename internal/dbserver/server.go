@@ -92,10 +92,13 @@ func (s *Server) initialise(ctx context.Context) error {
 	if err := os.RemoveAll(making); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
+	if err := os.MkdirAll(s.tempDir(), 0o700); err != nil {
+		return fmt.Errorf("folder for temporary files: %w", err)
+	}
 	if err := os.Mkdir(making, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	if err := s.Program.initialise(ctx, making); err != nil {
+	if err := s.Program.initialise(ctx, making, s.tempDir()); err != nil {
 		return err
 	}
 	if err := os.Rename(making, s.DataDir); err != nil {
@@ -134,7 +137,11 @@ func (s *Server) Start(ctx context.Context) error {
 		args = append(args, "--skip-networking")
 	}
 	args = append(append(args, userOption()...), append(s.Program.settings(), s.args...)...)
+	if err := os.MkdirAll(s.tempDir(), 0o700); err != nil {
+		return fmt.Errorf("folder for temporary files: %w", err)
+	}
 	cmd := s.Program.command(context.Background(), args...)
+	cmd.Env = tempEnv(s.tempDir())
 	cmd.Stdout, cmd.Stderr = log, log
 	process, err := child.Start(cmd)
 	if err != nil {
@@ -162,16 +169,24 @@ func (s *Server) waitReady(ctx context.Context, process *child.Process) error {
 			return ctx.Err()
 		case <-ticker.C:
 		}
-		if conn, err := s.Connect(ctx); err == nil {
+		if conn, err := s.connect(ctx, 10*time.Second); err == nil {
 			conn.Close()
 			return nil
 		}
 	}
 }
 
-// Connect opens a connection as root, over the socket. The caller closes it.
+// Connect opens a connection as root, over the socket. The caller closes it. A statement that takes longer than some
+// minutes fails: whoever waits for it had better know.
 func (s *Server) Connect(ctx context.Context) (*client.Conn, error) {
-	conn, err := client.ConnectWithContext(ctx, s.Socket, "root", "", "", 10*time.Second)
+	return s.connect(ctx, 5*time.Minute)
+}
+
+func (s *Server) connect(ctx context.Context, answer time.Duration) (*client.Conn, error) {
+	conn, err := client.ConnectWithContext(ctx, s.Socket, "root", "", "", 10*time.Second, func(c *client.Conn) error {
+		c.ReadTimeout = answer
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("connect %s: %w", s.Socket, err)
 	}
@@ -203,6 +218,12 @@ func (s *Server) removeSocketFolder() {
 		os.RemoveAll(dir)
 	}
 }
+
+// tempDir is for the server alone: MariaDB removes at its start what looks like temporary tables in there, those of
+// other running servers included.
+func (s *Server) tempDir() string { return filepath.Join(s.Dir, "tmp") }
+
+func tempEnv(dir string) []string { return append(os.Environ(), "TMPDIR="+dir) }
 
 func (s *Server) logPath() string { return filepath.Join(s.Dir, "server.log") }
 

@@ -84,3 +84,14 @@ func TestServerThatCannotStartSaysWhy(t *testing.T) {
 		t.Errorf("got %v, want an error that quotes the server's log", err)
 	}
 }
+
+func TestTemporaryFilesAreTheServersOwn(t *testing.T) {
+	s, err := Start(t.Context(), Options{Program: mariaDB(t), Dir: t.TempDir(), Port: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Kill()
+	if got, want := query(t, s, "SELECT @@tmpdir")[0], s.Dir+"/tmp"; got != want {
+		t.Errorf("tmpdir: got %s, want %s, which no other server tidies up", got, want)
+	}
+}
