@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/rowimage"
 	"github.com/go-mysql-org/go-mysql/replication"
 	"github.com/google/uuid"
 )
@@ -32,7 +33,7 @@ type capture struct {
 	executed *gtids // everything before the current transaction; nil without GTIDs
 	skip     *gtids // transactions that are not wanted, when the log begins before the checkpoint; mostly nil
 	checksum bool   // events end with four bytes of checksum
-	maps     map[uint64]*layout
+	maps     map[uint64]*rowimage.Layout
 
 	tx       transaction
 	prepared []*prepared // XA transactions that wait for their outcome, oldest first
@@ -81,7 +82,7 @@ type transaction struct {
 type heldRows struct {
 	event  *replication.RowsEvent
 	kind   replication.EventType
-	layout *layout
+	layout *rowimage.Layout
 }
 
 type savepoint struct {
@@ -118,7 +119,7 @@ func (c *capture) start(from cdc.Checkpoint) {
 	c.no = from.NextNo - uint64(from.TxRows)
 	c.partNo = from.PartNos[0]
 	c.done = cdc.Checkpoint{Flavor: c.flavor, Server: c.identity, GTIDSet: from.GTIDSet, File: from.File, Pos: from.Pos, Commit: from.Commit}
-	c.maps = map[uint64]*layout{}
+	c.maps = map[uint64]*rowimage.Layout{}
 	c.lastSent = c.cfg.Now()
 	if c.known == nil {
 		c.known = &cdc.Tables{}
@@ -359,11 +360,11 @@ func (c *capture) rows(h *replication.EventHeader, e *replication.RowsEvent) err
 		return nil // not captured, or the empty event that only ends a statement
 	}
 	if h.EventType == replication.PARTIAL_UPDATE_ROWS_EVENT {
-		return cdc.Errorf("CDCD-1313", "an update of %s holds only parts of its JSON documents", l.table).
+		return cdc.Errorf("CDCD-1313", "an update of %s holds only parts of its JSON documents", l.Table()).
 			WithFix("SET GLOBAL binlog_row_value_options = ''")
 	}
 	if !c.tx.open {
-		return cdc.Errorf("CDCD-1307", "rows of %s at %s:%d are outside of any transaction", l.table, c.file, c.pos)
+		return cdc.Errorf("CDCD-1307", "rows of %s at %s:%d are outside of any transaction", l.Table(), c.file, c.pos)
 	}
 	rows := heldRows{e, h.EventType, l}
 	if !c.tx.holding {
@@ -410,7 +411,7 @@ func (c *capture) deliver(rows heldRows) error {
 	}
 	if e.Rows == nil {
 		if err := e.DecodeData(0, e.NdbData); err != nil {
-			return cdc.Errorf("CDCD-1307", "rows of %s in the transaction at %s:%d: %w", l.table, c.tx.tx.File, c.tx.tx.Pos, shorten(err))
+			return cdc.Errorf("CDCD-1307", "rows of %s in the transaction at %s:%d: %w", l.Table(), c.tx.tx.File, c.tx.tx.Pos, shorten(err))
 		}
 	}
 	op, step := cdc.OpInsert, 1
@@ -439,7 +440,7 @@ func (c *capture) deliver(rows heldRows) error {
 }
 
 // row adds one event to the frame. size is what it takes in the log, roughly.
-func (c *capture) row(e *replication.RowsEvent, l *layout, op cdc.Op, i, size int) error {
+func (c *capture) row(e *replication.RowsEvent, l *rowimage.Layout, op cdc.Op, i, size int) error {
 	if c.full || c.open && c.frame.Size()+4*size > cdc.MaxFrame {
 		if err := c.flush(); err != nil {
 			return err
@@ -456,8 +457,10 @@ func (c *capture) row(e *replication.RowsEvent, l *layout, op cdc.Op, i, size in
 		c.tx.inTx = c.frame.AddTx(c.tx.tx)
 		c.tx.whole = c.tx.rows == 0
 	}
-	info := cdc.EventInfo{No: c.no, Tx: c.tx.inTx, Row: c.tx.rows, Table: c.frame.AddTable(l.table), Op: op}
-	image := func(i int) (uint32, error) { return l.appendRow(&c.frame, e.Rows[i], e.SkippedColumns[i], &c.scratch) }
+	info := cdc.EventInfo{No: c.no, Tx: c.tx.inTx, Row: c.tx.rows, Table: c.frame.AddTable(l.Table()), Op: op}
+	image := func(i int) (uint32, error) {
+		return l.AppendDecoded(&c.frame, e.Rows[i], e.SkippedColumns[i], &c.scratch)
+	}
 	var err error
 	switch op {
 	case cdc.OpInsert:
@@ -479,7 +482,7 @@ func (c *capture) row(e *replication.RowsEvent, l *layout, op cdc.Op, i, size in
 	if c.frame.Size() > cdc.MaxFrame-64<<10 {
 		if c.frame.Len() == 1 {
 			return cdc.Errorf("CDCD-1309", "a change of %s in the transaction at %s:%d takes %d bytes; a frame can hold %d",
-				l.table, c.tx.tx.File, c.tx.tx.Pos, c.frame.Size(), cdc.MaxFrame)
+				l.Table(), c.tx.tx.File, c.tx.tx.Pos, c.frame.Size(), cdc.MaxFrame)
 		}
 	}
 	c.full = c.frame.Size() >= c.cfg.FrameBytes || c.frame.Len() >= c.cfg.FrameRows

@@ -7,45 +7,11 @@ import (
 	"strings"
 
 	"github.com/cdcd-project/cdcd/cdc"
-	"github.com/go-mysql-org/go-mysql/replication"
+	"github.com/cdcd-project/cdcd/internal/rowimage"
 )
 
-// schemaColumn is a column as information_schema describes it now.
-type schemaColumn struct {
-	name      string
-	parsed    cdc.Column // of its type
-	known     bool       // the type is known
-	charset   string
-	collation uint16
-	key       uint16
-	nullable  bool
-}
-
-// unsignedKnown reports whether the TABLE_MAP says if the column is unsigned.
-func (s *schemaColumn) unsignedKnown(te *replication.TableMapEvent, i int) bool {
-	return len(te.SignednessBitmap) > 0 && te.IsNumericColumn(i) && s.parsed.Kind != cdc.KindFloat64
-}
-
-// refine changes a binary column into what MariaDB's types hold, and reports whether it was one.
-func (s *schemaColumn) refine(c *cdc.Column, v *column, flavor string) bool {
-	if flavor != FlavorMariaDB {
-		return false
-	}
-	word, _, _ := strings.Cut(strings.ToLower(s.parsed.Type), " ")
-	size := map[string]int{"uuid": 16, "inet6": 16, "inet4": 4}[word]
-	if size == 0 || v.convert != convertBinary && v.convert != convertText || v.size != 0 && v.size != size {
-		return false
-	}
-	v.convert, v.size, v.charset = convertInet, size, nil
-	if word == "uuid" {
-		v.convert = convertUUID
-	}
-	c.Kind, c.Type, c.Collation = cdc.KindString, word, 0
-	return true
-}
-
 // schemaColumns asks information_schema for the columns of a table, or of all tables whose schema and name match.
-func (s *server) schemaColumns(where string) (map[string][]schemaColumn, []string, error) {
+func (s *server) schemaColumns(where string) (map[string][]rowimage.Column, []string, error) {
 	// MariaDB's newer collations have a number per character set, which only this table tells.
 	collations, err := s.query("SELECT FULL_COLLATION_NAME, ID FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY")
 	if err != nil {
@@ -74,18 +40,19 @@ func (s *server) schemaColumns(where string) (map[string][]schemaColumn, []strin
 	if err != nil {
 		return nil, nil, err
 	}
-	out, order := map[string][]schemaColumn{}, []string(nil)
+	out, order := map[string][]rowimage.Column{}, []string(nil)
 	for _, row := range rows {
 		table := row[0] + "\x00" + row[1]
 		if _, ok := out[table]; !ok {
 			order = append(order, table)
 		}
-		c := schemaColumn{name: row[2], charset: row[5], collation: ids[row[6]], nullable: row[4] == "YES",
-			key: place[[3]string{row[0], row[1], row[2]}]}
-		c.parsed, c.known = cdc.ParseType(row[3])
+		c := rowimage.Column{Charset: row[5]}
+		c.Column, c.Known = cdc.ParseType(row[3])
 		if strings.HasPrefix(strings.ToLower(row[3]), "year") {
-			c.parsed.Unsigned = false
+			c.Unsigned = false
 		}
+		c.Name, c.Nullable, c.Collation = row[2], row[4] == "YES", ids[row[6]]
+		c.Key = place[[3]string{row[0], row[1], row[2]}]
 		out[table] = append(out[table], c)
 	}
 	return out, order, nil
@@ -96,8 +63,8 @@ func whereTable(schema, table string) string {
 }
 
 // lookupColumns returns what asks information_schema on a fresh connection.
-func lookupColumns(cfg *Config) func(ctx context.Context, schema, table string) ([]schemaColumn, error) {
-	return func(ctx context.Context, schema, table string) ([]schemaColumn, error) {
+func lookupColumns(cfg *Config) func(ctx context.Context, schema, table string) ([]rowimage.Column, error) {
+	return func(ctx context.Context, schema, table string) ([]rowimage.Column, error) {
 		s, err := connect(ctx, cfg)
 		if err != nil {
 			return nil, err
@@ -182,12 +149,10 @@ func (s *server) schemaOf(database string, selected *selection) ([]*cdc.Table, e
 		}
 		t := &cdc.Table{Schema: schema, Name: name}
 		for _, c := range columns[key] {
-			column := c.parsed
-			column.Name, column.Nullable, column.Key, column.Collation = c.name, c.nullable, c.key, c.collation
-			if !c.known {
-				column.Kind = cdc.KindBytes
+			if !c.Known {
+				c.Kind = cdc.KindBytes
 			}
-			t.Columns = append(t.Columns, column)
+			t.Columns = append(t.Columns, c.Column)
 		}
 		out = append(out, t)
 	}

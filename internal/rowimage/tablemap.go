@@ -1,4 +1,4 @@
-package mysql
+package rowimage
 
 import (
 	"fmt"
@@ -9,16 +9,21 @@ import (
 	"github.com/go-mysql-org/go-mysql/replication"
 )
 
-// layout is what a TABLE_MAP event says about the rows that follow it, in the form that values.go reads. Layouts are
-// immutable; equal TABLE_MAPs have the same one.
-type layout struct {
+// Layout is what a TABLE_MAP event says about the rows that follow it, in the form that values are converted by.
+// It is immutable.
+type Layout struct {
 	table   *cdc.Table
-	columns []column
+	columns []column // of the row image, in its order
 }
 
-// column says how to turn one column's decoded value into the frame's.
+// Table returns the table that the rows are of. It is always the same pointer.
+func (l *Layout) Table() *cdc.Table { return l.table }
+
+// column is all that the conversion of one column's values needs.
 type column struct {
 	convert  conversion
+	kind     cdc.Kind
+	at       int // the column's index in the frame's table
 	charset  *charset
 	size     int      // BINARY: its length; ENUM, SET: bytes of a value; integers: bytes
 	members  []string // of ENUM and SET
@@ -66,23 +71,23 @@ func realType(tp byte, meta uint16) (byte, int) {
 	return b0, int(b1)
 }
 
-// readTableMap describes the columns by what the event says. names reports whether it names them; without names,
-// nothing but the physical types is sure.
-func readTableMap(te *replication.TableMapEvent) (l *layout, names bool, err error) {
+// Read describes the columns by what the event says. named reports whether it names them; without names, nothing but
+// the physical types is sure.
+func Read(te *replication.TableMapEvent) (l *Layout, named bool, err error) {
 	defer func() {
 		if r := recover(); r != nil { // go-mysql trusts that the metadata speaks of all columns
 			err = cdc.Errorf("CDCD-1307", "the columns of %s.%s cannot be decoded: %v", te.Schema, te.Table, r)
 		}
 	}()
 	n := int(te.ColumnCount)
-	names = len(te.ColumnName) == n && n > 0
+	named = len(te.ColumnName) == n && n > 0
 	t := &cdc.Table{Schema: string(te.Schema), Name: string(te.Table), Columns: make([]cdc.Column, n)}
-	l = &layout{table: t, columns: make([]column, n)}
+	l = &Layout{table: t, columns: make([]column, n)}
 	unsigned, collations, memberSets := te.UnsignedMap(), te.CollationMap(), te.EnumSetCollationMap()
 	enums, sets, geometries := te.EnumStrValueMap(), te.SetStrValueMap(), te.GeometryTypeMap()
 	for i := range n {
 		c, v := &t.Columns[i], &l.columns[i]
-		if names {
+		if named {
 			c.Name = string(te.ColumnName[i])
 		}
 		known, nullable := te.Nullable(i)
@@ -122,7 +127,15 @@ func readTableMap(te *replication.TableMapEvent) (l *layout, names bool, err err
 			t.Columns[i].Key = uint16(at + 1)
 		}
 	}
-	return l, names, nil
+	l.settle()
+	return l, named, nil
+}
+
+// settle fills in what follows from the table.
+func (l *Layout) settle() {
+	for i := range l.columns {
+		l.columns[i].at, l.columns[i].kind = i, l.table.Columns[i].Kind
+	}
 }
 
 var geometryNames = [...]string{"geometry", "point", "linestring", "polygon", "multipoint", "multilinestring",

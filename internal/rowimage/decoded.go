@@ -1,4 +1,4 @@
-package mysql
+package rowimage
 
 import (
 	"encoding/hex"
@@ -12,25 +12,26 @@ import (
 // This file turns the values that go-mysql has decoded into columns of a frame. It is the only one that knows their Go
 // types.
 
-// appendRow writes one row image. skipped are the columns that the image does not hold, in ascending order. An error
-// names the column; the row that was begun is taken back.
-func (l *layout) appendRow(b *cdc.Builder, row []any, skipped []int, scratch *[]byte) (uint32, error) {
+// AppendDecoded writes a row image that go-mysql has decoded. skipped are the columns that the image does not hold, in
+// ascending order. After an error the row is taken back.
+func (l *Layout) AppendDecoded(b *cdc.Builder, row []any, skipped []int, scratch *[]byte) (uint32, error) {
 	if len(row) != len(l.columns) {
 		return 0, cdc.Errorf("CDCD-1307", "%s: a row of %d columns where the table has %d", l.table, len(row), len(l.columns))
 	}
-	b.BeginRow(len(row))
+	b.BeginRow(len(l.table.Columns))
 	for i, value := range row {
 		if len(skipped) > 0 && skipped[0] == i {
 			skipped = skipped[1:]
 			continue
 		}
+		c := &l.columns[i]
 		if value == nil {
-			b.SetNull(i)
+			b.SetNull(c.at)
 			continue
 		}
-		if err := l.columns[i].set(b, i, value, &l.table.Columns[i], scratch); err != nil {
+		if err := c.set(b, c.at, value, &l.table.Columns[c.at], scratch); err != nil {
 			b.DropRow()
-			return 0, cdc.Errorf("CDCD-1307", "column %s of %s: %w", l.table.Columns[i].Name, l.table, err)
+			return 0, cdc.Errorf("CDCD-1307", "column %s of %s: %w", l.table.Columns[c.at].Name, l.table, err)
 		}
 	}
 	return b.EndRow(), nil
