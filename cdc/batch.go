@@ -293,6 +293,7 @@ func (b *Batch) Checkpoint() Checkpoint {
 	for i, s := range [...]*string{&c.Flavor, &c.Server, &c.GTIDSet, &c.File, &c.TxGTID} {
 		*s, _ = ref(b.frame, at+8*i) // Open has checked it
 	}
+	c.Snapshot, _ = ref(b.frame, hSnapshot)
 	if n := int(le.Uint32(b.frame[at+60:])); n > 0 {
 		c.PartNos = make([]uint64, n)
 	}
@@ -311,6 +312,9 @@ func (b *Batch) checkCheckpoint() error {
 		if _, ok := ref(b.frame, int(at)+8*i); !ok {
 			return frameErrorf("the checkpoint points outside")
 		}
+	}
+	if _, ok := ref(b.frame, hSnapshot); !ok {
+		return frameErrorf("the progress of snapshots lies outside")
 	}
 	n := int64(le.Uint32(b.frame[at+60:]))
 	if n > maxPartitions || at+checkpointFixed+8*n > int64(len(b.frame)) {
@@ -342,6 +346,10 @@ func (e Event) PartNo() uint64 { return e.batch.header.FirstPartNo + uint64(e.n)
 
 // Op returns what happened.
 func (e Event) Op() Op { return Op(e.entry()[18]) }
+
+// Incomplete reports that the change was too large for a frame, so that the source left out values: they are absent
+// from the images. What the key is and where the change stands in the log is there.
+func (e Event) Incomplete() bool { return e.entry()[19]&eventIncomplete != 0 }
 
 // Table returns the table as it was when the change was written.
 func (e Event) Table() *Table { return e.batch.tables[le.Uint16(e.entry()[16:])] }

@@ -95,7 +95,8 @@ func list(frame []byte) string {
 		field{"u64", "epoch"}, field{"u64", "part_no of the first event"}, field{"u64", "no of the next captured row"},
 		field{"u64", "sealed, µs"}, field{"u16", "partition"}, field{"u16", "partitions"},
 		field{"u32", "transactions"}, field{"u32", "… at"}, field{"u32", "tables"}, field{"u32", "… at"}, field{"u32", "events"}, field{"u32", "… at"},
-		field{"ref", "source"}, field{"ref", "writer"}, field{"u32", "checkpoint at"}, field{"16", "reserved"})
+		field{"ref", "source"}, field{"ref", "writer"}, field{"u32", "checkpoint at"}, field{"ref", "progress of snapshots"},
+		field{"8", "reserved"})
 	tables := u32(64)
 	l.title("Table dictionary")
 	l.fields(tables, 0, field{"u32", "table 0 at"})
@@ -117,7 +118,7 @@ func list(frame []byte) string {
 	l.fields(members, entry, field{"ref", "member"}, field{"ref", "member"})
 	l.title("Event 0")
 	event := u32(72)
-	l.fields(event, 0, field{"u64", "no"}, field{"u32", "transaction"}, field{"u32", "row in it"}, field{"u16", "table"}, field{"u8", "operation"}, field{"u8", "reserved"},
+	l.fields(event, 0, field{"u64", "no"}, field{"u32", "transaction"}, field{"u32", "row in it"}, field{"u16", "table"}, field{"u8", "operation"}, field{"u8", "flags"},
 		field{"u32", "row image before (none)"}, field{"u32", "row image after, at"}, field{"u32", "reserved"})
 	l.title("Row image (refs count from its start)")
 	img := u32(event + 24)

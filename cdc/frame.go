@@ -49,13 +49,15 @@ const (
 	hSource      = 76 // offset, length
 	hWriter      = 84
 	hCheckpoint  = 92 // offset of the checkpoint section
-	hReserved    = 96
+	hSnapshot    = 96 // offset, length
 )
 
 const (
 	flagHeartbeat = 1 << 0
 
 	txEnds = 1 << 0
+
+	eventIncomplete = 1 << 0
 
 	colNullable = 1 << 0
 	colUnsigned = 1 << 1
@@ -96,6 +98,10 @@ type Checkpoint struct {
 	NextNo  uint64   // No of the next captured row
 	PartNos []uint64 // PartNo of the next captured row, by partition
 	Commit  time.Time
+
+	// Snapshot is how far the source has got with reading present rows beside its log: a text of the source's own,
+	// "" when no snapshot is under way or asked for.
+	Snapshot string
 }
 
 // Tx is one transaction of which a frame holds rows.
@@ -117,6 +123,7 @@ type EventInfo struct {
 	Table         int
 	Op            Op
 	Before, After uint32
+	Incomplete    bool // see [Event.Incomplete]
 }
 
 // Builder builds one frame after the other in place; each begins with [Builder.Reset]. It is used by one goroutine.
@@ -190,6 +197,9 @@ func (w *Builder) AddEvent(e EventInfo) {
 	le.PutUint32(b[12:], e.Row)
 	le.PutUint16(b[16:], uint16(e.Table))
 	b[18] = byte(e.Op)
+	if e.Incomplete {
+		b[19] = eventIncomplete
+	}
 	le.PutUint32(b[20:], e.Before)
 	le.PutUint32(b[24:], e.After)
 	w.events = append(w.events, b[:]...)
@@ -333,6 +343,9 @@ func (w *Builder) Seal(c Checkpoint) []byte {
 	le.PutUint32(h[hEvents+4:], uint32(events))
 	w.putRef(hSource, w.header.Source)
 	w.putRef(hWriter, w.header.Writer)
+	if c.Snapshot != "" {
+		w.putRef(hSnapshot, c.Snapshot)
+	}
 	le.PutUint32(w.buf[hCheckpoint:], uint32(checkpoint))
 	w.align()
 	le.PutUint32(w.buf[hSize:], uint32(len(w.buf)))

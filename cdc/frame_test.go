@@ -37,6 +37,7 @@ type eventSpec struct {
 	Table         int
 	Op            cdc.Op
 	Before, After []cdc.Value // nil: no image
+	Incomplete    bool
 }
 
 func (s *frameSpec) build(w *cdc.Builder) []byte {
@@ -57,7 +58,8 @@ func (s *frameSpec) build(w *cdc.Builder) []byte {
 		}
 		// Tables stand between rows, as where a capture meets them.
 		table := w.AddTable(s.Tables[e.Table])
-		w.AddEvent(cdc.EventInfo{No: e.No, Tx: e.Tx, Row: e.Row, Table: table, Op: e.Op, Before: row(e.Before), After: row(e.After)})
+		w.AddEvent(cdc.EventInfo{No: e.No, Tx: e.Tx, Row: e.Row, Table: table, Op: e.Op, Before: row(e.Before), After: row(e.After),
+			Incomplete: e.Incomplete})
 	}
 	return w.Seal(s.Checkpoint)
 }
@@ -89,7 +91,7 @@ func read(b *cdc.Batch) *frameSpec {
 			s.Tables = append(s.Tables, e.Table())
 		}
 		s.Events = append(s.Events, eventSpec{No: e.No(), Tx: txs[tx], Row: p.Row, Table: tables[e.Table()], Op: e.Op(),
-			Before: row(e.Before()), After: row(e.After())})
+			Before: row(e.Before()), After: row(e.After()), Incomplete: e.Incomplete()})
 	}
 	return s
 }
@@ -240,6 +242,17 @@ var golden = []struct {
 		Checkpoint: cdc.Checkpoint{Flavor: "mysql", GTIDSet: strings.Repeat("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5:7-9,", 3), NextNo: 9,
 			PartNos: []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 8}},
 	}},
+	{"snapshot", frameSpec{
+		Header: cdc.Header{Source: "shop", Epoch: 1, Partitions: 1, FirstPartNo: 12, Created: commit},
+		Txs:    []cdc.Tx{{Server: "0-1", File: "snapshot/1", Pos: 12, CommitTime: commit}},
+		Tables: []*cdc.Table{log},
+		Events: []eventSpec{
+			{No: 12, Op: cdc.OpSnapshot, After: []cdc.Value{text(cdc.KindString, "present")}},
+			{No: 13, Row: 1, Op: cdc.OpSnapshot, After: []cdc.Value{{}}, Incomplete: true},
+		},
+		Checkpoint: cdc.Checkpoint{Flavor: "mariadb", Server: "0-1", GTIDSet: "0-1-17", File: "binlog.000001", Pos: 5678, NextNo: 14,
+			PartNos: []uint64{14}, Commit: commit, Snapshot: `{"table":"shop.log","after":["x"]}`},
+	}},
 	{"empty", frameSpec{Header: cdc.Header{Partitions: 1}}},
 }
 
@@ -381,6 +394,7 @@ func TestOpenRefusesWhatIsNotAFrame(t *testing.T) {
 		{"image of another table", func(f []byte) []byte { f[le.Uint32(event(f, 0)[24:])+4] = 3; return f }, "event 0 has a row image of 3 columns"},
 		{"one image for many events", func(f []byte) []byte { return manyEventsOneImage(f, 200) }, "row images overlap"},
 		{"checkpoint outside", func(f []byte) []byte { le32(f[92:], uint32(len(f))); return f }, "the checkpoint lies outside"},
+		{"progress of snapshots outside", func(f []byte) []byte { le32(f[100:], 1<<31); return f }, "the progress of snapshots lies outside"},
 		{"checkpoint points outside", func(f []byte) []byte { le32(section(f, 92)[20:], 1<<31); return f }, "the checkpoint points outside"},
 		{"partitions outside", func(f []byte) []byte { le32(section(f, 92)[60:], 1<<31); return f }, "the checkpoint's 2147483648 partitions do not fit"},
 	} {

@@ -119,7 +119,7 @@ func genFrame() *rapid.Generator[*frameSpec] {
 				Flavor: rapid.SampledFrom([]string{"mysql", "mariadb"}).Draw(t, "flavor"), Server: rapid.String().Draw(t, "server"),
 				GTIDSet: rapid.StringN(0, 100, 5000).Draw(t, "gtid set"), File: rapid.String().Draw(t, "file"), Pos: rapid.Uint64().Draw(t, "pos"),
 				TxGTID: rapid.String().Draw(t, "tx gtid"), TxRows: rapid.Uint32().Draw(t, "tx rows"), NextNo: rapid.Uint64().Draw(t, "next no"),
-				Commit: genTime().Draw(t, "commit"),
+				Commit: genTime().Draw(t, "commit"), Snapshot: rapid.StringN(0, 100, 5000).Draw(t, "snapshot"),
 			},
 		}
 		if nos := rapid.SliceOfN(rapid.Uint64(), 0, 20).Draw(t, "part nos"); len(nos) > 0 {
@@ -139,7 +139,7 @@ func genFrame() *rapid.Generator[*frameSpec] {
 			} else {
 				table = rapid.IntRange(0, table-1).Draw(t, "which table")
 			}
-			e := eventSpec{No: rapid.Uint64().Draw(t, "no"), Tx: len(s.Txs) - 1, Row: rapid.Uint32().Draw(t, "row"), Table: table,
+			e := eventSpec{No: rapid.Uint64().Draw(t, "no"), Tx: len(s.Txs) - 1, Row: rapid.Uint32().Draw(t, "row"), Table: table, Incomplete: rapid.Bool().Draw(t, "incomplete"),
 				Op: cdc.Op(rapid.IntRange(1, 4).Draw(t, "op"))}
 			row := func() []cdc.Value {
 				values := []cdc.Value{}

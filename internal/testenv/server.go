@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cdcd-project/cdcd/internal/child"
 	"github.com/cdcd-project/cdcd/internal/dbserver"
 	"github.com/go-mysql-org/go-mysql/client"
 )
@@ -283,10 +284,36 @@ func (s *Server) Start(t testing.TB) {
 }
 
 // Pause stops the server in its tracks (SIGSTOP): its connections stay open, nothing answers.
-func (s *Server) Pause(t testing.TB) { signal(t, s.db.Process(), syscall.SIGSTOP) }
+func (s *Server) Pause(t testing.TB) { pause(t, s.db.Process()) }
 
 // Resume ends a Pause.
 func (s *Server) Resume(t testing.TB) { signal(t, s.db.Process(), syscall.SIGCONT) }
+
+// pause returns when the process has stopped: a signal is on its way for a while.
+func pause(t testing.TB, p *child.Process) {
+	t.Helper()
+	signal(t, p, syscall.SIGSTOP)
+	for deadline := time.Now().Add(startTimeout); !stopped(p.PID()); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("testenv: process %d does not stop", p.PID())
+		}
+	}
+}
+
+// stopped reports whether all threads of a process are stopped. Only Linux tells; elsewhere the signal must do.
+func stopped(pid int) bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if err != nil {
+			continue // a thread that has ended
+		}
+		if at := strings.LastIndex(string(stat), ") "); at < 0 || stat[at+2] != 'T' {
+			return false
+		}
+	}
+	return true
+}
 
 func signal(t testing.TB, to interface{ Signal(os.Signal) error }, sig os.Signal) {
 	t.Helper()

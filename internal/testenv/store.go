@@ -132,7 +132,7 @@ func (s *Store) Stop(t testing.TB) {
 func (s *Store) Kill() { s.process.Kill() }
 
 // Pause stops the server in its tracks (SIGSTOP): its connections stay open, nothing answers.
-func (s *Store) Pause(t testing.TB) { signal(t, s.process, syscall.SIGSTOP) }
+func (s *Store) Pause(t testing.TB) { pause(t, s.process) }
 
 // Resume ends a Pause.
 func (s *Store) Resume(t testing.TB) { signal(t, s.process, syscall.SIGCONT) }

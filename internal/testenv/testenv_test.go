@@ -96,7 +96,7 @@ func TestPausedServerDoesNotAnswer(t *testing.T) {
 	go func() { answered <- conn.Ping() }() // received from below
 	select {
 	case err := <-answered:
-		t.Errorf("paused server answered: %v", err)
+		t.Fatalf("paused server answered: %v", err)
 	case <-time.After(200 * time.Millisecond):
 	}
 	s.Resume(t)
