@@ -229,7 +229,7 @@ func TestRowsAreCopiedWhole(t *testing.T) {
 		}
 		for i := range b.Len() {
 			e := b.Event(i)
-			c.AddEvent(cdc.EventInfo{No: e.No(), Tx: want.Events[i].Tx, Row: e.Position().Row, Table: c.AddTable(e.Table()), Op: e.Op(),
+			c.AddEvent(cdc.EventInfo{No: e.No(), Tx: want.Events[i].Tx, Row: e.Position().Row, Table: c.AddTable(e.Table()), Op: e.Op(), Incomplete: e.Incomplete(),
 				Before: c.CopyRow(e.Before()), After: c.CopyRow(e.After())})
 		}
 		b, err = cdc.Open(c.Seal(b.Checkpoint()), nil)
