@@ -45,7 +45,7 @@ func single(w *cdc.Builder, e cdc.Event) []byte {
 	w.Reset(h)
 	p := e.Position()
 	tx := w.AddTx(cdc.Tx{Server: p.Server, GTID: p.GTID, File: p.File, Pos: p.Pos, CommitTime: p.CommitTime, Rows: p.Rows})
-	info := cdc.EventInfo{No: e.No(), Tx: tx, Row: p.Row, Table: w.AddTable(e.Table()), Op: e.Op()}
+	info := cdc.EventInfo{No: e.No(), Tx: tx, Row: p.Row, Table: w.AddTable(e.Table()), Op: e.Op(), Incomplete: e.Incomplete()}
 	if r := e.Before(); r.Exists() {
 		info.Before = w.CopyRow(r)
 	}

@@ -62,7 +62,7 @@ func newBatch(t testing.TB) *cdc.Batch {
 	one := w.AddTx(cdc.Tx{Server: "0-1", GTID: "0-1-17", File: "binlog.000001", Pos: 4, CommitTime: time.Date(2026, 11, 21, 2, 0, 0, 123456000, time.UTC), Rows: 3})
 	two := w.AddTx(cdc.Tx{Server: "0-1", File: "binlog.000002", Pos: 1 << 40, CommitTime: time.Date(2026, 11, 21, 2, 0, 1, 0, time.UTC), Ends: true})
 	big, little := w.AddTable(everything), w.AddTable(small)
-	w.AddEvent(cdc.EventInfo{No: 900, Tx: one, Row: 0, Table: big, Op: cdc.OpInsert, After: row(everything, values)})
+	w.AddEvent(cdc.EventInfo{No: 900, Tx: one, Row: 0, Table: big, Op: cdc.OpInsert, After: row(everything, values), Incomplete: true})
 	w.AddEvent(cdc.EventInfo{No: 905, Tx: one, Row: 1, Table: little, Op: cdc.OpDelete, Before: row(small, []cdc.Value{cdc.Int64Value(-1)})})
 	w.AddEvent(cdc.EventInfo{No: 906, Tx: one, Row: 2, Table: big, Op: cdc.OpUpdate, Before: row(everything, nil), After: row(everything, values)})
 	w.AddEvent(cdc.EventInfo{No: 907, Tx: two, Row: 0, Table: little, Op: cdc.OpSnapshot, After: row(small, []cdc.Value{cdc.Int64Value(2)})})
@@ -87,6 +87,7 @@ type event struct {
 	Position      cdc.Position
 	No, PartNo    uint64
 	Op            cdc.Op
+	Incomplete    bool
 	Table         string
 	Columns       []cdc.Column
 	Before, After []cdc.Value
@@ -102,7 +103,7 @@ func read(e cdc.Event) event {
 	}
 	h := e.Batch().Header()
 	h.FirstPartNo = 0
-	return event{h, e.Position(), e.No(), e.PartNo(), e.Op(), e.Table().String(), e.Table().Columns,
+	return event{h, e.Position(), e.No(), e.PartNo(), e.Op(), e.Incomplete(), e.Table().String(), e.Table().Columns,
 		row(e.Before()), row(e.After()), string(cdc.AppendEvent(nil, e))}
 }
 
