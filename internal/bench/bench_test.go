@@ -49,12 +49,16 @@ func BenchmarkFigures(b *testing.B) {
 		r.restarts(source.db, full)
 		r.latency(source.db, source.store)
 		r.smallFigures(source)
+		r.bigTransaction(source.db)
+		r.captured(testenv.MySQL(b, mysqlOptions...))
 		r.print(os.Stdout)
 	}
 }
 
 // serverOptions keep the source from being what is measured.
 var serverOptions = []string{"--innodb-buffer-pool-size=512M", "--max-binlog-size=1G"}
+
+var mysqlOptions = []string{"--innodb-buffer-pool-size=512M", "--max-binlog-size=1G", "--innodb-redo-log-capacity=512M"}
 
 // report is the table as it grows.
 type report struct {

@@ -11,11 +11,13 @@ const (
 	tableRows     = 100_000
 	statementRows = 20_000
 	updates       = 600_000
+	bigRows       = 1_000_000
 )
+
+const digits = "(SELECT 0 n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)"
 
 // createTable makes bench.orders: 12 columns, about 150 bytes an image.
 func createTable(b *testing.B, db *testenv.Server) {
-	digits := "(SELECT 0 n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)"
 	db.Exec(b, "CREATE DATABASE bench", `CREATE TABLE bench.orders (
   id BIGINT UNSIGNED PRIMARY KEY, customer_id INT NOT NULL, status ENUM('new','paid','sent','closed') NOT NULL,
   total DECIMAL(12,2) NOT NULL, currency CHAR(3) NOT NULL, email VARCHAR(120) NOT NULL, address VARCHAR(120) NOT NULL,
@@ -39,6 +41,13 @@ func update(b *testing.B, db *testenv.Server) {
 			"changed = NOW(6) WHERE id BETWEEN %d AND %d", from, from+statementRows-1))
 	}
 	db.Exec(b, statements...)
+}
+
+// insertBig makes bench.big, like bench.orders, and fills it in one transaction.
+func insertBig(b *testing.B, db *testenv.Server) {
+	db.Exec(b, "CREATE TABLE bench.big LIKE bench.orders", fmt.Sprintf(`INSERT INTO bench.big
+SELECT id + %d*n, customer_id, status, total, currency, email, address, note, weight, items, created, changed
+FROM %s numbers JOIN bench.orders`, tableRows, digits))
 }
 
 // place is a position in the binlog.

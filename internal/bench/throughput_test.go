@@ -1,7 +1,9 @@
 package bench
 
 import (
+	"fmt"
 	"os/exec"
+	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/testenv"
@@ -39,11 +41,7 @@ func (r *report) throughput(db *testenv.Server) *sourced {
 		}
 		done()
 	}
-	r.section(db.Flavor + ": updates of 12 columns")
-	r.add("go-mysql decoding alone", "%6.0f rows/s  %5.2f µs CPU", alone.rate(), alone.perRow())
-	r.add("capture to frames, which go nowhere", "%6.0f rows/s  %5.2f µs CPU", framed.rate(), framed.perRow())
-	ratio := captured.rate() / alone.rate()
-	r.judge(ratio >= 0.9, "capture to durable stream (sync always)", "≥ 0.9 × go-mysql", "%6.0f rows/s  %5.2f µs CPU  %.2f ×", captured.rate(), captured.perRow(), ratio)
+	r.captureFigures(db, alone, framed, captured)
 	for _, to := range []struct {
 		name string
 		run
@@ -61,6 +59,54 @@ type sourced struct {
 	store *testenv.Store
 	from  cdc.Checkpoint // before the updates
 	prime *deployment    // a stream that begins there
+}
+
+// captured measures how fast the same updates are decoded and captured; what comes after that does not depend on the
+// server.
+func (r *report) captured(db *testenv.Server) {
+	b := r.b
+	done := r.step("%s: %d updates", db.Flavor, updates)
+	createTable(b, db)
+	from, checkpoint := end(b, db), present(b, db)
+	update(b, db)
+	done()
+	var alone, framed, captured measured
+	for round := range rounds {
+		done := r.step("%s: round %d", db.Flavor, round+1)
+		alone = faster(alone, decode(b, db, from))
+		framed = faster(framed, frames(b, db, checkpoint))
+		captured = faster(captured, capture(b, db, checkpoint))
+		done()
+	}
+	r.captureFigures(db, alone, framed, captured)
+}
+
+// captureFigures adds the section that both servers have.
+func (r *report) captureFigures(db *testenv.Server, alone, framed, captured measured) {
+	r.section(db.Flavor + ": updates of 12 columns")
+	r.add("go-mysql decoding alone", "%6.0f rows/s  %5.2f µs CPU", alone.rate(), alone.perRow())
+	r.add("capture to frames, which go nowhere", "%6.0f rows/s  %5.2f µs CPU  %.2f ×", framed.rate(), framed.perRow(), framed.rate()/alone.rate())
+	ratio := captured.rate() / alone.rate()
+	r.judge(ratio >= 0.9, "capture to durable stream (sync always)", "≥ 0.9 × go-mysql", "%6.0f rows/s  %5.2f µs CPU  %.2f ×", captured.rate(), captured.perRow(), ratio)
+}
+
+// bigTransaction measures what a transaction of a million rows costs in memory.
+func (r *report) bigTransaction(db *testenv.Server) {
+	defer r.step("%s: a transaction of %d rows", db.Flavor, bigRows)()
+	b := r.b
+	d := deploy(b, db, nil, nil, rotate)
+	d.start(b)
+	d.capturing(b)
+	before := d.memory("VmHWM")
+	insertBig(b, db)
+	d.await(b, "delivery of the big transaction", 20*time.Millisecond, func() bool {
+		s, ok := d.status(b)
+		return ok && s.Feeds[0].Records >= bigRows
+	})
+	peak := d.memory("VmHWM")
+	d.stop(b)
+	r.section(fmt.Sprintf("%s: one transaction of %d rows", db.Flavor, bigRows))
+	r.judge(peak <= 200, "resident memory until all is delivered, peak", "≤ 200 MiB", "%d MiB (%d before)", peak, before)
 }
 
 // whereTimeGoes profiles a delivery to files and leaves its deployment behind.
