@@ -294,6 +294,7 @@ func (b *Batch) Checkpoint() Checkpoint {
 		*s, _ = ref(b.frame, at+8*i) // Open has checked it
 	}
 	c.Snapshot, _ = ref(b.frame, hSnapshot)
+	c.Prepared, _ = ref(b.frame, hPrepared)
 	if n := int(le.Uint32(b.frame[at+60:])); n > 0 {
 		c.PartNos = make([]uint64, n)
 	}
@@ -315,6 +316,9 @@ func (b *Batch) checkCheckpoint() error {
 	}
 	if _, ok := ref(b.frame, hSnapshot); !ok {
 		return frameErrorf("the progress of snapshots lies outside")
+	}
+	if _, ok := ref(b.frame, hPrepared); !ok {
+		return frameErrorf("the prepared transactions lie outside")
 	}
 	n := int64(le.Uint32(b.frame[at+60:]))
 	if n > maxPartitions || at+checkpointFixed+8*n > int64(len(b.frame)) {

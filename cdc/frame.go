@@ -50,6 +50,7 @@ const (
 	hWriter      = 84
 	hCheckpoint  = 92 // offset of the checkpoint section
 	hSnapshot    = 96 // offset, length
+	hPrepared    = 104
 )
 
 const (
@@ -102,6 +103,10 @@ type Checkpoint struct {
 	// Snapshot is how far the source has got with reading present rows beside its log: a text of the source's own,
 	// "" when no snapshot is under way or asked for.
 	Snapshot string
+
+	// Prepared are the transactions that were prepared and neither committed nor rolled back by then: a text of the
+	// source's own, \"\" when there are none.
+	Prepared string
 }
 
 // Tx is one transaction of which a frame holds rows.
@@ -345,6 +350,9 @@ func (w *Builder) Seal(c Checkpoint) []byte {
 	w.putRef(hWriter, w.header.Writer)
 	if c.Snapshot != "" {
 		w.putRef(hSnapshot, c.Snapshot)
+	}
+	if c.Prepared != "" {
+		w.putRef(hPrepared, c.Prepared)
 	}
 	le.PutUint32(w.buf[hCheckpoint:], uint32(checkpoint))
 	w.align()

@@ -251,7 +251,7 @@ var golden = []struct {
 			{No: 13, Row: 1, Op: cdc.OpSnapshot, After: []cdc.Value{{}}, Incomplete: true},
 		},
 		Checkpoint: cdc.Checkpoint{Flavor: "mariadb", Server: "0-1", GTIDSet: "0-1-17", File: "binlog.000001", Pos: 5678, NextNo: 14,
-			PartNos: []uint64{14}, Commit: commit, Snapshot: `{"table":"shop.log","after":["x"]}`},
+			PartNos: []uint64{14}, Commit: commit, Snapshot: `{"table":"shop.log","after":["x"]}`, Prepared: `{"seen":["x"]}`},
 	}},
 	{"empty", frameSpec{Header: cdc.Header{Partitions: 1}}},
 }
@@ -394,6 +394,7 @@ func TestOpenRefusesWhatIsNotAFrame(t *testing.T) {
 		{"image of another table", func(f []byte) []byte { f[le.Uint32(event(f, 0)[24:])+4] = 3; return f }, "event 0 has a row image of 3 columns"},
 		{"one image for many events", func(f []byte) []byte { return manyEventsOneImage(f, 200) }, "row images overlap"},
 		{"checkpoint outside", func(f []byte) []byte { le32(f[92:], uint32(len(f))); return f }, "the checkpoint lies outside"},
+		{"prepared transactions outside", func(f []byte) []byte { le32(f[108:], 1<<31); return f }, "the prepared transactions lie outside"},
 		{"progress of snapshots outside", func(f []byte) []byte { le32(f[100:], 1<<31); return f }, "the progress of snapshots lies outside"},
 		{"checkpoint points outside", func(f []byte) []byte { le32(section(f, 92)[20:], 1<<31); return f }, "the checkpoint points outside"},
 		{"partitions outside", func(f []byte) []byte { le32(section(f, 92)[60:], 1<<31); return f }, "the checkpoint's 2147483648 partitions do not fit"},

@@ -120,6 +120,7 @@ func genFrame() *rapid.Generator[*frameSpec] {
 				GTIDSet: rapid.StringN(0, 100, 5000).Draw(t, "gtid set"), File: rapid.String().Draw(t, "file"), Pos: rapid.Uint64().Draw(t, "pos"),
 				TxGTID: rapid.String().Draw(t, "tx gtid"), TxRows: rapid.Uint32().Draw(t, "tx rows"), NextNo: rapid.Uint64().Draw(t, "next no"),
 				Commit: genTime().Draw(t, "commit"), Snapshot: rapid.StringN(0, 100, 5000).Draw(t, "snapshot"),
+				Prepared: rapid.StringN(0, 100, 5000).Draw(t, "prepared"),
 			},
 		}
 		if nos := rapid.SliceOfN(rapid.Uint64(), 0, 20).Draw(t, "part nos"); len(nos) > 0 {
