@@ -47,7 +47,7 @@ type Rule struct {
 	OnError     cdc.OnError
 	Version     string // "sha256:…" over all that decides; name and file layout, comments, description, owner and tests do not
 
-	tables []tableGlob
+	tables []cdc.TableGlob
 	tests  []fixture
 	doc    *strictyaml.Doc
 	place  strictyaml.Place // of the rule
@@ -255,7 +255,7 @@ func (p *parser) tables(at strictyaml.Place, globs []string, r *Rule) {
 		return
 	}
 	for i, text := range globs {
-		g, err := parseTableGlob(text)
+		g, err := cdc.ParseTableGlob(text)
 		if err != nil {
 			e := p.fail(at.At(i), codeValue, "'%s' does not name tables: %s", clip(text), err)
 			e.Hint("write schema.table; * stands for any characters, ? for one")

@@ -181,22 +181,6 @@ func TestTwoRulesOfOneNameInTwoFiles(t *testing.T) {
 	}
 }
 
-func TestGlob(t *testing.T) {
-	tests := []struct {
-		pattern, s string
-		want       bool
-	}{
-		{"*", "", true}, {"*", "orders", true}, {"orders", "orders", true}, {"orders", "Orders", false}, {"o*s", "orders", true},
-		{"o*x", "orders", false}, {"*r*r*", "orders", true}, {"?rders", "orders", true}, {"?", "日", true}, {"??", "日", false},
-		{"*本", "日本", true}, {"", "", true}, {"", "a", false}, {"a**b", "ab", true}, {"*a*a*a*a*b", strings.Repeat("a", 200), false},
-	}
-	for _, test := range tests {
-		if got := glob(test.pattern, test.s); got != test.want {
-			t.Errorf("glob(%q, %q) = %v", test.pattern, test.s, got)
-		}
-	}
-}
-
 func TestDecimalsBehaveLikeRationals(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(`-?0{0,3}[0-9]{1,20}(\.[0-9]{1,12})?`)

@@ -376,7 +376,7 @@ func newTablePlan(rs []*Rule, t *cdc.Table) (*tablePlan, Findings) {
 
 // names reports whether the rule names the table.
 func (r *Rule) names(t *cdc.Table) bool {
-	return slices.ContainsFunc(r.tables, func(g tableGlob) bool { return g.matches(t.Schema, t.Name) })
+	return slices.ContainsFunc(r.tables, func(g cdc.TableGlob) bool { return g.Match(t.Schema, t.Name) })
 }
 
 // Check compiles every rule against every table that it names. tables are all that the source captures. The findings
@@ -411,15 +411,15 @@ func (s *Set) Check(tables []*cdc.Table) (Findings, error) {
 // checkTables says which of a rule's patterns name no table.
 func (s *Set) checkTables(r *Rule, tables []*cdc.Table, add func(*Finding)) {
 	for i, g := range r.tables {
-		if slices.ContainsFunc(tables, func(t *cdc.Table) bool { return g.matches(t.Schema, t.Name) }) {
+		if slices.ContainsFunc(tables, func(t *cdc.Table) bool { return g.Match(t.Schema, t.Name) }) {
 			continue
 		}
-		f := r.place.At("tables", i).Error(codeNoTable, fmt.Sprintf("no known table is called '%s'", g.text)).Warn()
+		f := r.place.At("tables", i).Error(codeNoTable, fmt.Sprintf("no known table is called '%s'", g.String())).Warn()
 		names := make([]string, len(tables))
 		for j, t := range tables {
 			names[j] = t.String()
 		}
-		if near, ok := nearest(g.text, names); ok {
+		if near, ok := nearest(g.String(), names); ok {
 			f.Hint("did you mean '%s'?", near)
 		} else {
 			f.Hint("the rule matches nothing until there is one")

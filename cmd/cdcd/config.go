@@ -509,11 +509,8 @@ func (v *validator) checkMySQL(m *mysqlConfig) {
 
 func (v *validator) checkTables(at []any, tables []string) {
 	for i, t := range tables {
-		schema, table, ok := strings.Cut(t, ".")
-		if !ok || schema == "" || table == "" || strings.Contains(table, ".") {
+		if _, err := cdc.ParseTableGlob(t); err != nil || strings.Count(t, ".") > 1 {
 			v.invalid(append(at, i), "'%s' is not schema.table", t).Hint("write it like shop.orders or shop.*")
-		} else if _, err := filepath.Match(t, ""); err != nil {
-			v.invalid(append(at, i), "'%s' is not a glob", t).Hint("only * and ? are special")
 		}
 	}
 }

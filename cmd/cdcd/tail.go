@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"path"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,10 @@ It does not disturb delivery.`,
 			if err != nil {
 				return err
 			}
+			globs, err := tableGlobs(tables)
+			if err != nil {
+				return err
+			}
 			body, err := askRunning(cmd.Context(), cfg, fmt.Sprintf("/tail?last=%d", last), 0)
 			if err != nil {
 				return err
@@ -46,7 +51,7 @@ It does not disturb delivery.`,
 				if err != nil {
 					return interrupted(cmd.Context(), err)
 				}
-				if len(tables) > 0 && !ofTable(line, tables) {
+				if len(globs) > 0 && !ofTable(line, globs) {
 					continue
 				}
 				if _, err := a.ui.stdout.Write(line); err != nil {
@@ -112,18 +117,27 @@ const (
 	slowTail = 30 * time.Second
 )
 
+// tableGlobs reads the patterns of --table.
+func tableGlobs(texts []string) ([]cdc.TableGlob, error) {
+	var globs []cdc.TableGlob
+	for _, text := range texts {
+		g, err := cdc.ParseTableGlob(text)
+		if err != nil {
+			return nil, usagef("--table %s: %v", text, err)
+		}
+		globs = append(globs, g)
+	}
+	return globs, nil
+}
+
 // ofTable reports whether a line of tail is about one of the tables.
-func ofTable(line []byte, globs []string) bool {
+func ofTable(line []byte, globs []cdc.TableGlob) bool {
 	var event struct {
 		Table string `json:"table"`
 	}
 	if json.Unmarshal(line, &event) != nil {
 		return false
 	}
-	for _, g := range globs {
-		if ok, _ := path.Match(g, event.Table); ok {
-			return true
-		}
-	}
-	return false
+	schema, table, _ := strings.Cut(event.Table, ".")
+	return slices.ContainsFunc(globs, func(g cdc.TableGlob) bool { return g.Match(schema, table) })
 }

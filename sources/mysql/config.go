@@ -29,7 +29,8 @@ type Config struct {
 	Flavor   string      // FlavorMySQL or FlavorMariaDB; "" takes what the server is
 	TLS      *tls.Config // nil: no TLS
 
-	Tables []string // what is captured: schema.table with * and ? as wildcards, e.g. "shop.*"
+	Tables        []string // what is captured: schema.table with * and ? as wildcards, e.g. "shop.*"
+	ExcludeTables []string // what of that is not; nothing
 
 	// ServerID is how the capture calls itself among the server's replicas. 0 takes a random one per Source, so that
 	// two captures of the same server never throw each other off.

@@ -63,16 +63,56 @@ func TestStatementsAreToldApart(t *testing.T) {
 	}
 }
 
-func TestWildcards(t *testing.T) {
+func TestSelection(t *testing.T) {
+	s, err := newSelection([]string{"shop.*", "mysql.time_zone", "s?les.orders"}, []string{"shop.tmp_*", "sales.*"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
-		pattern, s string
-		want       bool
+		schema, table string
+		want          bool
 	}{
-		{"*", "", true}, {"*", "x", true}, {"a*", "abc", true}, {"a*c", "abc", true}, {"a*c", "abcd", false}, {"?", "", false},
-		{"a?c", "abc", true}, {"*b*", "abc", true}, {"*bb", "abbb", true}, {"", "", true}, {"", "a", false}, {"a**", "a", true},
+		{"shop", "orders", true}, {"shop", "tmp_1", false}, {"Shop", "orders", false}, {"mysql", "time_zone", true},
+		{"mysql", "user", false}, {"sales", "orders", false}, {"sáles", "orders", true}, {"sles", "orders", false},
 	} {
-		if got := wildcard(test.pattern, test.s); got != test.want {
-			t.Errorf("%q matches %q: %v", test.pattern, test.s, got)
+		for range 2 { // the second answer is remembered
+			if got := s.has([]byte(test.schema), []byte(test.table)); got != test.want {
+				t.Errorf("has %s.%s: %v", test.schema, test.table, got)
+			}
+		}
+	}
+	for schema, want := range map[string]bool{"shop": true, "mysql": true, "sys": false, "sáles": true, "crm": false} {
+		if got := s.mayHold(schema); got != want {
+			t.Errorf("may hold %s: %v", schema, got)
+		}
+	}
+}
+
+func TestWildcardsDoNotMeanTheServersOwnTables(t *testing.T) {
+	s, err := newSelection([]string{"*.*", "m?sql.*"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for schema, want := range map[string]bool{"shop": true, "mysql": false, "MySQL": false, "sys": false,
+		"information_schema": false, "performance_schema": false} {
+		if s.match(schema, "t") != want || s.mayHold(schema) != want {
+			t.Errorf("%s: match %v, may hold %v", schema, s.match(schema, "t"), s.mayHold(schema))
+		}
+	}
+}
+
+func TestPatternsThatAreNoneAreRefused(t *testing.T) {
+	for _, test := range []struct{ include, exclude, want string }{
+		{"orders", "", "CDCD-1208: tables: 'orders' is not a pattern of tables: there is no '.' in it"},
+		{"shop.*", "shop.a b", "CDCD-1208: exclude_tables: 'shop.a b' is not a pattern of tables: it has a blank, a comma or a bracket in it (? stands for one that belongs to a name)"},
+		{"shop.", "", "CDCD-1208: tables: 'shop.' is not a pattern of tables: a name is missing beside the '.'"},
+	} {
+		var exclude []string
+		if test.exclude != "" {
+			exclude = []string{test.exclude}
+		}
+		if _, err := newSelection([]string{test.include}, exclude); err == nil || err.Error() != test.want {
+			t.Errorf("got  %v\nwant %s", err, test.want)
 		}
 	}
 }

@@ -41,7 +41,7 @@ func Preflight(ctx context.Context, cfg Config) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	selected, err := newSelection(cfg.Tables)
+	selected, err := newSelection(cfg.Tables, cfg.ExcludeTables)
 	if err != nil {
 		return nil, err
 	}
@@ -268,8 +268,8 @@ func (p *preflight) tables(selected *selection) error {
 	if err != nil {
 		return err
 	}
-	for i, pattern := range selected.patterns {
-		one := &selection{patterns: selected.patterns[i : i+1]}
+	for i, pattern := range selected.include {
+		one := &selection{include: selected.include[i : i+1], exclude: selected.exclude}
 		n := 0
 		for _, t := range found {
 			if one.match(t.Schema, t.Name) {
@@ -278,7 +278,7 @@ func (p *preflight) tables(selected *selection) error {
 		}
 		if n == 0 {
 			p.add("mysql.tables", Fail, "%s matches no table that %s may see", "CDCD-1208",
-				fmt.Sprintf("GRANT SELECT ON `%s`.* TO %s, or correct the pattern", strings.ReplaceAll(pattern.schema, "`", "``"), p.grantee),
+				fmt.Sprintf("GRANT SELECT ON `%s`.* TO %s, or correct the pattern", strings.ReplaceAll(string(pattern.Schema), "`", "``"), p.grantee),
 				p.cfg.Tables[i], p.cfg.User)
 			continue
 		}

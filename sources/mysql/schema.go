@@ -85,7 +85,7 @@ func Schema(ctx context.Context, cfg Config) ([]*cdc.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	selected, err := newSelection(cfg.Tables)
+	selected, err := newSelection(cfg.Tables, cfg.ExcludeTables)
 	if err != nil {
 		return nil, err
 	}

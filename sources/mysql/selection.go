@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/cdcd-project/cdcd/cdc"
@@ -8,29 +9,37 @@ import (
 
 // selection is the set of captured tables. It is immutable; its cache belongs to one goroutine.
 type selection struct {
-	patterns []pattern
-	known    map[string]bool
+	include, exclude []cdc.TableGlob
+	known            map[string]bool
 }
 
-type pattern struct{ schema, table string }
-
-// newSelection parses patterns of the form schema.table with * and ? as wildcards.
-func newSelection(globs []string) (*selection, error) {
+// newSelection reads the patterns of what is captured, and of what of that is not.
+func newSelection(include, exclude []string) (*selection, error) {
 	s := &selection{known: map[string]bool{}}
-	for _, g := range globs {
-		schema, table, ok := strings.Cut(g, ".")
-		if !ok || schema == "" || table == "" {
-			return nil, cdc.Errorf("CDCD-1208", "table %q is not of the form schema.table", g).
-				WithFix("write %q for all tables of the schema", g+".*")
+	parse := func(key string, texts []string) (globs []cdc.TableGlob, err error) {
+		for _, text := range texts {
+			g, err := cdc.ParseTableGlob(text)
+			if err != nil {
+				return nil, cdc.Errorf("CDCD-1208", "%s: '%s' is not a pattern of tables: %w", key, text, err).
+					WithFix("write it like shop.orders, or shop.* for all tables of a schema")
+			}
+			globs = append(globs, g)
 		}
-		s.patterns = append(s.patterns, pattern{schema, table})
+		return globs, nil
+	}
+	var err error
+	if s.include, err = parse("tables", include); err != nil {
+		return nil, err
+	}
+	if s.exclude, err = parse("exclude_tables", exclude); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
 
 // clone returns the same selection for another goroutine.
 func (s *selection) clone() *selection {
-	return &selection{patterns: s.patterns, known: map[string]bool{}}
+	return &selection{include: s.include, exclude: s.exclude, known: map[string]bool{}}
 }
 
 // has reports whether the table is captured. It does not allocate for tables that it has seen.
@@ -49,11 +58,13 @@ func (s *selection) has(schema, table []byte) bool {
 }
 
 func (s *selection) match(schema, table string) bool {
-	for _, p := range s.patterns {
-		if systemSchema(schema) && p.schema != schema {
-			continue // a wildcard does not mean the server's own tables
+	for _, g := range s.exclude {
+		if g.Match(schema, table) {
+			return false
 		}
-		if wildcard(p.schema, schema) && wildcard(p.table, table) {
+	}
+	for _, g := range s.include {
+		if meansSchema(g, schema) && g.Table.Match(table) {
 			return true
 		}
 	}
@@ -62,12 +73,15 @@ func (s *selection) match(schema, table string) bool {
 
 // mayHold reports whether a database can hold selected tables.
 func (s *selection) mayHold(schema string) bool {
-	for _, p := range s.patterns {
-		if wildcard(p.schema, schema) && (!systemSchema(schema) || p.schema == schema) {
-			return true
-		}
+	return slices.ContainsFunc(s.include, func(g cdc.TableGlob) bool { return meansSchema(g, schema) })
+}
+
+// meansSchema reports whether a pattern means tables of the schema: a wildcard does not mean the server's own.
+func meansSchema(g cdc.TableGlob, schema string) bool {
+	if systemSchema(schema) {
+		return string(g.Schema) == schema
 	}
-	return false
+	return g.Schema.Match(schema)
 }
 
 func systemSchema(name string) bool {
@@ -76,29 +90,4 @@ func systemSchema(name string) bool {
 		return true
 	}
 	return false
-}
-
-// wildcard matches * (any text) and ? (any character).
-func wildcard(pattern, s string) bool {
-	star, mark := -1, 0
-	p, i := 0, 0
-	for i < len(s) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, i
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
-			p++
-			i++
-		case star >= 0:
-			mark++
-			p, i = star+1, mark
-		default:
-			return false
-		}
-	}
-	for p < len(pattern) && pattern[p] == '*' {
-		p++
-	}
-	return p == len(pattern)
 }

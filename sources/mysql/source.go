@@ -28,7 +28,7 @@ func New(cfg Config) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	selected, err := newSelection(cfg.Tables)
+	selected, err := newSelection(cfg.Tables, cfg.ExcludeTables)
 	if err != nil {
 		return nil, err
 	}
