@@ -52,6 +52,7 @@ func TestRoomsDoNotImportEachOther(t *testing.T) {
 		"docs/*":         {Why: "documents import nobody"},
 		"fuzz":           {Why: "fuzz targets are tests"},
 
+		"internal/jsonb":      {Why: "a format of MySQL's, read with the standard library alone"},
 		"internal/strictyaml": {Why: "rules link it, so it links nobody"},
 		"internal/rowimage":   {May: []string{"cdc", "internal/jsonb"}, Why: "bytes of row events in, rows of frames out: it knows no server and no connection"},
 		"internal/deptest":    {Why: "it judges the others"},
