@@ -1,10 +1,14 @@
-// Package jsonb reads MySQL's binary JSON as text with exact numbers.
+// Package jsonb reads MySQL's binary JSON: as text with exact numbers, and with the partial updates of the binlog
+// applied.
 //
 // [AppendText] writes a document as it stands in a row image of the binlog; the text is what SELECT shows of the column,
 // without the spaces that the server puts after commas and colons:
 //
 //	doc := []byte{0x02, 1, 0, 7, 0, 0x05, 0x2a, 0} // a small array of one element, an int16
 //	text, err := jsonb.AppendText(nil, doc)        // [42]
+//
+// [AppendPatched] does the same for a column of which an update logged its differences only, as servers do that run
+// with binlog_row_value_options=PARTIAL_JSON.
 //
 // # The format
 //
@@ -26,4 +30,12 @@
 // array. Values that fit into the place of an offset stand there themselves. The server leaves gaps when it updates a
 // document in place, but everything stays in order, and nothing is stored twice: so it is here, and whatever is not is
 // refused. A hostile document thus cannot cost more than its length.
+//
+// The differences of an update stand one behind the other, as many as fit into the column's value:
+//
+//	operation: 0 replace, 1 insert, 2 remove
+//	path:      length, text like $.lines[3]."unit price"
+//	value:     length, document; not when something is removed
+//
+// where a length is one byte below 251, or 252, 253, 254 and then 2, 3, 8 bytes.
 package jsonb
