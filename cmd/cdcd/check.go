@@ -170,7 +170,7 @@ func (c *checker) bus() {
 		c.failed("bus.stream", err)
 		return
 	}
-	c.add("bus.stream", "ok", "NATS %s, stream %s: %d messages, %s of %s", info.Server, info.Name, info.Messages, size(info.Bytes), size(info.MaxBytes))
+	c.add("bus.stream", "ok", "NATS %s, stream %s: %d frames, %s of %s", info.Server, info.Name, info.Messages, size(info.Bytes), size(info.MaxBytes))
 	for _, f := range info.Findings {
 		item := c.add("bus.durability", "warn", "%s", f.What)
 		item.Code, item.Fix = f.Code, f.Fix

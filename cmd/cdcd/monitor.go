@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -30,19 +31,19 @@ type state struct {
 }
 
 type captureState struct {
-	Rows       uint64  `json:"rows"`        // captured by this process
-	Bytes      uint64  `json:"bytes"`       // of frames
-	LagSeconds float64 `json:"lag_seconds"` // from commit to capture of the newest row; 0 when idle, growing while nothing is heard
-	LastFrame  string  `json:"last_frame,omitempty"`
-	Standby    bool    `json:"standby"`
-	Held       string  `json:"held,omitempty"` // what keeps the stream from taking frames: stream_full, disk_low, …
-	Error      string  `json:"error,omitempty"`
+	Rows      uint64 `json:"rows"`  // captured by this process
+	Bytes     uint64 `json:"bytes"` // of frames
+	LastFrame string `json:"last_frame,omitempty"`
+	Standby   bool   `json:"standby"`
+	Held      string `json:"held,omitempty"` // what keeps the stream from taking frames: stream_full, disk_low, …
+	Error     string `json:"error,omitempty"`
+	sourceState
 }
 
 type streamState struct {
 	First    uint64 `json:"first_seq"`
 	Last     uint64 `json:"last_seq"`
-	Messages uint64 `json:"messages"`
+	Frames   uint64 `json:"frames"`
 	Bytes    int64  `json:"bytes"`
 	MaxBytes int64  `json:"max_bytes"`
 }
@@ -58,7 +59,7 @@ type feedState struct {
 	Bytes      uint64  `json:"bytes"`
 	Waiting    int     `json:"waiting"`     // records that are not in the store yet
 	AgeSeconds float64 `json:"age_seconds"` // how long the oldest of them has waited
-	Behind     uint64  `json:"behind"`      // messages of the stream that are not judged yet
+	Behind     uint64  `json:"behind"`      // frames of the stream that are not judged yet
 	Ordinal    uint64  `json:"ordinal"`     // of the chain's last object
 	LastKey    string  `json:"last_key,omitempty"`
 	Error      string  `json:"error,omitempty"`
@@ -74,13 +75,9 @@ func (p *pipeline) state(ctx context.Context) state {
 		}
 	}
 	s.Capture = captureState{Rows: p.rows.Load(), Bytes: p.frameBytes.Load(), Standby: p.standby.Load()}
+	s.Capture.sourceState = p.source.state(now, s.Capture.Standby)
 	if seen := p.seen.Load(); seen > 0 {
-		at := time.UnixMicro(seen)
-		s.Capture.LastFrame = at.UTC().Format(time.RFC3339Nano)
-		s.Capture.LagSeconds = float64(p.lag.Load()) / 1e6
-		if silent := now.Sub(at); silent > 2*heartbeat && !s.Capture.Standby { // not even a heartbeat
-			s.Capture.LagSeconds += silent.Seconds()
-		}
+		s.Capture.LastFrame = time.UnixMicro(seen).UTC().Format(time.RFC3339Nano)
 	}
 	if text := p.lastError.Load(); text != nil {
 		s.Capture.Error = *text
@@ -177,9 +174,23 @@ func newFigure(kind prometheus.ValueType, name, help string, labels ...string) f
 var (
 	captureRows    = newFigure(prometheus.CounterValue, "capture_rows_total", "Rows captured into the stream.", "source")
 	captureBytes   = newFigure(prometheus.CounterValue, "capture_bytes_total", "Bytes of frames captured into the stream.", "source")
-	captureLag     = newFigure(prometheus.GaugeValue, "capture_lag_seconds", "From commit to capture of the newest row; grows while nothing is heard of the source.", "source")
+	captureFrames  = newFigure(prometheus.CounterValue, "capture_frames_total", "Frames captured into the stream.", "source")
+	captureBeats   = newFigure(prometheus.CounterValue, "capture_heartbeats_total", "Frames without rows, which carry progress, captured into the stream.", "source")
+	captureLast    = newFigure(prometheus.GaugeValue, "capture_last_frame_timestamp_seconds", "When the last frame was captured, as Unix time.", "source")
+	captureLag     = newFigure(prometheus.GaugeValue, "capture_lag_seconds", "From the commit of the newest change read until now; 0 when all is read, growing while nothing is heard of the source.", "source")
+	captureUp      = newFigure(prometheus.GaugeValue, "capture_connected", "1 while the source's log is being read.", "source")
+	captureSince   = newFigure(prometheus.GaugeValue, "capture_connection_changed_timestamp_seconds", "Since when the source has been read, or has not been, as Unix time.", "source")
+	captureLost    = newFigure(prometheus.CounterValue, "capture_disconnects_total", "How often the connection to the source was lost.", "source")
+	captureErrors  = newFigure(prometheus.CounterValue, "capture_errors_total", "Errors of the capture by code; other when it has none.", "source", "code")
+	captureBehind  = newFigure(prometheus.GaugeValue, "capture_behind_bytes", "Bytes of binlog that the server has written and that are not read yet; absent while not known.", "source")
+	captureRoom    = newFigure(prometheus.GaugeValue, "capture_binlog_headroom_seconds", "How long until the server may delete binlog that is still needed; +Inf when it never does by itself, absent while not known.", "source")
+	captureLook    = newFigure(prometheus.GaugeValue, "capture_look_timestamp_seconds", "When the end of the server's binlog and its retention were seen last, as Unix time.", "source")
+	captureClock   = newFigure(prometheus.GaugeValue, "capture_clock_offset_seconds", "How far the server's clock is ahead of this machine's.", "source")
+	captureGTIDs   = newFigure(prometheus.GaugeValue, "capture_gtid_set_bytes", "Length of the GTID set that each frame carries.", "source")
+	captureServer  = newFigure(prometheus.GaugeValue, "capture_server_info", "1; the labels say which server is read.", "source", "flavor", "version", "server")
 	captureStandby = newFigure(prometheus.GaugeValue, "capture_standby", "1 while another process captures the source.", "source")
 	captureError   = newFigure(prometheus.GaugeValue, "capture_error", "1 while capture is interrupted; its code is in the label, other when it has none.", "source", "code")
+	streamFrames   = newFigure(prometheus.GaugeValue, "stream_frames", "Frames in the stream.", "source")
 	streamBytes    = newFigure(prometheus.GaugeValue, "stream_bytes", "Bytes in the stream.", "source")
 	streamMaxBytes = newFigure(prometheus.GaugeValue, "stream_max_bytes", "Bytes at which the stream is full and capture waits.", "source")
 	feedEvents     = newFigure(prometheus.CounterValue, "feed_events_total", "Events judged for the feed.", "source", "feed")
@@ -190,9 +201,12 @@ var (
 	feedObjects    = newFigure(prometheus.CounterValue, "feed_objects_total", "Objects committed to the feed's store.", "source", "feed")
 	feedWaiting    = newFigure(prometheus.GaugeValue, "feed_waiting_records", "Records that matched and are not committed yet.", "source", "feed")
 	feedAge        = newFigure(prometheus.GaugeValue, "feed_object_age_seconds", "How long the oldest record that is not committed has waited.", "source", "feed")
-	feedBehind     = newFigure(prometheus.GaugeValue, "feed_behind_messages", "Messages of the stream that are not judged yet.", "source", "feed")
+	feedBehind     = newFigure(prometheus.GaugeValue, "feed_behind_frames", "Frames of the stream that are not judged yet.", "source", "feed")
 	feedError      = newFigure(prometheus.GaugeValue, "feed_error", "1 while the feed does not deliver; its code is in the label, other when it has none.", "source", "feed", "code")
-	allFigures     = []figure{captureRows, captureBytes, captureLag, captureStandby, captureError, streamBytes, streamMaxBytes, feedEvents,
+	buildInfo      = newFigure(prometheus.GaugeValue, "build_info", "1; the labels say which cdcd runs.", "source", "version", "goversion")
+	allFigures     = []figure{captureRows, captureBytes, captureFrames, captureBeats, captureLast, captureLag, captureUp, captureSince, captureLost,
+		captureErrors, captureBehind, captureRoom, captureLook, captureClock, captureGTIDs, captureServer, captureStandby, captureError,
+		buildInfo, streamFrames, streamBytes, streamMaxBytes, feedEvents,
 		feedMatched, feedFailed, feedRecords, feedBytes, feedObjects, feedWaiting, feedAge, feedBehind, feedError}
 )
 
@@ -209,17 +223,16 @@ func (c *figures) Collect(ch chan<- prometheus.Metric) {
 	send := func(f figure, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, v, append([]string{s.Source}, labels...)...)
 	}
+	v := readVersion()
+	send(buildInfo, 1, v.Version, v.Go)
 	send(captureRows, float64(s.Capture.Rows))
 	send(captureBytes, float64(s.Capture.Bytes))
-	send(captureLag, s.Capture.LagSeconds)
-	standby := 0.0
-	if s.Capture.Standby {
-		standby = 1
-	}
-	send(captureStandby, standby)
+	(*pipeline)(c).collectSource(s.Capture.sourceState, send)
+	send(captureStandby, bit(s.Capture.Standby))
 	if s.Capture.Error != "" {
 		send(captureError, 1, codeIn(s.Capture.Error))
 	}
+	send(streamFrames, float64(s.Stream.Frames))
 	send(streamBytes, float64(s.Stream.Bytes))
 	send(streamMaxBytes, float64(s.Stream.MaxBytes))
 	for _, f := range s.Feeds {
@@ -236,6 +249,44 @@ func (c *figures) Collect(ch chan<- prometheus.Metric) {
 			send(feedError, 1, f.Feed, codeIn(f.Error))
 		}
 	}
+}
+
+func (p *pipeline) collectSource(s sourceState, send func(figure, float64, ...string)) {
+	send(captureFrames, float64(s.Frames))
+	send(captureBeats, float64(s.Heartbeats))
+	if seen := p.seen.Load(); seen > 0 {
+		send(captureLast, float64(seen)/1e6)
+	}
+	send(captureLag, s.LagSeconds)
+	send(captureUp, bit(s.Connected))
+	send(captureSince, s.changed)
+	send(captureLost, float64(s.Disconnects))
+	for _, e := range s.errors {
+		send(captureErrors, float64(e.n), e.code)
+	}
+	send(captureGTIDs, float64(s.GTIDSetBytes))
+	if s.LookedAt == "" {
+		return
+	}
+	send(captureLook, s.looked)
+	send(captureClock, s.ClockSeconds)
+	send(captureServer, 1, s.Flavor, s.Version, s.Server)
+	if s.BehindBytes != nil {
+		send(captureBehind, float64(*s.BehindBytes))
+	}
+	switch {
+	case s.HeadroomSeconds != nil:
+		send(captureRoom, *s.HeadroomSeconds)
+	case s.keptForEver:
+		send(captureRoom, math.Inf(1))
+	}
+}
+
+func bit(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 var codeText = regexp.MustCompile(`CDCD-\d{4}`)

@@ -52,9 +52,9 @@ type pipeline struct {
 	following  atomic.Bool            // the source is being read, and where that began is durable
 	rows       atomic.Uint64          // rows captured
 	frameBytes atomic.Uint64          // bytes of frames published
-	lag        atomic.Int64           // from commit to capture of the last captured row, in microseconds
 	tails      atomic.Int64           // clients of /tail
 	seen       atomic.Int64           // when the last frame was captured, in microseconds since 1970
+	source     sourceWatch
 }
 
 // feed is one partner's line: it reads the stream on its own.
@@ -126,6 +126,7 @@ func (p *pipeline) Run(ctx context.Context) error {
 		g.Go(func() error { return p.feed(ctx, f) })
 	}
 	g.Go(func() error { return p.housekeeping(ctx) })
+	g.Go(func() error { return p.look(ctx) })
 	g.Go(func() error { return p.finish(ctx) })
 	err := g.Wait()
 	if errors.Is(err, errDelivered) {
@@ -217,6 +218,7 @@ func (p *pipeline) trouble(err error) {
 		p.lastError.Store(nil)
 		return
 	}
+	p.source.failed(err)
 	text := err.Error()
 	p.lastError.Store(&text)
 }
@@ -260,7 +262,7 @@ func (p *pipeline) captureOnce(ctx context.Context) error {
 		return err
 	}
 	defer publisher.Close()
-	p.following.Store(false)
+	p.follow(false)
 	source, err := openSource(p, epoch)
 	if err != nil {
 		return err
@@ -279,10 +281,13 @@ func (p *pipeline) captureOnce(ctx context.Context) error {
 		p.lastError.Store(nil)
 		p.rows.Add(uint64(b.Len()))
 		p.frameBytes.Add(uint64(len(b.Frame())))
+		p.source.frame(b)
 		p.seen.Store(time.Now().UnixMicro())
 		return nil
 	}
-	if err := source.Run(ctx, last.Checkpoint, next); err != nil {
+	err = source.Run(ctx, last.Checkpoint, next)
+	p.source.follows(false)
+	if err != nil {
 		return err
 	}
 	return publisher.Flush(ctx)

@@ -83,10 +83,10 @@ func openSource(p *pipeline, epoch uint64) (source, error) {
 	c.Writer, c.Epoch, c.Logger = p.writer, epoch, p.log
 	c.FrameBytes = min(512<<10, p.stream.MaxFrame()/2)
 	c.Following = func(lost error) {
-		p.following.Store(lost == nil)
+		p.follow(lost == nil)
 		p.trouble(lost)
 	}
-	c.Observe = func(progress mysql.Progress) { p.lag.Store(progress.Lag.Microseconds()) }
+	c.Observe = p.source.observe
 	if p.cfg.Source.MySQL != nil {
 		return mysql.New(c)
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +25,10 @@ import (
 //	store [broken]                   start an S3 server with the bucket partner: $S3, S3_KEY, S3_SECRET; broken ignores If-None-Match
 //	purge                            delete all binlog files but the newest, which works once no replica is reading them
 //	ready CONFIG                     wait until the cdcd that runs with this configuration is ready
+//	fetch URL FILE                   write what is answered at the URL to the file
+//	unready CONFIG                   wait until it is not ready
+//	looked CONFIG                    wait until it has seen that it has read all of the server's log
+//	stopserver, startserver          end the server, start it again
 //	await FILE                       wait until the glob matches
 //	expand FILE…                     replace $NAME in files by the script's variables
 func TestScriptWithServers(t *testing.T) {
@@ -84,6 +90,44 @@ func TestScriptWithServers(t *testing.T) {
 						ts.Fatalf("not ready after a minute")
 					}
 				}
+			},
+			"unready": func(ts *testscript.TestScript, _ bool, args []string) {
+				for deadline := time.Now().Add(60 * time.Second); ts.Exec("cdcd", "status", "-c", args[0]) == nil; time.Sleep(50 * time.Millisecond) {
+					if time.Now().After(deadline) {
+						ts.Fatalf("ready after a minute")
+					}
+				}
+			},
+			"looked": func(ts *testscript.TestScript, _ bool, args []string) {
+				for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+					ts.Check(ts.Exec("cdcd", "status", "-c", args[0], "-o", "json"))
+					if strings.Contains(ts.ReadFile("stdout"), `"behind_bytes": 0,`) {
+						return
+					}
+					if time.Now().After(deadline) {
+						ts.Fatalf("not seen after a minute")
+					}
+				}
+			},
+			"stopserver": func(ts *testscript.TestScript, _ bool, _ []string) {
+				mu.Lock()
+				s := servers[ts.Getenv("WORK")]
+				mu.Unlock()
+				s.Stop(t)
+			},
+			"startserver": func(ts *testscript.TestScript, _ bool, _ []string) {
+				mu.Lock()
+				s := servers[ts.Getenv("WORK")]
+				mu.Unlock()
+				s.Start(t)
+			},
+			"fetch": func(ts *testscript.TestScript, _ bool, args []string) {
+				resp, err := http.Get(args[0])
+				ts.Check(err)
+				defer resp.Body.Close()
+				text, err := io.ReadAll(resp.Body)
+				ts.Check(err)
+				ts.Check(os.WriteFile(ts.MkAbs(args[1]), text, 0o644))
 			},
 			"await": func(ts *testscript.TestScript, _ bool, args []string) {
 				for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {

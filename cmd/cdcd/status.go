@@ -72,18 +72,52 @@ func (a *app) printState(w io.Writer, s state) {
 		verdict = a.ui.out(red, "✗ not ready: ") + s.Why
 	}
 	fmt.Fprintf(w, "%s   source %s, writer %s\n\n", verdict, s.Source, s.Writer)
-	what := fmt.Sprintf("%.1f s behind", s.Capture.LagSeconds)
-	if s.Capture.Standby {
-		what = "standing by: another cdcd captures"
-	}
-	fmt.Fprintf(w, "capture  %s, %d rows since start\n", what, s.Capture.Rows)
-	fmt.Fprintf(w, "stream   %d messages, %s of %s\n\n", s.Stream.Messages, size(s.Stream.Bytes), size(s.Stream.MaxBytes))
+	a.printCapture(w, s.Capture)
+	fmt.Fprintf(w, "stream   %d frames, %s of %s\n\n", s.Stream.Frames, size(s.Stream.Bytes), size(s.Stream.MaxBytes))
 	var rows [][]string
 	for _, f := range s.Feeds {
 		rows = append(rows, []string{f.Feed, f.To, fmt.Sprint(f.Events), fmt.Sprint(f.Matched), fmt.Sprint(f.Failed), fmt.Sprint(f.Ordinal),
 			fmt.Sprint(f.Waiting), fmt.Sprintf("%.1f s", f.AgeSeconds), fmt.Sprint(f.Behind), f.Error})
 	}
 	a.ui.table(w, []string{"FEED", "TO", "JUDGED", "MATCHED", "FAILED", "OBJECTS", "WAITING", "AGE", "BEHIND", "ERROR"}, rows)
+}
+
+func (a *app) printCapture(w io.Writer, c captureState) {
+	what := fmt.Sprintf("%.1f s behind", c.LagSeconds)
+	if c.BehindBytes != nil {
+		what += fmt.Sprintf(" (%s)", size(*c.BehindBytes))
+	}
+	if c.Standby {
+		what = "standing by: another cdcd captures"
+	}
+	fmt.Fprintf(w, "capture  %s, %s since start\n", what, plural(int(c.Rows), "row"))
+	connection := a.ui.out(red, "not connected")
+	if c.Connected {
+		connection = "connected"
+	}
+	if c.Since != "" {
+		connection += " since " + c.Since
+	}
+	if c.Disconnects > 0 {
+		connection += ", lost " + plural(int(c.Disconnects), "time")
+	}
+	if c.File != "" {
+		connection += fmt.Sprintf(", at %s:%d", c.File, c.Pos)
+	}
+	fmt.Fprintf(w, "source   %s\n", connection)
+	if c.LookedAt != "" {
+		room := "what is needed is kept: " + c.KeepsWhy
+		switch {
+		case c.HeadroomSeconds != nil:
+			room = fmt.Sprintf("what is needed is kept for %s at least (%s)", time.Duration(*c.HeadroomSeconds)*time.Second, c.KeepsWhy)
+		case c.Keeps == "unknown":
+			room = "how long binlogs are kept is not known: " + c.KeepsWhy
+		}
+		fmt.Fprintf(w, "server   %s %s, %s; %s\n", c.Flavor, c.Version, c.Server, room)
+	}
+	if c.LastError != "" {
+		fmt.Fprintf(w, "error    %s: %s\n", c.LastErrorAt, c.LastError)
+	}
 }
 
 // size writes bytes for people.

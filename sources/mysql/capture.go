@@ -54,6 +54,7 @@ type capture struct {
 	done     cdc.Checkpoint // the end of the last transaction, without numbers
 	sent     cdc.Checkpoint // of the last frame that the handler took
 	lastSent time.Time
+	pace     pace
 }
 
 // transaction is the one that is being read.
@@ -578,11 +579,11 @@ func (c *capture) flush() error {
 		return &handlerError{err}
 	}
 	c.sent, c.lastSent = cp, c.cfg.Now()
-	var lag time.Duration
+	lag := c.lag(c.lastSent)
 	if n := batch.Len(); n > 0 {
 		lag = max(0, c.lastSent.Sub(batch.Event(n-1).CommitTime()))
 	}
-	c.cfg.Observe(Progress{Rows: batch.Len(), Bytes: len(batch.Frame()), Lag: lag, Commit: cp.Commit, File: c.file, Pos: c.pos})
+	c.report(lag)
 	return nil
 }
 

@@ -49,23 +49,12 @@ type Config struct {
 
 	Logger  *slog.Logger     // nil: no log
 	Now     func() time.Time // nil: time.Now
-	Observe func(Progress)   // nil: nobody looks. Called after each frame that the handler took, by Run's goroutine.
+	Observe func(Progress)   // nil: nobody looks. Called after each frame that the handler took and about every second, by Run's goroutine.
 
 	// Following, if set, is called by Run's goroutine with nil whenever it has found its place in the log and begins to
 	// read from there (at the very first start: after the handler has taken the frame that says where that is), and with
 	// the reason when it has lost the server and will connect again.
 	Following func(lost error)
-}
-
-// Progress is what [Config.Observe] learns about one frame.
-type Progress struct {
-	Rows       int           // events in the frame; 0 for a heartbeat
-	Bytes      int           // size of the frame
-	Lag        time.Duration // from the commit of the last transaction seen until now; 0 when all was read
-	Commit     time.Time     // when that transaction committed
-	File       string        // how far the log was read
-	Pos        uint64
-	Reconnects int // how often the connection was lost since Run began
 }
 
 const holdDefault = 64 << 20

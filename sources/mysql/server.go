@@ -22,9 +22,9 @@ type server struct {
 	version string
 }
 
-// connect connects and finds out the flavor. Errors are *cdc.Error.
+// connect connects and finds out the flavor. When ctx has a deadline, that is the connection's, too. Errors are *cdc.Error.
 func connect(ctx context.Context, cfg *Config) (*server, error) {
-	conn, err := client.ConnectWithDialer(ctx, "tcp", cfg.Addr, cfg.User, cfg.Password, "", cfg.dial, func(c *client.Conn) error {
+	conn, err := client.ConnectWithDialer(ctx, "tcp", cfg.Addr, cfg.User, cfg.Password, "", cfg.dialUntil, func(c *client.Conn) error {
 		if cfg.TLS != nil {
 			c.SetTLSConfig(cfg.TLS)
 		}

@@ -49,12 +49,6 @@ func (s *Source) Run(ctx context.Context, from cdc.Checkpoint, next cdc.Handler)
 		return s.runFiles(ctx, from, next)
 	}
 	cfg := s.cfg
-	reconnects := 0
-	observe := cfg.Observe
-	cfg.Observe = func(p Progress) {
-		p.Reconnects = reconnects
-		observe(p)
-	}
 	known := &cdc.Tables{}
 	for attempt := 0; ; attempt++ {
 		sent, err := s.session(ctx, &cfg, from, next, known)
@@ -75,7 +69,6 @@ func (s *Source) Run(ctx context.Context, from cdc.Checkpoint, next cdc.Handler)
 			attempt = 0
 		}
 		from = sent
-		reconnects++
 		pause := backoff(attempt, cfg.MaxBackoff)
 		cfg.Following(err)
 		cfg.Logger.Warn("connection to the source lost", "event", "capture.disconnected", "err", err, "again_in", pause.String())
@@ -138,6 +131,8 @@ func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, 
 		}
 	}
 	cfg.Following(nil)
+	cfg.Logger.Info("reading the source's log", "event", "capture.connected", "server", origin.identity, "flavor", origin.flavor,
+		"file", c.file, "pos", c.pos)
 	return c.sent, c.run(events)
 }
 
@@ -146,15 +141,18 @@ func (c *capture) run(events *queue) error {
 	var batch []*replication.BinlogEvent
 	wait, err := c.tick()
 	for err == nil {
-		if batch, err = events.take(c.ctx, wait, batch); err != nil {
+		if batch, err = events.take(c.ctx, min(wait, reportEvery), batch); err != nil {
 			return sourceError(c.cfg, err)
 		}
+		c.took(batch)
 		for _, ev := range batch {
 			if err := c.event(ev); err != nil {
 				return err
 			}
 		}
-		wait, err = c.tick()
+		if wait, err = c.tick(); err == nil {
+			c.reportDue()
+		}
 	}
 	return err
 }

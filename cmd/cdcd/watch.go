@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/sources/mysql"
+)
+
+// sourceWatch is what is known of the source: what the capture tells of itself, and what a connection beside it sees of
+// the server. The latter is for people only: when it fails, the capture goes on.
+type sourceWatch struct {
+	mu         sync.Mutex // guards all
+	connected  bool
+	changed    time.Time // when connected was last set to what it is
+	lost       uint64    // how often the connection was lost
+	errors     map[string]uint64
+	lastError  string
+	errorAt    time.Time
+	frames     uint64
+	heartbeats uint64 // of these
+	progress   mysql.Progress
+	told       time.Time // when the progress was told
+	sight      mysql.Sight
+	lookError  string
+}
+
+// follows notes that the source is being read, or has been lost.
+func (w *sourceWatch) follows(yes bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.connected && !yes {
+		w.lost++
+	}
+	if w.connected != yes || w.changed.IsZero() {
+		w.connected, w.changed = yes, time.Now()
+	}
+}
+
+func (p *pipeline) follow(yes bool) {
+	p.following.Store(yes)
+	p.source.follows(yes)
+}
+
+// failed notes an error of the capture.
+func (w *sourceWatch) failed(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.errors == nil {
+		w.errors = map[string]uint64{}
+	}
+	w.lastError, w.errorAt = err.Error(), time.Now()
+	w.errors[codeIn(w.lastError)]++
+}
+
+// frame counts a frame of the capture.
+func (w *sourceWatch) frame(b *cdc.Batch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.frames++
+	if b.Header().Heartbeat {
+		w.heartbeats++
+	}
+}
+
+// observe is told how far the capture is.
+func (w *sourceWatch) observe(p mysql.Progress) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.progress, w.told = p, time.Now()
+}
+
+const (
+	lookEvery = 10 * time.Second
+	lookTakes = 5 * time.Second
+)
+
+// look looks at the server again and again, until ctx ends. It asks little: a list of files, and some settings.
+func (p *pipeline) look(ctx context.Context) error {
+	if p.cfg.Source.MySQL == nil {
+		return nil
+	}
+	cfg, err := serverConfig(p.cfg, p.env)
+	if err != nil {
+		return nil // the capture says so
+	}
+	watch, err := mysql.NewWatch(cfg)
+	if err != nil {
+		return nil // as above
+	}
+	defer watch.Close()
+	for wait := time.Duration(0); ; wait = min(wait+time.Second, lookEvery) { // at first, what is behind changes fast
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		p.lookOnce(ctx, watch)
+	}
+}
+
+func (p *pipeline) lookOnce(ctx context.Context, watch *mysql.Watch) {
+	ctx, cancel := context.WithTimeout(ctx, lookTakes)
+	defer cancel()
+	w := &p.source
+	w.mu.Lock()
+	at, need := mysql.Place{File: w.progress.File, Pos: w.progress.Pos}, w.progress.Checkpoint
+	w.mu.Unlock()
+	if need.Flavor == "" { // nothing has been read yet
+		last, err := p.last(ctx)
+		if err != nil {
+			return // the capture says so
+		}
+		need = last.Checkpoint
+		at = mysql.Place{File: need.File, Pos: need.Pos}
+	}
+	sight, err := watch.Look(ctx, at, need)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		if w.lookError == "" && context.Cause(ctx) != context.Canceled {
+			p.log.Warn("the end of the source's log cannot be seen", "event", "capture.look", "err", err)
+		}
+		w.lookError = err.Error()
+		return
+	}
+	if w.lookError != "" {
+		p.log.Info("the end of the source's log is seen again", "event", "capture.look")
+	}
+	w.sight, w.lookError = sight, ""
+}
+
+// sourceState is a part of captureState.
+type sourceState struct {
+	Connected       bool     `json:"connected"`               // the source is being read
+	Since           string   `json:"since,omitempty"`         // since when it has been, or has not been
+	Disconnects     uint64   `json:"disconnects"`             // how often the connection was lost
+	LagSeconds      float64  `json:"lag_seconds"`             // from the commit of the newest change that was read; 0 when all is read, growing while nothing is heard
+	BehindBytes     *int64   `json:"behind_bytes"`            // of the server's log; null when not known
+	HeadroomSeconds *float64 `json:"binlog_headroom_seconds"` // until the server may delete what is still needed; null: never by itself, or not known
+	Keeps           string   `json:"binlog_retention"`        // "168h0m0s", "until deleted" or "unknown"
+	KeepsWhy        string   `json:"binlog_retention_why"`    // the server's setting
+	Flavor          string   `json:"flavor,omitempty"`        //
+	Version         string   `json:"version,omitempty"`       //
+	Server          string   `json:"server,omitempty"`        // identity
+	ClockSeconds    float64  `json:"clock_offset_seconds"`    // how far the server's clock is ahead of ours
+	File            string   `json:"file,omitempty"`          // how far the log is read
+	Pos             uint64   `json:"pos,omitempty"`           //
+	GTIDSet         string   `json:"gtid_set,omitempty"`      // of the last frame; shortened
+	GTIDSetBytes    int      `json:"gtid_set_bytes"`          // its whole length
+	LookedAt        string   `json:"looked_at,omitempty"`     // when the end of the server's log was seen
+	LookError       string   `json:"look_error,omitempty"`    // why it is not seen at present
+	LastError       string   `json:"last_error,omitempty"`    // of the capture, which may be over
+	LastErrorAt     string   `json:"last_error_at,omitempty"` //
+	Frames          uint64   `json:"frames"`                  // captured by this process
+	Heartbeats      uint64   `json:"heartbeats"`              // of these
+	looked, changed float64  // the times as Unix seconds
+	keptForEver     bool     // nothing deletes the server's log by itself
+	errors          []counts // by code
+}
+
+type counts struct {
+	code string
+	n    uint64
+}
+
+// state says what is known now.
+func (w *sourceWatch) state(now time.Time, standby bool) sourceState {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := sourceState{Connected: w.connected, Disconnects: w.lost, Frames: w.frames, Heartbeats: w.heartbeats,
+		Since: stamp(w.changed), LastError: w.lastError, LastErrorAt: stamp(w.errorAt), LookError: w.lookError,
+		File: w.progress.File, Pos: w.progress.Pos, GTIDSetBytes: len(w.progress.Checkpoint.GTIDSet), GTIDSet: w.progress.Checkpoint.GTIDSet,
+		LagSeconds: w.progress.Lag.Seconds(), changed: seconds(w.changed), Keeps: "unknown"}
+	if len(s.GTIDSet) > 200 {
+		s.GTIDSet = s.GTIDSet[:200] + "…"
+	}
+	// The capture tells once a second how far it is, unless the server or the stream keeps it from that.
+	if silent := now.Sub(w.told); !w.told.IsZero() && silent > 3*time.Second && !standby {
+		s.LagSeconds += silent.Seconds()
+	}
+	for code, n := range w.errors {
+		s.errors = append(s.errors, counts{code, n})
+	}
+	if w.sight.At.IsZero() {
+		return s
+	}
+	sight := &w.sight
+	s.Flavor, s.Version, s.Server, s.ClockSeconds = sight.Flavor, sight.Version, sight.Server, sight.Clock.Seconds()
+	s.LookedAt, s.looked = stamp(sight.At), seconds(sight.At)
+	if sight.Behind >= 0 {
+		s.BehindBytes = &sight.Behind
+	}
+	s.KeepsWhy = sight.Keeps.Why
+	switch {
+	case !sight.Keeps.Known:
+	case sight.Keeps.For > 0:
+		s.Keeps = sight.Keeps.For.String()
+	case sight.Keeps.Bytes > 0:
+		s.Keeps = size(int64(min(sight.Keeps.Bytes, math.MaxInt64)))
+	default:
+		s.Keeps, s.keptForEver = "until deleted", true
+	}
+	if !sight.Purge.IsZero() { // it gets nearer while nobody can look, too
+		left := max(0, sight.Purge.Sub(now).Seconds())
+		s.HeadroomSeconds, s.keptForEver = &left, false
+	}
+	return s
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func seconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
+}
