@@ -139,6 +139,7 @@ func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, 
 // run takes events until there are no more.
 func (c *capture) run(events *queue) error {
 	var batch []*replication.BinlogEvent
+	c.pace.heard = c.cfg.Now()
 	wait, err := c.tick()
 	for err == nil {
 		if batch, err = events.take(c.ctx, min(wait, reportEvery), batch); err != nil {
@@ -229,9 +230,15 @@ func (o *origin) dump(syncer *replication.BinlogSyncer) (*replication.BinlogStre
 	return syncer.StartSyncGTID(o.executed.mysql.Clone())
 }
 
+// locateTakes bounds how long a server that takes connections and does not answer is waited for. It may have to open
+// many binlog files to answer.
+const locateTakes = 2 * time.Minute
+
 // locate connects, makes sure that the server is the right one and still has the log from the checkpoint on, and
 // finds the place.
 func (s *Source) locate(ctx context.Context, cfg *Config, from cdc.Checkpoint) (*origin, error) {
+	ctx, cancel := context.WithTimeout(ctx, locateTakes)
+	defer cancel()
 	sv, err := connect(ctx, cfg)
 	if err != nil {
 		return nil, err
