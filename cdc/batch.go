@@ -293,13 +293,17 @@ func (b *Batch) Checkpoint() Checkpoint {
 	for i, s := range [...]*string{&c.Flavor, &c.Server, &c.GTIDSet, &c.File, &c.TxGTID} {
 		*s, _ = ref(b.frame, at+8*i) // Open has checked it
 	}
-	c.Snapshot, _ = ref(b.frame, hSnapshot)
-	c.Prepared, _ = ref(b.frame, hPrepared)
 	if n := int(le.Uint32(b.frame[at+60:])); n > 0 {
 		c.PartNos = make([]uint64, n)
 	}
 	for i := range c.PartNos {
 		c.PartNos[i] = le.Uint64(b.frame[at+checkpointFixed+8*i:])
+	}
+	states, at := int(le.Uint32(b.frame[hState:])), int(le.Uint32(b.frame[hState+4:]))
+	for i, s := range [...]*string{&c.Snapshot, &c.Prepared} {
+		if i < states { // what follows was written by a newer program
+			*s, _ = ref(b.frame, at+8*i)
+		}
 	}
 	return c
 }
@@ -314,11 +318,14 @@ func (b *Batch) checkCheckpoint() error {
 			return frameErrorf("the checkpoint points outside")
 		}
 	}
-	if _, ok := ref(b.frame, hSnapshot); !ok {
-		return frameErrorf("the progress of snapshots lies outside")
+	states, list := int64(le.Uint32(b.frame[hState:])), int64(le.Uint32(b.frame[hState+4:]))
+	if list+8*states > int64(len(b.frame)) || states > maxStates {
+		return frameErrorf("the source's state lies outside")
 	}
-	if _, ok := ref(b.frame, hPrepared); !ok {
-		return frameErrorf("the prepared transactions lie outside")
+	for i := range states {
+		if _, ok := ref(b.frame, int(list+8*i)); !ok {
+			return frameErrorf("the source's state lies outside")
+		}
 	}
 	n := int64(le.Uint32(b.frame[at+60:]))
 	if n > maxPartitions || at+checkpointFixed+8*n > int64(len(b.frame)) {

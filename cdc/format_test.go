@@ -95,8 +95,8 @@ func list(frame []byte) string {
 		field{"u64", "epoch"}, field{"u64", "part_no of the first event"}, field{"u64", "no of the next captured row"},
 		field{"u64", "sealed, µs"}, field{"u16", "partition"}, field{"u16", "partitions"},
 		field{"u32", "transactions"}, field{"u32", "… at"}, field{"u32", "tables"}, field{"u32", "… at"}, field{"u32", "events"}, field{"u32", "… at"},
-		field{"ref", "source"}, field{"ref", "writer"}, field{"u32", "checkpoint at"}, field{"ref", "progress of snapshots"},
-		field{"ref", "prepared transactions"})
+		field{"ref", "source"}, field{"ref", "writer"}, field{"u32", "checkpoint at"}, field{"u32", "texts of the source"},
+		field{"u32", "… at"}, field{"8", "reserved"})
 	tables := u32(64)
 	l.title("Table dictionary")
 	l.fields(tables, 0, field{"u32", "table 0 at"})

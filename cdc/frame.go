@@ -27,6 +27,7 @@ const (
 	maxColumns    = 4096 // InnoDB allows 1017, other engines 4096
 	maxTables     = 1 << 16
 	maxPartitions = 1 << 16
+	maxStates     = 1 << 10
 	maxName       = 1024 // bytes of a name that stands in every record; the servers' longest is a file name of 512
 )
 
@@ -49,8 +50,7 @@ const (
 	hSource      = 76 // offset, length
 	hWriter      = 84
 	hCheckpoint  = 92 // offset of the checkpoint section
-	hSnapshot    = 96 // offset, length
-	hPrepared    = 104
+	hState       = 96 // count, offset
 )
 
 const (
@@ -105,7 +105,7 @@ type Checkpoint struct {
 	Snapshot string
 
 	// Prepared are the transactions that were prepared and neither committed nor rolled back by then: a text of the
-	// source's own, \"\" when there are none.
+	// source's own, "" when there are none.
 	Prepared string
 }
 
@@ -348,12 +348,7 @@ func (w *Builder) Seal(c Checkpoint) []byte {
 	le.PutUint32(h[hEvents+4:], uint32(events))
 	w.putRef(hSource, w.header.Source)
 	w.putRef(hWriter, w.header.Writer)
-	if c.Snapshot != "" {
-		w.putRef(hSnapshot, c.Snapshot)
-	}
-	if c.Prepared != "" {
-		w.putRef(hPrepared, c.Prepared)
-	}
+	w.putState(c.Snapshot, c.Prepared)
 	le.PutUint32(w.buf[hCheckpoint:], uint32(checkpoint))
 	w.align()
 	le.PutUint32(w.buf[hSize:], uint32(len(w.buf)))
@@ -379,6 +374,24 @@ func (w *Builder) putCheckpoint(c *Checkpoint) {
 	for i, s := range [...]string{c.Flavor, c.Server, c.GTIDSet, c.File, c.TxGTID} {
 		w.putRef(at+8*i, s)
 	}
+}
+
+// putState writes the texts of the checkpoint that belong to the source, as a list of refs that can grow.
+func (w *Builder) putState(texts ...string) {
+	for len(texts) > 0 && texts[len(texts)-1] == "" {
+		texts = texts[:len(texts)-1]
+	}
+	if len(texts) == 0 {
+		return
+	}
+	w.align()
+	at := len(w.buf)
+	w.buf = append(w.buf, make([]byte, 8*len(texts))...)
+	for i, s := range texts {
+		w.putRef(at+8*i, s)
+	}
+	le.PutUint32(w.buf[hState:], uint32(len(texts)))
+	le.PutUint32(w.buf[hState+4:], uint32(at))
 }
 
 func (w *Builder) putRef(at int, s string) {

@@ -394,8 +394,9 @@ func TestOpenRefusesWhatIsNotAFrame(t *testing.T) {
 		{"image of another table", func(f []byte) []byte { f[le.Uint32(event(f, 0)[24:])+4] = 3; return f }, "event 0 has a row image of 3 columns"},
 		{"one image for many events", func(f []byte) []byte { return manyEventsOneImage(f, 200) }, "row images overlap"},
 		{"checkpoint outside", func(f []byte) []byte { le32(f[92:], uint32(len(f))); return f }, "the checkpoint lies outside"},
-		{"prepared transactions outside", func(f []byte) []byte { le32(f[108:], 1<<31); return f }, "the prepared transactions lie outside"},
-		{"progress of snapshots outside", func(f []byte) []byte { le32(f[100:], 1<<31); return f }, "the progress of snapshots lies outside"},
+		{"source's texts outside", func(f []byte) []byte { le32(f[96:], 1); le32(f[100:], uint32(len(f))); return f }, "the source's state lies outside"},
+		{"source's text outside", func(f []byte) []byte { le32(f[96:], 1); le32(f[100:], 36); return f }, "the source's state lies outside"},
+		{"too many texts of the source", func(f []byte) []byte { le32(f[96:], 1025); return f }, "the source's state lies outside"},
 		{"checkpoint points outside", func(f []byte) []byte { le32(section(f, 92)[20:], 1<<31); return f }, "the checkpoint points outside"},
 		{"partitions outside", func(f []byte) []byte { le32(section(f, 92)[60:], 1<<31); return f }, "the checkpoint's 2147483648 partitions do not fit"},
 	} {
