@@ -235,6 +235,10 @@ func (w *Builder) EndRow() uint32 {
 // DropRow takes back the row begun last.
 func (w *Builder) DropRow() { w.buf = w.buf[:w.row] }
 
+// DropRows takes back the row at the place that [Builder.EndRow] returned and all rows after it. No event may hold them,
+// and no table may have been added since.
+func (w *Builder) DropRows(from uint32) { w.buf = w.buf[:from] }
+
 func (w *Builder) set(col int, k Kind, num uint64) {
 	w.buf[w.kinds+col] = byte(k)
 	le.PutUint64(w.buf[w.slots+8*col:], num)
@@ -279,6 +283,18 @@ func (w *Builder) SetBytes(col int, k Kind, b []byte) {
 	at := len(w.buf) - w.row
 	w.buf = append(w.buf, b...)
 	w.set(col, k, uint64(at)|uint64(len(b))<<32)
+}
+
+// BeginText returns the frame's bytes for a value of a kind that is text or bytes to be appended to them. What append
+// returns goes to [Builder.EndText]; nothing else may be done with the builder or the bytes in between. A value that is
+// not ended is not there.
+func (w *Builder) BeginText() []byte { return w.buf }
+
+// EndText sets a column to what has been appended to the bytes of [Builder.BeginText].
+func (w *Builder) EndText(col int, k Kind, buf []byte) {
+	at, n := len(w.buf)-w.row, len(buf)-len(w.buf)
+	w.buf = buf
+	w.set(col, k, uint64(at)|uint64(n)<<32)
 }
 
 // CopyRow appends a copy of a row image and returns its place, 0 if there is none: images are self-contained.

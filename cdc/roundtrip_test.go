@@ -283,6 +283,11 @@ func TestABuilderTakesBackARow(t *testing.T) {
 		}
 		w.DropRow()
 		w.BeginRow(len(values))
+		first := w.EndRow()
+		w.BeginRow(len(values))
+		w.EndRow()
+		w.DropRows(first)
+		w.BeginRow(len(values))
 		for i, v := range values {
 			switch v.Kind() {
 			case cdc.KindNull:
@@ -301,6 +306,9 @@ func TestABuilderTakesBackARow(t *testing.T) {
 				w.SetText(i, v.Kind(), v.Text())
 			case cdc.KindBytes:
 				w.SetBytes(i, v.Kind(), []byte(v.Text()))
+			case cdc.KindEnum:
+				_ = append(w.BeginText(), "not ended, so not there"...)
+				w.EndText(i, v.Kind(), append(w.BeginText(), v.Text()...))
 			case cdc.KindAbsent:
 			default:
 				w.Set(i, v)
