@@ -1,7 +1,11 @@
 package rowimage
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
@@ -12,6 +16,7 @@ import (
 	"golang.org/x/text/encoding/traditionalchinese"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/encoding/unicode/utf32"
+	"golang.org/x/text/transform"
 )
 
 // charset is how a server writes text.
@@ -21,6 +26,8 @@ type charset struct {
 	ascii    bool              // bytes below 0x80 mean what they mean in ASCII
 	width    int               // most bytes of a character, by which the server multiplies declared lengths
 	known    bool
+
+	decoders sync.Pool // of *encoding.Decoder, which have a state
 }
 
 var (
@@ -138,22 +145,53 @@ func charsetOf(collation uint64) *charset {
 }
 
 // isASCII looks at eight bytes at a time where it can.
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
+func isASCII(s []byte) bool {
+	for len(s) >= 8 {
+		if binary.LittleEndian.Uint64(s)&0x8080808080808080 != 0 {
+			return false
+		}
+		s = s[8:]
+	}
+	for _, b := range s {
+		if b >= utf8.RuneSelf {
 			return false
 		}
 	}
 	return true
 }
 
+// appendUTF8 appends text of the character set as UTF-8. It is the only place where bytes become text.
+func (c *charset) appendUTF8(dst, text []byte) ([]byte, error) {
+	if c.encoding == nil && c.known || c.ascii && isASCII(text) {
+		return append(dst, text...), nil
+	}
+	switch e := c.encoding.(type) {
+	case nil:
+		return dst, fmt.Errorf("the character set %s is not supported", c.name)
+	case *charmap.Charmap:
+		for _, b := range text {
+			dst = utf8.AppendRune(dst, e.DecodeByte(b))
+		}
+		return dst, nil
+	}
+	decoder, _ := c.decoders.Get().(*encoding.Decoder)
+	if decoder == nil {
+		decoder = c.encoding.NewDecoder()
+	}
+	defer c.decoders.Put(decoder)
+	decoder.Reset()
+	for {
+		dst = slices.Grow(dst, 3*len(text)+utf8.UTFMax)
+		wrote, read, err := decoder.Transform(dst[len(dst):cap(dst)], text, true)
+		dst, text = dst[:len(dst)+wrote], text[read:]
+		if !errors.Is(err, transform.ErrShortDst) {
+			return dst, err
+		}
+	}
+}
+
 // decode returns s as UTF-8.
 func (c *charset) decode(s string) (string, error) {
-	if c.encoding == nil && c.known || c.ascii && isASCII(s) {
-		return s, nil
-	}
-	if !c.known {
-		return "", fmt.Errorf("the character set %s is not supported", c.name)
-	}
-	return c.encoding.NewDecoder().String(s)
+	text, err := c.appendUTF8(nil, []byte(s))
+	return string(text), err
 }

@@ -1,22 +1,19 @@
 package rowimage
 
 import (
-	"encoding/hex"
 	"fmt"
-	"net/netip"
 	"strings"
 
 	"github.com/cdcd-project/cdcd/cdc"
 )
 
-// This file turns the values that go-mysql has decoded into columns of a frame. It is the only one that knows their Go
-// types.
+// This file writes what go-mysql has decoded into frames. It is the only one that knows its Go types.
 
-// AppendDecoded writes a row image that go-mysql has decoded. skipped are the columns that the image does not hold, in
-// ascending order. After an error the row is taken back.
-func (l *Layout) AppendDecoded(b *cdc.Builder, row []any, skipped []int, scratch *[]byte) (uint32, error) {
+// AppendDecoded is [Layout.AppendImage] for a row image that go-mysql has decoded, in a quarter of the speed or less.
+// Both must agree about every row. skipped are the columns that the image does not hold, in ascending order.
+func (l *Layout) AppendDecoded(b *cdc.Builder, row []any, skipped []int) (uint32, error) {
 	if len(row) != len(l.columns) {
-		return 0, cdc.Errorf("CDCD-1307", "%s: a row of %d columns where the table has %d", l.table, len(row), len(l.columns))
+		return 0, fmt.Errorf("a row of %d columns where the table has %d", len(row), len(l.columns))
 	}
 	b.BeginRow(len(l.table.Columns))
 	for i, value := range row {
@@ -29,167 +26,114 @@ func (l *Layout) AppendDecoded(b *cdc.Builder, row []any, skipped []int, scratch
 			b.SetNull(c.at)
 			continue
 		}
-		if err := c.set(b, c.at, value, &l.table.Columns[c.at], scratch); err != nil {
+		if err := c.putDecoded(b, value); err != nil {
 			b.DropRow()
-			return 0, cdc.Errorf("CDCD-1307", "column %s of %s: %w", l.table.Columns[c.at].Name, l.table, err)
+			return 0, l.valueError(i, err)
 		}
 	}
 	return b.EndRow(), nil
 }
 
-func (c *column) set(b *cdc.Builder, i int, value any, meta *cdc.Column, scratch *[]byte) error {
+func (c *column) putDecoded(b *cdc.Builder, value any) error {
+	ok := false
+	switch v := value.(type) {
+	case int64, int32, int16, int8, uint64, uint32, uint16, uint8:
+		ok = c.putInteger(b, value)
+	case int:
+		if ok = c.convert == convertYear; ok {
+			b.SetInt(c.at, int64(v))
+		}
+	case float32:
+		if ok = c.convert == convertFloat; ok {
+			b.SetFloat(c.at, float64(v))
+		}
+	case float64:
+		if ok = c.convert == convertFloat; ok {
+			b.SetFloat(c.at, v)
+		}
+	case string:
+		return c.putString(b, v)
+	case []byte:
+		return c.putString(b, string(v))
+	}
+	if !ok {
+		return fmt.Errorf("the binlog holds %T %v, which is not a %s", value, value, c.kind)
+	}
+	return nil
+}
+
+func (c *column) putInteger(b *cdc.Builder, value any) bool {
+	n, _ := toInt(value)
 	switch c.convert {
 	case convertInt:
-		n, ok := toInt(value)
-		if !ok {
-			break
-		}
 		if c.unsigned {
-			b.SetUint(i, uint64(n)&(1<<(8*c.size)-1)) // 1<<64 is 0, and 0-1 all ones
-			return nil
+			b.SetUint(c.at, uint64(n)&(1<<(8*c.fixed)-1)) // 1<<64 is 0, and 0-1 all ones
+		} else {
+			b.SetInt(c.at, n)
 		}
-		b.SetInt(i, n)
-		return nil
-	case convertYear:
-		if n, ok := value.(int); ok {
-			b.SetInt(i, int64(n))
-			return nil
-		}
-	case convertFloat:
-		switch f := value.(type) {
-		case float32:
-			b.SetFloat(i, float64(f))
-			return nil
-		case float64:
-			b.SetFloat(i, f)
-			return nil
-		}
-	case convertDecimal:
-		if s, ok := value.(string); ok {
-			b.SetText(i, cdc.KindDecimal, s)
-			return nil
-		}
+		return true
 	case convertBit:
-		if n, ok := value.(int64); ok {
-			b.SetNum(i, cdc.KindBit, uint64(n))
-			return nil
-		}
-	case convertDate:
-		if s, ok := value.(string); ok {
-			if civil, ok := parseCivil(s); ok {
-				b.SetCivil(i, cdc.KindDate, civil)
-				return nil
-			}
-		}
+		b.SetNum(c.at, c.kind, uint64(n))
+		return true
+	case convertEnum:
+		return c.putEnum(b, uint64(n))
+	case convertSet:
+		return c.putSet(b, uint64(n))
+	}
+	return false
+}
+
+func (c *column) putString(b *cdc.Builder, s string) error {
+	ok := false
+	switch c.convert {
+	case convertDecimal:
+		b.SetText(c.at, c.kind, s)
+		return nil
+	case convertDate, convertDatetime:
+		var civil cdc.Civil
+		civil, ok = parseCivil(s)
+		ok = ok && c.putCivil(b, civil)
 	case convertTime:
-		if s, ok := value.(string); ok {
-			if micros, ok := parseTime(s); ok {
-				b.SetNum(i, cdc.KindTime, uint64(micros))
-				return nil
-			}
-		}
-	case convertDatetime:
-		if s, ok := value.(string); ok {
-			if civil, ok := parseCivil(s); ok {
-				b.SetCivil(i, cdc.KindDatetime, civil)
-				return nil
-			}
+		var micros int64
+		if micros, ok = parseTime(s); ok {
+			b.SetNum(c.at, c.kind, uint64(micros))
 		}
 	case convertTimestamp:
-		if s, ok := value.(string); ok {
-			if civil, ok := parseCivil(s); ok {
-				b.SetNum(i, cdc.KindTimestamp, uint64(instant(civil)))
-				return nil
-			}
+		var civil cdc.Civil
+		if civil, ok = parseCivil(s); ok {
+			b.SetNum(c.at, c.kind, uint64(instant(civil)))
 		}
 	case convertText:
-		s, ok := toText(value)
-		if !ok {
-			break
-		}
-		text, err := c.charset.decode(s)
-		if err != nil {
-			return err
-		}
-		b.SetText(i, meta.Kind, text)
-		return nil
+		return c.putText(b, []byte(s))
 	case convertBytes:
-		switch s := value.(type) {
-		case []byte:
-			b.SetBytes(i, meta.Kind, s)
-			return nil
-		case string:
-			b.SetText(i, meta.Kind, s)
-			return nil
-		}
-	case convertBinary:
-		if s, ok := value.(string); ok {
-			b.SetBytes(i, meta.Kind, c.padded(s, scratch))
-			return nil
-		}
-	case convertUUID:
-		if s, ok := value.(string); ok {
-			if raw := c.padded(s, scratch); len(raw) == 16 {
-				b.SetText(i, cdc.KindString, uuidText(raw))
-				return nil
-			}
-		}
-	case convertInet:
-		if s, ok := value.(string); ok {
-			if addr, ok := netip.AddrFromSlice(c.padded(s, scratch)); ok {
-				b.SetText(i, cdc.KindString, addr.String())
-				return nil
-			}
-		}
-	case convertEnum:
-		if n, ok := value.(int64); ok && n >= 0 && n <= int64(len(c.members)) {
-			if n == 0 {
-				b.SetText(i, cdc.KindEnum, "") // the error value
-			} else {
-				b.SetText(i, cdc.KindEnum, c.members[n-1])
-			}
-			return nil
-		}
-	case convertSet:
-		n, ok := value.(int64)
-		if !ok || len(c.members) < 64 && uint64(n)>>len(c.members) != 0 {
-			break
-		}
-		text := (*scratch)[:0]
-		for at, member := range c.members {
-			if uint64(n)>>at&1 != 0 {
-				if len(text) > 0 {
-					text = append(text, ',')
-				}
-				text = append(text, member...)
-			}
-		}
-		*scratch = text
-		b.SetBytes(i, cdc.KindSet, text)
+		b.SetText(c.at, c.kind, s)
 		return nil
+	case convertBinary:
+		b.EndText(c.at, c.kind, c.appendPadded(b.BeginText(), []byte(s)))
+		return nil
+	case convertUUID:
+		ok = c.putUUID(b, []byte(s))
+	case convertInet:
+		ok = c.putInet(b, []byte(s))
 	case convertJSON:
-		s, ok := toText(value)
-		if !ok {
-			break
-		}
 		if s == "" {
 			s = "null" // an empty document, which INSERT IGNORE can leave behind
 		}
-		b.SetBytes(i, cdc.KindJSON, unescapeHTML(s, scratch))
+		b.EndText(c.at, c.kind, appendUnescaped(b.BeginText(), s))
 		return nil
 	}
-	return fmt.Errorf("the binlog holds %T %v, which is not a %s", value, value, meta.Type)
+	if !ok {
+		return fmt.Errorf("the binlog holds %.100q, which is not a %s", s, c.kind)
+	}
+	return nil
 }
 
-// unescapeHTML writes as they are the characters that go-mysql's JSON library escapes for the sake of web pages.
-func unescapeHTML(s string, scratch *[]byte) []byte {
-	out := (*scratch)[:0]
+// appendUnescaped writes as they are the characters that go-mysql's JSON library escapes for the sake of web pages.
+func appendUnescaped(out []byte, s string) []byte {
 	for {
 		at := strings.IndexByte(s, '\\')
 		if at < 0 || at+1 >= len(s) {
-			out = append(out, s...)
-			*scratch = out
-			return out
+			return append(out, s...)
 		}
 		out = append(out, s[:at]...)
 		s = s[at:]
@@ -214,16 +158,6 @@ func unescapeHTML(s string, scratch *[]byte) []byte {
 	}
 }
 
-// padded undoes what the server does to BINARY: the log leaves out trailing zero bytes.
-func (c *column) padded(s string, scratch *[]byte) []byte {
-	b := append((*scratch)[:0], s...)
-	for len(b) < c.size {
-		b = append(b, 0)
-	}
-	*scratch = b
-	return b
-}
-
 func toInt(value any) (int64, bool) {
 	switch n := value.(type) {
 	case int64:
@@ -244,27 +178,6 @@ func toInt(value any) (int64, bool) {
 		return int64(n), true
 	}
 	return 0, false
-}
-
-func toText(value any) (string, bool) {
-	switch s := value.(type) {
-	case string:
-		return s, true
-	case []byte:
-		return string(s), true
-	}
-	return "", false
-}
-
-func uuidText(raw []byte) string {
-	var text [36]byte
-	hex.Encode(text[0:8], raw[0:4])
-	hex.Encode(text[9:13], raw[4:6])
-	hex.Encode(text[14:18], raw[6:8])
-	hex.Encode(text[19:23], raw[8:10])
-	hex.Encode(text[24:36], raw[10:16])
-	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
-	return string(text[:])
 }
 
 // parseCivil reads "2006-01-02" with " 15:04:05" and a fraction of up to six digits after it, any part of which may be

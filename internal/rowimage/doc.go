@@ -8,7 +8,10 @@
 //	if !named {
 //		layout, err = rowimage.Resolve(tableMap, columns, "mysql")
 //	}
-//	after, err := layout.AppendDecoded(&frame, row, skipped, &scratch)
+//	after, rest, err := layout.AppendImage(&frame, image, present)
 //
-// Errors are [cdc.Error] values that name the table and the column.
+// The bytes go into the frame as they are read, without a stop. They may be a stranger's: what is claimed and not there
+// is an error. [Layout.AppendDecoded] writes what go-mysql makes of the same bytes, to compare.
+//
+// Errors of layouts are [cdc.Error] values. Those of images name the column only; their caller knows where they stand.
 package rowimage

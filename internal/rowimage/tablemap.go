@@ -21,13 +21,18 @@ func (l *Layout) Table() *cdc.Table { return l.table }
 
 // column is all that the conversion of one column's values needs.
 type column struct {
-	convert  conversion
-	kind     cdc.Kind
-	at       int // the column's index in the frame's table
-	charset  *charset
-	size     int      // BINARY: its length; ENUM, SET: bytes of a value; integers: bytes
-	members  []string // of ENUM and SET
-	unsigned bool
+	convert   conversion
+	kind      cdc.Kind
+	fixed     uint8 // bytes of a value in a row image, when they are always the same
+	prefix    uint8 // bytes of the length that stands before a value otherwise
+	fsp       uint8
+	precision uint8
+	scale     uint8
+	unsigned  bool
+	at        int // the column's index in the frame's table
+	size      int // BINARY: its length; ENUM, SET: bytes of a value
+	charset   *charset
+	members   []string // of ENUM and SET
 }
 
 type conversion uint8
@@ -65,10 +70,15 @@ func realType(tp byte, meta uint16) (byte, int) {
 		return tp, int(meta)
 	}
 	b0, b1 := byte(meta>>8), byte(meta)
+	size := int(b1)
 	if b0&0x30 != 0x30 {
-		return b0 | 0x30, int(b1) | int(b0&0x30^0x30)<<4
+		b0, size = b0|0x30, size|int(b0&0x30^0x30)<<4
 	}
-	return b0, int(b1)
+	switch b0 {
+	case gomysql.MYSQL_TYPE_STRING, gomysql.MYSQL_TYPE_ENUM, gomysql.MYSQL_TYPE_SET:
+		return b0, size
+	}
+	return gomysql.MYSQL_TYPE_NULL, size // nothing that a server writes
 }
 
 // Read describes the columns by what the event says. named reports whether it names them; without names, nothing but
@@ -134,9 +144,13 @@ func Read(te *replication.TableMapEvent) (l *Layout, named bool, err error) {
 // settle fills in what follows from the table.
 func (l *Layout) settle() {
 	for i := range l.columns {
-		l.columns[i].at, l.columns[i].kind = i, l.table.Columns[i].Kind
+		c, v := &l.table.Columns[i], &l.columns[i]
+		v.at, v.kind, v.fsp, v.precision, v.scale = i, c.Kind, c.Fsp, c.Precision, c.Scale
 	}
 }
+
+// name returns a column's name for messages.
+func (l *Layout) name(i int) string { return columnName(l.table, l.columns[i].at) }
 
 var geometryNames = [...]string{"geometry", "point", "linestring", "polygon", "multipoint", "multilinestring",
 	"multipolygon", "geometrycollection"}
@@ -152,28 +166,44 @@ func decodeMembers(members []string, cs *charset) ([]string, error) {
 	return out, nil
 }
 
-// describe fills in what follows from the binlog's type.
+// describe fills in what follows from the binlog's type. What it accepts, put and set can convert.
 func describe(c *cdc.Column, v *column, tp byte, size int, meta uint16) error {
-	integer := func(name string, bytes int) {
-		c.Kind, v.convert, v.size = cdc.KindInt64, convertInt, bytes
-		c.Type = name
+	is := func(kind cdc.Kind, how conversion, name string) { c.Kind, v.convert, c.Type = kind, how, name }
+	integer := func(name string, bytes uint8) {
+		is(cdc.KindInt64, convertInt, name)
+		v.fixed = bytes
 		if v.unsigned = c.Unsigned; c.Unsigned {
 			c.Kind, c.Type = cdc.KindUint64, name+" unsigned"
 		}
 	}
-	fsp := func(name string, kind cdc.Kind, how conversion) {
-		c.Kind, v.convert, c.Fsp, c.Type = kind, how, uint8(meta), name
+	temporal := func(kind cdc.Kind, how conversion, name string, bytes uint8) error {
+		if meta > 6 {
+			return fmt.Errorf("it has %d fractional digits", meta)
+		}
+		is(kind, how, name)
+		c.Fsp, v.fixed = uint8(meta), bytes+uint8(meta+1)/2
 		if meta > 0 {
 			c.Type = fmt.Sprintf("%s(%d)", name, meta)
 		}
+		return nil
+	}
+	short := func(longest int) { // text whose length takes one byte, or two when it can be 256 or more
+		if v.prefix = 1; longest > 255 {
+			v.prefix = 2
+		}
+	}
+	long := func() error {
+		if meta < 1 || meta > 4 {
+			return fmt.Errorf("its lengths take %d bytes", meta)
+		}
+		v.prefix = uint8(meta)
+		return nil
 	}
 	isBinary := v.charset == binaryCharset
 	if !isBinary && c.Collation == 0 && v.charset == nil {
 		isBinary = true // no metadata: the caller asks information_schema
 	}
-	text := func(name string) {
-		c.Kind, v.convert, c.Type = cdc.KindString, convertText, name
-	}
+	var err error
 	switch tp {
 	case gomysql.MYSQL_TYPE_TINY:
 		integer("tinyint", 1)
@@ -186,63 +216,86 @@ func describe(c *cdc.Column, v *column, tp byte, size int, meta uint16) error {
 	case gomysql.MYSQL_TYPE_LONGLONG:
 		integer("bigint", 8)
 	case gomysql.MYSQL_TYPE_YEAR:
-		c.Kind, v.convert, c.Type, c.Unsigned = cdc.KindInt64, convertYear, "year", false
+		is(cdc.KindInt64, convertYear, "year")
+		c.Unsigned, v.fixed = false, 1
 	case gomysql.MYSQL_TYPE_FLOAT, gomysql.MYSQL_TYPE_DOUBLE:
-		c.Kind, v.convert, c.Type = cdc.KindFloat64, convertFloat, "double"
+		is(cdc.KindFloat64, convertFloat, "double")
+		v.fixed = 8
 		if tp == gomysql.MYSQL_TYPE_FLOAT {
-			c.Type, c.Float32 = "float", true
+			c.Type, c.Float32, v.fixed = "float", true, 4
 		}
 		if c.Unsigned {
 			c.Type += " unsigned"
 		}
 	case gomysql.MYSQL_TYPE_NEWDECIMAL:
-		c.Kind, v.convert, c.Precision, c.Scale = cdc.KindDecimal, convertDecimal, uint8(meta>>8), uint8(meta)
-		c.Type = fmt.Sprintf("decimal(%d,%d)", c.Precision, c.Scale)
+		precision, scale := int(meta>>8), int(meta&0xff)
+		if precision < 1 || precision > 65 || scale > precision {
+			return fmt.Errorf("it is a decimal of %d digits, %d of them after the point", precision, scale)
+		}
+		is(cdc.KindDecimal, convertDecimal, fmt.Sprintf("decimal(%d,%d)", precision, scale))
+		c.Precision, c.Scale, v.fixed = uint8(precision), uint8(scale), uint8(decimalSize(precision, scale))
 		if c.Unsigned {
 			c.Type += " unsigned"
 		}
 	case gomysql.MYSQL_TYPE_BIT:
-		c.Kind, v.convert, c.Precision = cdc.KindBit, convertBit, uint8(meta>>8*8+meta&0xff)
-		c.Type = fmt.Sprintf("bit(%d)", c.Precision)
+		n := int(meta>>8)*8 + int(meta&0xff)
+		if n < 1 || n > 64 {
+			return fmt.Errorf("it has %d bits", n)
+		}
+		is(cdc.KindBit, convertBit, fmt.Sprintf("bit(%d)", n))
+		c.Precision, v.fixed = uint8(n), uint8(n+7)/8
 	case gomysql.MYSQL_TYPE_DATE:
-		c.Kind, v.convert, c.Type = cdc.KindDate, convertDate, "date"
+		is(cdc.KindDate, convertDate, "date")
+		v.fixed = 3
 	case gomysql.MYSQL_TYPE_TIME2:
-		fsp("time", cdc.KindTime, convertTime)
+		err = temporal(cdc.KindTime, convertTime, "time", 3)
 	case gomysql.MYSQL_TYPE_DATETIME2:
-		fsp("datetime", cdc.KindDatetime, convertDatetime)
+		err = temporal(cdc.KindDatetime, convertDatetime, "datetime", 5)
 	case gomysql.MYSQL_TYPE_TIMESTAMP2:
-		fsp("timestamp", cdc.KindTimestamp, convertTimestamp)
+		err = temporal(cdc.KindTimestamp, convertTimestamp, "timestamp", 4)
 	case gomysql.MYSQL_TYPE_VARCHAR, gomysql.MYSQL_TYPE_VAR_STRING:
+		short(int(meta))
 		if isBinary {
-			c.Kind, v.convert, c.Type = cdc.KindBytes, convertBytes, fmt.Sprintf("varbinary(%d)", meta)
-			break
+			is(cdc.KindBytes, convertBytes, fmt.Sprintf("varbinary(%d)", meta))
+		} else {
+			is(cdc.KindString, convertText, fmt.Sprintf("varchar(%d)", int(meta)/v.charset.width))
 		}
-		text(fmt.Sprintf("varchar(%d)", int(meta)/v.charset.width))
 	case gomysql.MYSQL_TYPE_STRING:
+		short(size)
 		if isBinary {
-			c.Kind, v.convert, v.size, c.Type = cdc.KindBytes, convertBinary, size, fmt.Sprintf("binary(%d)", size)
-			break
+			is(cdc.KindBytes, convertBinary, fmt.Sprintf("binary(%d)", size))
+			v.size = size
+		} else {
+			is(cdc.KindString, convertText, fmt.Sprintf("char(%d)", size/v.charset.width))
 		}
-		text(fmt.Sprintf("char(%d)", size/v.charset.width))
 	case gomysql.MYSQL_TYPE_BLOB:
 		prefix := [...]string{"", "tiny", "", "medium", "long"}[min(meta, 4)]
-		if isBinary {
-			c.Kind, v.convert, c.Type = cdc.KindBytes, convertBytes, prefix+"blob"
-			break
+		if err = long(); isBinary {
+			is(cdc.KindBytes, convertBytes, prefix+"blob")
+		} else {
+			is(cdc.KindString, convertText, prefix+"text")
 		}
-		text(prefix + "text")
 	case gomysql.MYSQL_TYPE_ENUM:
-		c.Kind, v.convert, v.size, v.members = cdc.KindEnum, convertEnum, int(meta&0xff), c.Members
-		c.Type = memberType("enum", c.Members)
+		if size != 1 && size != 2 {
+			return fmt.Errorf("its values take %d bytes", size)
+		}
+		is(cdc.KindEnum, convertEnum, memberType("enum", c.Members))
+		v.fixed, v.size, v.members = uint8(size), size, c.Members
 	case gomysql.MYSQL_TYPE_SET:
-		c.Kind, v.convert, v.size, v.members = cdc.KindSet, convertSet, int(meta&0xff), c.Members
-		c.Type = memberType("set", c.Members)
+		if size < 1 || size > 8 || len(c.Members) > 64 {
+			return fmt.Errorf("its values take %d bytes and have %d members", size, len(c.Members))
+		}
+		is(cdc.KindSet, convertSet, memberType("set", c.Members))
+		v.fixed, v.size, v.members = uint8(size), size, c.Members
 	case gomysql.MYSQL_TYPE_JSON:
-		c.Kind, v.convert, c.Type = cdc.KindJSON, convertJSON, "json"
+		is(cdc.KindJSON, convertJSON, "json")
+		err = long()
 	case gomysql.MYSQL_TYPE_GEOMETRY:
-		c.Kind, v.convert, c.Type = cdc.KindGeometry, convertBytes, "geometry"
+		is(cdc.KindGeometry, convertBytes, "geometry")
+		err = long()
 	case gomysql.MYSQL_TYPE_VECTOR:
-		c.Kind, v.convert, c.Type = cdc.KindVector, convertBytes, "vector"
+		is(cdc.KindVector, convertBytes, "vector")
+		err = long()
 	case gomysql.MYSQL_TYPE_TIME, gomysql.MYSQL_TYPE_DATETIME, gomysql.MYSQL_TYPE_TIMESTAMP:
 		return fmt.Errorf("it has the temporal format of before MySQL 5.6, whose length the binlog does not tell")
 	case typeBlobCompressed, typeVarcharCompressed:
@@ -253,10 +306,10 @@ func describe(c *cdc.Column, v *column, tp byte, size int, meta uint16) error {
 	if c.Kind == cdc.KindBytes {
 		c.Collation = 0
 	}
-	if v.charset != nil && !v.charset.known && v.convert == convertText {
-		return fmt.Errorf("the character set %s is not supported", v.charset.name)
+	if err == nil && v.charset != nil && !v.charset.known && v.convert == convertText {
+		err = fmt.Errorf("the character set %s is not supported", v.charset.name)
 	}
-	return nil
+	return err
 }
 
 func memberType(name string, members []string) string {
@@ -276,10 +329,13 @@ func memberType(name string, members []string) string {
 }
 
 func columnError(t *cdc.Table, i int, err error) error {
-	name := t.Columns[i].Name
-	if name == "" {
-		name = fmt.Sprintf("number %d", i+1)
-	}
-	e := cdc.Errorf("CDCD-1308", "column %s of %s: %w", name, t, err)
+	e := cdc.Errorf("CDCD-1308", "column %s of %s: %w", columnName(t, i), t, err)
 	return e.WithFix("ALTER TABLE %s MODIFY the column to a type and character set that can be captured, or do not capture the table", t)
+}
+
+func columnName(t *cdc.Table, i int) string {
+	if name := t.Columns[i].Name; name != "" {
+		return name
+	}
+	return fmt.Sprintf("number %d", i+1)
 }

@@ -44,12 +44,13 @@ type capture struct {
 	deliverFrom uint64 // rows before this No are in the stream already
 
 	// the frame
-	frame   cdc.Builder
-	open    bool
-	full    bool
-	began   time.Time
-	known   *cdc.Tables
-	scratch []byte
+	frame cdc.Builder
+	open  bool
+	full  bool
+	began time.Time
+	known *cdc.Tables
+
+	inflater rowimage.Inflater
 
 	done     cdc.Checkpoint // the end of the last transaction, without numbers
 	sent     cdc.Checkpoint // of the last frame that the handler took
@@ -73,17 +74,19 @@ type transaction struct {
 
 	// Rows that wait because the transaction may still undo them.
 	holding   bool
-	held      []heldRows
+	held      []rowsEvent
 	heldBytes int
 	points    []savepoint
 	xid       string
 	xa        bool
 }
 
-type heldRows struct {
-	event  *replication.RowsEvent
-	kind   replication.EventType
-	layout *rowimage.Layout
+// rowsEvent is a row event of a captured table.
+type rowsEvent struct {
+	rowimage.Event
+	op         cdc.Op
+	images     []byte // as they stand in the log
+	compressed bool   // by MariaDB
 }
 
 type savepoint struct {
@@ -95,7 +98,7 @@ type savepoint struct {
 // prepared is an XA transaction that has been prepared and not yet been committed or rolled back.
 type prepared struct {
 	xid     string
-	held    []heldRows
+	held    []rowsEvent
 	start   cdc.Checkpoint
 	firstNo uint64
 }
@@ -360,25 +363,42 @@ func (c *capture) rows(h *replication.EventHeader, e *replication.RowsEvent) err
 	if !ok || e.Table == nil {
 		return nil // not captured, or the empty event that only ends a statement
 	}
-	if h.EventType == replication.PARTIAL_UPDATE_ROWS_EVENT {
-		return cdc.Errorf("CDCD-1313", "an update of %s holds only parts of its JSON documents", l.Table()).
-			WithFix("SET GLOBAL binlog_row_value_options = ''")
-	}
 	if !c.tx.open {
 		return cdc.Errorf("CDCD-1307", "rows of %s at %s:%d are outside of any transaction", l.Table(), c.file, c.pos)
 	}
-	rows := heldRows{e, h.EventType, l}
-	if !c.tx.holding {
-		return c.deliver(rows)
+	if e.ColumnCount != uint64(l.Columns()) {
+		return cdc.Errorf("CDCD-1307", "rows of %s at %s:%d have %d columns where the table has %d", l.Table(), c.file, c.pos,
+			e.ColumnCount, l.Columns())
 	}
-	return c.hold(rows)
+	rows := rowsEvent{Event: rowimage.Event{Layout: l}, images: e.NdbData}
+	switch h.EventType {
+	case replication.MARIADB_WRITE_ROWS_COMPRESSED_EVENT_V1, replication.MARIADB_UPDATE_ROWS_COMPRESSED_EVENT_V1,
+		replication.MARIADB_DELETE_ROWS_COMPRESSED_EVENT_V1:
+		rows.compressed = true
+	case replication.PARTIAL_UPDATE_ROWS_EVENT:
+		return cdc.Errorf("CDCD-1313", "an update of %s holds only parts of its JSON documents", l.Table()).
+			WithFix("SET GLOBAL binlog_row_value_options = ''")
+	}
+	switch e.Type() {
+	case replication.EnumRowsEventTypeInsert:
+		rows.op, rows.After = cdc.OpInsert, e.ColumnBitmap1
+	case replication.EnumRowsEventTypeUpdate:
+		rows.op, rows.Before, rows.After = cdc.OpUpdate, e.ColumnBitmap1, e.ColumnBitmap2
+	case replication.EnumRowsEventTypeDelete:
+		rows.op, rows.Before = cdc.OpDelete, e.ColumnBitmap1
+	default:
+		return cdc.Errorf("CDCD-1305", "the row event of type %d at %s:%d is not known", byte(h.EventType), c.file, c.pos)
+	}
+	if c.tx.holding {
+		return c.hold(rows)
+	}
+	return c.deliver(&rows)
 }
 
 // hold keeps rows until it is clear that they are not undone, in the log's form.
-func (c *capture) hold(rows heldRows) error {
-	rows.event.Rows, rows.event.SkippedColumns = nil, nil
+func (c *capture) hold(rows rowsEvent) error {
 	c.tx.held = append(c.tx.held, rows)
-	c.tx.heldBytes += len(rows.event.NdbData)
+	c.tx.heldBytes += len(rows.images)
 	if c.tx.heldBytes <= c.cfg.HoldBytes {
 		return nil
 	}
@@ -394,59 +414,87 @@ func (c *capture) hold(rows heldRows) error {
 
 // release delivers what was held.
 func (c *capture) release() error {
-	for i, rows := range c.tx.held {
-		if err := c.deliver(rows); err != nil {
+	for i := range c.tx.held {
+		if err := c.deliver(&c.tx.held[i]); err != nil {
 			return err
 		}
-		c.tx.held[i] = heldRows{}
+		c.tx.held[i] = rowsEvent{}
 	}
 	c.tx.held, c.tx.heldBytes = c.tx.held[:0], 0
 	return nil
 }
 
 // deliver numbers the rows and puts those that are not in the stream yet into frames.
-func (c *capture) deliver(rows heldRows) error {
-	e, l := rows.event, rows.layout
+func (c *capture) deliver(rows *rowsEvent) (err error) {
 	if c.tx.skipped {
 		return nil
 	}
-	if e.Rows == nil {
-		if err := e.DecodeData(0, e.NdbData); err != nil {
-			return cdc.Errorf("CDCD-1307", "rows of %s in the transaction at %s:%d: %w", l.Table(), c.tx.tx.File, c.tx.tx.Pos, shorten(err))
+	images := rows.images
+	if rows.compressed {
+		if images, err = c.inflater.Inflate(images); err != nil {
+			return c.rowsError(rows, err)
 		}
 	}
-	op, step := cdc.OpInsert, 1
-	switch e.Type() {
-	case replication.EnumRowsEventTypeInsert:
-	case replication.EnumRowsEventTypeUpdate:
-		op, step = cdc.OpUpdate, 2
-	case replication.EnumRowsEventTypeDelete:
-		op = cdc.OpDelete
-	default:
-		return cdc.Errorf("CDCD-1305", "the row event of type %d is not known", byte(rows.kind))
-	}
-	for i := 0; i+step <= len(e.Rows); i += step {
-		if c.no < c.deliverFrom { // in the stream already
+	for len(images) > 0 {
+		if c.no >= c.deliverFrom {
+			images, err = c.row(rows, images)
+		} else if images, err = rows.Skip(images); err == nil { // in the stream already
 			c.no++
 			c.tx.rows++
 			c.tx.whole = false
-			continue
+		} else {
+			err = c.rowsError(rows, err)
 		}
-		if err := c.row(e, l, op, i, len(e.NdbData)/max(len(e.Rows)/step, 1)); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-	e.Rows, e.SkippedColumns = nil, nil
 	return nil
 }
 
-// row adds one event to the frame. size is what it takes in the log, roughly.
-func (c *capture) row(e *replication.RowsEvent, l *rowimage.Layout, op cdc.Op, i, size int) error {
-	if c.full || c.open && c.frame.Size()+4*size > cdc.MaxFrame {
+func (c *capture) rowsError(rows *rowsEvent, err error) error {
+	return cdc.Errorf("CDCD-1307", "rows of %s in the transaction at %s:%d: %w", rows.Layout.Table(), c.tx.tx.File, c.tx.tx.Pos, err)
+}
+
+// row adds the event to the frame whose images come first, and returns the images that follow.
+func (c *capture) row(rows *rowsEvent, images []byte) (rest []byte, err error) {
+	if c.full {
 		if err := c.flush(); err != nil {
-			return err
+			return nil, err
 		}
 	}
+	for {
+		c.begun()
+		info := cdc.EventInfo{No: c.no, Tx: c.tx.inTx, Row: c.tx.rows, Table: c.frame.AddTable(rows.Layout.Table()), Op: rows.op}
+		if info.Before, info.After, rest, err = rows.Append(&c.frame, images); err != nil {
+			return nil, c.rowsError(rows, err)
+		}
+		size := c.frame.Size()
+		if size <= cdc.MaxFrame-64<<10 {
+			c.frame.AddEvent(info)
+			break
+		}
+		if c.frame.Len() == 0 {
+			return nil, cdc.Errorf("CDCD-1309", "a change of %s in the transaction at %s:%d takes %d bytes; a frame can hold %d",
+				rows.Layout.Table(), c.tx.tx.File, c.tx.tx.Pos, size, cdc.MaxFrame)
+		}
+		if info.Before == 0 {
+			info.Before = info.After
+		}
+		c.frame.DropRows(info.Before) // it begins the next frame
+		if err := c.flush(); err != nil {
+			return nil, err
+		}
+	}
+	c.no++
+	c.partNo++
+	c.tx.rows++
+	c.full = c.frame.Size() >= c.cfg.FrameBytes || c.frame.Len() >= c.cfg.FrameRows
+	return rest, nil
+}
+
+// begun sees to a frame that the transaction is in.
+func (c *capture) begun() {
 	if !c.open {
 		now := c.cfg.Now()
 		c.frame.Reset(cdc.Header{Source: c.cfg.Name, Writer: c.cfg.Writer, Epoch: c.cfg.Epoch, Partitions: 1,
@@ -458,36 +506,6 @@ func (c *capture) row(e *replication.RowsEvent, l *rowimage.Layout, op cdc.Op, i
 		c.tx.inTx = c.frame.AddTx(c.tx.tx)
 		c.tx.whole = c.tx.rows == 0
 	}
-	info := cdc.EventInfo{No: c.no, Tx: c.tx.inTx, Row: c.tx.rows, Table: c.frame.AddTable(l.Table()), Op: op}
-	image := func(i int) (uint32, error) {
-		return l.AppendDecoded(&c.frame, e.Rows[i], e.SkippedColumns[i], &c.scratch)
-	}
-	var err error
-	switch op {
-	case cdc.OpInsert:
-		info.After, err = image(i)
-	case cdc.OpDelete:
-		info.Before, err = image(i)
-	default:
-		if info.Before, err = image(i); err == nil {
-			info.After, err = image(i + 1)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	c.frame.AddEvent(info)
-	c.no++
-	c.partNo++
-	c.tx.rows++
-	if c.frame.Size() > cdc.MaxFrame-64<<10 {
-		if c.frame.Len() == 1 {
-			return cdc.Errorf("CDCD-1309", "a change of %s in the transaction at %s:%d takes %d bytes; a frame can hold %d",
-				l.Table(), c.tx.tx.File, c.tx.tx.Pos, c.frame.Size(), cdc.MaxFrame)
-		}
-	}
-	c.full = c.frame.Size() >= c.cfg.FrameBytes || c.frame.Len() >= c.cfg.FrameRows
-	return nil
 }
 
 // end ends the transaction with its commit.
@@ -653,7 +671,7 @@ func (c *capture) rollbackTo(name string) error {
 		c.tx.held = c.tx.held[:p.held]
 		c.tx.heldBytes = 0
 		for _, rows := range c.tx.held {
-			c.tx.heldBytes += len(rows.event.NdbData)
+			c.tx.heldBytes += len(rows.images)
 		}
 		c.tx.points = c.tx.points[:i+1]
 		return nil
@@ -685,7 +703,7 @@ func (c *capture) xaPrepare(raw []byte) error {
 	total := 0
 	for _, p := range c.prepared {
 		for _, rows := range p.held {
-			total += len(rows.event.NdbData)
+			total += len(rows.images)
 		}
 	}
 	if total > c.cfg.HoldBytes {

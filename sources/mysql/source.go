@@ -158,7 +158,7 @@ func (c *capture) run(events *queue) error {
 	return err
 }
 
-// logReader receives events where they are read, decodes rows, and puts them into the queue.
+// logReader receives events where they are read, and puts them into the queue.
 type logReader struct {
 	queue    *queue
 	selected *selection
@@ -169,24 +169,15 @@ type logReader struct {
 // HandleEvent implements replication.EventHandler.
 func (r *logReader) HandleEvent(ev *replication.BinlogEvent) error {
 	size := len(ev.RawData) + 200
-	switch e := ev.Event.(type) {
-	case *replication.RowsEvent:
-		if e.NdbData == nil {
-			break
-		}
-		if err := e.DecodeData(0, e.NdbData); err != nil {
-			return &replication.EventError{Header: ev.Header, Err: err.Error()}
-		}
-		size += 32 * len(e.Rows) * int(e.ColumnCount)
-	case *replication.TransactionPayloadEvent:
+	if e, ok := ev.Event.(*replication.TransactionPayloadEvent); ok {
 		size += int(e.UncompressedSize)
 	}
 	return r.queue.put(ev, size)
 }
 
 // rowsHeader stands in for the decoding of row events: it finds out whether the table is captured, and leaves the rows'
-// bytes in NdbData (a field for another engine) to be decoded later, or never. It is called for the rows of compressed
-// transactions too, which would be decoded all at once otherwise.
+// bytes in NdbData (a field for another engine), from where capture reads them. It is called for the rows of compressed
+// transactions too.
 func (r *logReader) rowsHeader(e *replication.RowsEvent, data []byte) error {
 	pos, err := e.DecodeHeader(data)
 	if err != nil {
@@ -199,7 +190,7 @@ func (r *logReader) rowsHeader(e *replication.RowsEvent, data []byte) error {
 	if e.Table != r.last {
 		r.last, r.captured = e.Table, r.selected.has(e.Table.Schema, e.Table.Table)
 	}
-	if r.captured && e.Type() != replication.EnumRowsEventTypeUnknown {
+	if r.captured {
 		e.NdbData = data[pos:]
 	}
 	return nil
