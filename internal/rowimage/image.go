@@ -97,7 +97,9 @@ func (l *Layout) short(i int) error { return l.valueError(i, errShort) }
 
 var errShort = errors.New("the row ends within its value")
 
-func (l *Layout) valueError(i int, err error) error { return fmt.Errorf("column %s: %w", l.name(i), err) }
+func (l *Layout) valueError(i int, err error) error {
+	return fmt.Errorf("column %s: %w", l.name(i), err)
+}
 
 // cut cuts off a value, without its length.
 func (c *column) cut(data []byte) (value, rest []byte, ok bool) {
