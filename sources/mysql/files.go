@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -154,7 +155,7 @@ func readFiles(files []string, offset uint64, flavor string, reader *logReader) 
 		if _, err := fileFlavor(path); err != nil {
 			return err
 		}
-		if err := p.ParseFile(path, int64(offset), verified(reader, i == len(files)-1)); err != nil {
+		if err := readFile(p, path, int64(offset), verified(reader, i == len(files)-1)); err != nil {
 			if errors.Is(err, errQueueClosed) {
 				return err
 			}
@@ -163,6 +164,29 @@ func readFiles(files []string, offset uint64, flavor string, reader *logReader) 
 		offset = 4
 	}
 	return errFilesEnd
+}
+
+// readFile reads the events from the offset on, and before them the first of the file, which says how to read the others.
+func readFile(p *replication.BinlogParser, path string, offset int64, next replication.OnEventFunc) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Seek(int64(len(replication.BinLogFileHeader)), io.SeekStart); err != nil {
+		return err
+	}
+	if _, err := p.ParseSingleEvent(f, next); err != nil {
+		return err
+	}
+	if at, err := f.Seek(0, io.SeekCurrent); err != nil {
+		return err
+	} else if offset > at {
+		if _, err := f.Seek(offset, io.SeekStart); err != nil {
+			return err
+		}
+	}
+	return p.ParseReader(bufio.NewReaderSize(f, 256<<10), next)
 }
 
 // verified checks checksums before it passes events on. go-mysql could, but fails on the file that the server writes to
