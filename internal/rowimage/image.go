@@ -21,6 +21,10 @@ func (l *Layout) Columns() int { return len(l.columns) }
 // follows it. present is the row event's bitmap of the columns that its images hold. After an error the row is taken
 // back.
 func (l *Layout) AppendImage(b *cdc.Builder, image, present []byte) (row uint32, rest []byte, err error) {
+	return l.appendImage(b, image, present, nil)
+}
+
+func (l *Layout) appendImage(b *cdc.Builder, image, present []byte, patches *patches) (row uint32, rest []byte, err error) {
 	nulls, rest, err := l.cutNulls(image, present)
 	if err != nil {
 		return 0, nil, err
@@ -42,12 +46,56 @@ func (l *Layout) AppendImage(b *cdc.Builder, image, present []byte) (row uint32,
 			b.DropRow()
 			return 0, nil, l.short(i)
 		}
-		if err := c.put(b, value); err != nil {
+		if patches.hold(c) {
+			err = l.putPatched(b, i, patches, value)
+		} else {
+			err = c.put(b, value)
+		}
+		if err != nil {
 			b.DropRow()
 			return 0, nil, l.valueError(i, err)
 		}
 	}
 	return b.EndRow(), rest, nil
+}
+
+// putPatched writes the JSON document that the differences make of the one in the image before.
+func (l *Layout) putPatched(b *cdc.Builder, i int, p *patches, diffs []byte) error {
+	doc, ok := l.find(p.before, p.present, i)
+	if !ok {
+		return ErrNoDocument
+	}
+	text, err := jsonb.AppendPatched(b.BeginText(), doc, diffs)
+	if err != nil {
+		return err
+	}
+	b.EndText(l.columns[i].at, l.columns[i].kind, text)
+	return nil
+}
+
+// find returns the value of a column of a row image, if it has one that is not NULL.
+func (l *Layout) find(image, present []byte, column int) (value []byte, ok bool) {
+	if present == nil || !bit(present, column) {
+		return nil, false
+	}
+	nulls, rest, err := l.cutNulls(image, present)
+	if err != nil {
+		return nil, false
+	}
+	null := 0
+	for i := range column + 1 {
+		if !bit(present, i) {
+			continue
+		}
+		if null++; bit(nulls, null-1) {
+			value, ok = nil, false
+			continue
+		}
+		if value, rest, ok = l.columns[i].cut(rest); !ok {
+			return nil, false
+		}
+	}
+	return value, ok
 }
 
 // SkipImage returns what follows the row image that stands at the beginning of image.

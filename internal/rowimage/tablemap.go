@@ -14,6 +14,7 @@ import (
 type Layout struct {
 	table   *cdc.Table
 	columns []column // of the row image, in its order
+	jsons   int      // how many of them hold binary JSON
 }
 
 // Table returns the table that the rows are of. It is always the same pointer.
@@ -29,8 +30,9 @@ type column struct {
 	precision uint8
 	scale     uint8
 	unsigned  bool
-	at        int // the column's index in the frame's table
-	size      int // BINARY: its length; ENUM, SET: bytes of a value
+	json      uint16 // number among the columns with binary JSON, from 1; 0 for others
+	at        int    // the column's index in the frame's table
+	size      int    // BINARY: its length; ENUM, SET: bytes of a value
 	charset   *charset
 	members   []string // of ENUM and SET
 }
@@ -146,6 +148,10 @@ func (l *Layout) settle() {
 	for i := range l.columns {
 		c, v := &l.table.Columns[i], &l.columns[i]
 		v.at, v.kind, v.fsp, v.precision, v.scale = i, c.Kind, c.Fsp, c.Precision, c.Scale
+		if v.convert == convertJSON {
+			l.jsons++
+			v.json = uint16(l.jsons)
+		}
 	}
 }
 

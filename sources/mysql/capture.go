@@ -376,8 +376,8 @@ func (c *capture) rows(h *replication.EventHeader, e *replication.RowsEvent) err
 		replication.MARIADB_DELETE_ROWS_COMPRESSED_EVENT_V1:
 		rows.compressed = true
 	case replication.PARTIAL_UPDATE_ROWS_EVENT:
-		return cdc.Errorf("CDCD-1313", "an update of %s holds only parts of its JSON documents", l.Table()).
-			WithFix("SET GLOBAL binlog_row_value_options = ''")
+		rows.Partial = true
+		rows.op, rows.Before, rows.After = cdc.OpUpdate, e.ColumnBitmap1, e.ColumnBitmap2
 	}
 	switch e.Type() {
 	case replication.EnumRowsEventTypeInsert:
@@ -386,7 +386,10 @@ func (c *capture) rows(h *replication.EventHeader, e *replication.RowsEvent) err
 		rows.op, rows.Before, rows.After = cdc.OpUpdate, e.ColumnBitmap1, e.ColumnBitmap2
 	case replication.EnumRowsEventTypeDelete:
 		rows.op, rows.Before = cdc.OpDelete, e.ColumnBitmap1
-	default:
+	case replication.EnumRowsEventTypeUnknown:
+		if rows.Partial {
+			break
+		}
 		return cdc.Errorf("CDCD-1305", "the row event of type %d at %s:%d is not known", byte(h.EventType), c.file, c.pos)
 	}
 	if c.tx.holding {
@@ -453,6 +456,10 @@ func (c *capture) deliver(rows *rowsEvent) (err error) {
 }
 
 func (c *capture) rowsError(rows *rowsEvent, err error) error {
+	if errors.Is(err, rowimage.ErrNoDocument) {
+		return cdc.Errorf("CDCD-1313", "an update of %s in the transaction at %s:%d: %w", rows.Layout.Table(), c.tx.tx.File, c.tx.tx.Pos, err).
+			WithFix("SET GLOBAL binlog_row_image = 'FULL', or binlog_row_value_options = ''")
+	}
 	return cdc.Errorf("CDCD-1307", "rows of %s in the transaction at %s:%d: %w", rows.Layout.Table(), c.tx.tx.File, c.tx.tx.Pos, err)
 }
 

@@ -135,7 +135,13 @@ func (p *preflight) settings() {
 	expect("mysql.row_metadata", "binlog_row_metadata", "FULL", "CDCD-1204", set("binlog_row_metadata", "FULL"), Warn)
 	if p.server.flavor == FlavorMySQL {
 		if _, there := p.variables["binlog_row_value_options"]; there {
-			expect("mysql.row_value_options", "binlog_row_value_options", "", "CDCD-1210", set("binlog_row_value_options", ""), Fail)
+			options := p.variables["binlog_row_value_options"]
+			if image := p.variables["binlog_row_image"]; options != "" && !strings.EqualFold(image, "FULL") {
+				p.add("mysql.row_value_options", Fail, "binlog_row_value_options is %s while binlog_row_image is %s", "CDCD-1210",
+					set("binlog_row_value_options", ""), options, image)
+			} else {
+				p.add("mysql.row_value_options", OK, "binlog_row_value_options is %s", "", "", quoteEmpty(options))
+			}
 		}
 	}
 	if id := p.variables["server_id"]; id == "0" || id == "" {

@@ -351,7 +351,7 @@ func TestPreflightFindsWhatIsWrongAndItsFixesMendIt(t *testing.T) {
 		want := map[string]string{"mysql.row_image": "CDCD-1203", "mysql.row_metadata": "CDCD-1204", "mysql.binlog_format": "CDCD-1202", "mysql.retention": "CDCD-1205"}
 		if s.Flavor == "mysql" {
 			s.Exec(t, "SET GLOBAL binlog_row_value_options = 'PARTIAL_JSON'", "SET GLOBAL gtid_mode = ON_PERMISSIVE")
-			want["mysql.row_value_options"] = "CDCD-1210"
+			want["mysql.row_value_options"] = "CDCD-1210" // together with binlog_row_image
 			want["mysql.gtid_mode"] = "CDCD-1206"
 		}
 		cfg := config(s)
@@ -397,12 +397,48 @@ func TestStatementsInTheLogStop(t *testing.T) {
 	})
 }
 
-func TestPartialJSONStops(t *testing.T) {
-	s := testenv.MySQL(t)
-	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v JSON)")
-	r := begin(t, config(s), cdc.Checkpoint{}, nil)
-	s.Exec(t, `INSERT INTO shop.a VALUES (1, '{"a":1,"b":"`+strings.Repeat("x", 200)+`"}')`, "SET SESSION binlog_row_value_options = 'PARTIAL_JSON'",
-		"UPDATE shop.a SET v = JSON_SET(v, '$.a', 2)")
+func TestPartialUpdatesOfJSONGiveWholeDocuments(t *testing.T) {
+	s := testenv.MySQL(t, "--binlog-row-value-options=PARTIAL_JSON")
+	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v JSON, n INT, w JSON, x JSON)")
+	cfg := config(s)
+	cfg.FrameRows = 1
+	r := begin(t, cfg, cdc.Checkpoint{}, nil)
+	text := strings.Repeat("x", 100)
+	var want []string
+	for i, compression := range []string{"OFF", "ON"} {
+		first, second := 2*i+1, 2*i+2
+		s.Exec(t, "SET SESSION binlog_transaction_compression = "+compression,
+			fmt.Sprintf(`INSERT INTO shop.a VALUES (%d, '{"a":1,"b":"%s"}', 1, NULL, '[1,2,"%[2]s"]'), (%d, '{"a":"%[2]s"}', 2, '{}', '{}')`, first, text, second),
+			fmt.Sprintf("UPDATE shop.a SET v = JSON_SET(v, '$.a', 2, '$.c', 1.50), n = 3 WHERE id >= %d", first),
+			fmt.Sprintf(`UPDATE shop.a SET v = JSON_REMOVE(v, '$.b'), w = '{"k":true}', x = JSON_ARRAY_INSERT(x, '$[0]', 'y') WHERE id = %d`, first),
+			fmt.Sprintf("UPDATE shop.a SET w = NULL WHERE id = %d", first))
+		row := func(id int, v string, n int, w, x string) string {
+			return fmt.Sprintf(`{"id":%d,"v":%s,"n":%d,"w":%s,"x":%s}`, id, v, n, w, x)
+		}
+		b := `,"b":"` + text + `"`
+		one := []string{row(first, `{"a":1`+b+`}`, 1, "null", `[1,2,"`+text+`"]`), row(first, `{"a":2`+b+`,"c":1.50}`, 3, "null", `[1,2,"`+text+`"]`),
+			row(first, `{"a":2,"c":1.50}`, 3, `{"k":true}`, `["y",1,2,"`+text+`"]`), row(first, `{"a":2,"c":1.50}`, 3, "null", `["y",1,2,"`+text+`"]`)}
+		two := []string{row(second, `{"a":"`+text+`"}`, 2, "{}", "{}"), row(second, `{"a":2,"c":1.50}`, 3, "{}", "{}")}
+		change := func(op string, id int, before, after string) {
+			want = append(want, fmt.Sprintf(`%s shop.a {"id":%d} %s -> %s`, op, id, before, after))
+		}
+		change("insert", first, "null", one[0])
+		change("insert", second, "null", two[0])
+		change("update", first, one[0], one[1])
+		change("update", second, two[0], two[1])
+		change("update", first, one[1], one[2])
+		change("update", first, one[2], one[3])
+	}
+	got := r.wait(t, len(want))
+	compare(t, short(got), want)
+	for _, b := range r.frames { // from each place in the stream, in the midst of updates too, the rest comes again
+		if b.Len() > 0 {
+			n := int(b.Checkpoint().NextNo) - 1
+			compare(t, begin(t, cfg, b.Checkpoint(), nil).wait(t, len(want)-n), got[n:])
+		}
+	}
+
+	s.Exec(t, "SET SESSION binlog_row_image = 'MINIMAL'", "UPDATE shop.a SET v = JSON_SET(v, '$.a', 3)")
 	r.ends(t, "CDCD-1313")
 }
 
