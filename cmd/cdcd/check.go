@@ -29,13 +29,20 @@ type checkItem struct {
 }
 
 func newCheckCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	deep, limit := false, time.Minute
+	cmd := &cobra.Command{
 		Use:     "check",
 		Aliases: []string{"doctor"},
 		Short:   "Check the configuration, the rules, and what the servers and stores must offer",
 		Long: `Check looks at everything that run depends on and prints, for each thing that is wrong, the statement or setting that
 mends it. It changes nothing on the database server. It makes the stream if there is none, and in each store it leaves one
-small object, cdcd-check, with which it proves that objects cannot be overwritten.`,
+small object, cdcd-check, with which it proves that objects cannot be overwritten.
+
+With --deep it also does, for trial, what run does: it reads the newest part of the binlog as a replica and captures it into
+nothing, looks there for what cannot be captured, asks what other sessions have set, whether the server still has what
+comes after the checkpoint, and how long the stream and the stores take.`,
+		Example: `  cdcd check
+  cdcd check --deep --limit 5m -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.config()
@@ -48,12 +55,18 @@ small object, cdcd-check, with which it proves that objects cannot be overwritte
 			c.source()
 			c.bus()
 			c.stores()
+			if deep {
+				c.deep(limit)
+			}
 			if err := cmd.Context().Err(); err != nil {
 				return err
 			}
 			return a.ui.verdict(kind(cmd), c.count("fail") == 0, c.items, c.print)
 		},
 	}
+	cmd.Flags().BoolVar(&deep, "deep", false, "capture for trial, and measure")
+	cmd.Flags().DurationVar(&limit, "limit", limit, "how long --deep may take")
+	return cmd
 }
 
 type checker struct {
@@ -123,10 +136,7 @@ func (c *checker) source() {
 		return
 	}
 	findings, err := mysql.Preflight(c.ctx, server)
-	for _, f := range findings {
-		item := c.add(f.Name, f.Verdict.String(), "%s", f.Detail)
-		item.Code, item.Fix = f.Code, f.Fix
-	}
+	c.found(findings)
 	if err != nil {
 		if len(findings) == 0 {
 			c.failed("mysql.connect", err)

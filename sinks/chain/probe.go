@@ -1,8 +1,11 @@
 package chain
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
 )
@@ -15,6 +18,41 @@ const probeKey = "cdcd-check"
 // CDCD-4101. No chain is begun.
 func Probe(ctx context.Context, store Store) error {
 	return prove(ctx, store, probeKey, []byte("written by cdcd check\n"), nil)
+}
+
+// Timing is how long a store takes.
+type Timing struct{ Put, Get, List time.Duration }
+
+// Examine is [Probe] for all that a chain asks of a store: it also reads the object back, finds it in the list, and
+// says how long each took.
+func Examine(ctx context.Context, store Store) (t Timing, err error) {
+	began := time.Now()
+	took := func() time.Duration {
+		d := time.Since(began)
+		began = time.Now()
+		return d
+	}
+	if err := Probe(ctx, store); err != nil {
+		return t, err
+	}
+	t.Put = took() / 2 // it puts twice
+	if _, ok, err := store.Get(ctx, probeKey); err != nil || !ok {
+		return t, fmt.Errorf("get %s from %s, where it was just put: there is %w", probeKey, store, cmp.Or(err, errors.New("none")))
+	}
+	t.Get = took()
+	listed := false
+	err = store.List(ctx, probeKey, "", func(key string, _ int64) bool {
+		listed = listed || key == probeKey
+		return false
+	})
+	t.List = took()
+	if err != nil {
+		return t, fmt.Errorf("list %s: %w", store, err)
+	}
+	if !listed {
+		return t, fmt.Errorf("%s does not list %s, which was just put", store, probeKey)
+	}
+	return t, nil
 }
 
 // prove puts one object twice. The second put must find the first.

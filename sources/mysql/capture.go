@@ -158,6 +158,7 @@ func (c *capture) event(ev *replication.BinlogEvent) error {
 	case *replication.TransactionPayloadEvent:
 		return c.payload(e)
 	case *replication.PreviousGTIDsEvent, *replication.MariadbGTIDListEvent:
+		c.pace.head = uint64(h.LogPos)
 		if c.fromFiles {
 			return c.before(ev)
 		}
@@ -195,7 +196,7 @@ func (c *capture) advance(h *replication.EventHeader) (start uint64) {
 }
 
 func (c *capture) rotate(file string, pos uint64) {
-	c.file, c.pos = file, pos
+	c.file, c.pos, c.pace.head = file, pos, 0
 	if !c.tx.open {
 		c.done.File, c.done.Pos = file, pos
 	}

@@ -34,6 +34,7 @@ type pace struct {
 	heard    time.Time // when anything came last, be it a heartbeat
 	drained  bool      // nothing was left to read
 	reported time.Time
+	head     uint64 // end of what every file begins with, which is no place to go on from
 }
 
 // reportEvery bounds how long Progress is silent while no frames are made.
@@ -71,7 +72,7 @@ func (c *capture) lag(now time.Time) time.Duration {
 // report tells Observe how far the capture is.
 func (c *capture) report(lag time.Duration) {
 	c.pace.reported = c.cfg.Now()
-	c.cfg.Observe(Progress{Lag: lag, File: c.file, Pos: c.pos, Checkpoint: c.sent})
+	c.cfg.Observe(Progress{Lag: lag, File: c.file, Pos: max(c.pos, c.pace.head), Checkpoint: c.sent})
 }
 
 // reportDue reports between frames, too.
