@@ -211,6 +211,22 @@ func AppendJSON(dst []byte, c *Column, v Value) []byte {
 	return append(dst, `null`...)
 }
 
+// AppendText appends a value as [AppendJSON] does, but what JSON has in quotes without them and without escapes. It is
+// what masks are made of, so it never changes.
+func AppendText(dst []byte, c *Column, v Value) []byte {
+	switch v.kind {
+	case KindDecimal, KindString, KindEnum:
+		return append(dst, v.str...)
+	case KindBytes, KindDate, KindDatetime, KindTimestamp, KindTime: // nothing in these is escaped
+		start := len(dst)
+		dst = AppendJSON(dst, c, v)
+		end := len(dst) - 2
+		copy(dst[start:], dst[start+1:end+1])
+		return dst[:end]
+	}
+	return AppendJSON(dst, c, v)
+}
+
 func appendUint(dst []byte, n uint64) []byte { return strconv.AppendUint(dst, n, 10) }
 
 // appendFloat writes the shortest text that reads back as the same number, as ECMAScript does, but for
