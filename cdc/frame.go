@@ -297,6 +297,30 @@ func (w *Builder) EndText(col int, k Kind, buf []byte) {
 	w.set(col, k, uint64(at)|uint64(n)<<32)
 }
 
+// Replace replaces the value of the column that was set last in the row being written by what with makes of it; the
+// bytes of the old value are taken back. The value that with gets is only valid until it returns.
+func (w *Builder) Replace(col int, with func(Value) (Value, error)) error {
+	kind, num := Kind(w.buf[w.kinds+col]), le.Uint64(w.buf[w.slots+8*col:])
+	old := Value{kind: kind, num: num}
+	buf, end := w.buf, len(w.buf)
+	if kind.inHeap() {
+		at, n := w.row+int(uint32(num)), int(num>>32)
+		if at+n != end {
+			panic("cdc: Replace of a column that was not set last")
+		}
+		old = Value{kind: kind, str: view(w.buf[at:end])}
+		end = at
+	}
+	v, err := with(old)
+	if err != nil {
+		return err
+	}
+	w.buf = buf[:end]
+	w.Set(col, v)
+	clear(buf[min(len(w.buf), len(buf)):]) // frames never show what is behind their end; all the same
+	return nil
+}
+
 // CopyRow appends a copy of a row image and returns its place, 0 if there is none: images are self-contained.
 func (w *Builder) CopyRow(r Row) uint32 {
 	if !r.Exists() {

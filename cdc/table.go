@@ -14,6 +14,10 @@ type Table struct {
 	Name    string
 	Columns []Column
 
+	// Dropped names the columns that the source leaves out. It is known of a table that the source was asked for; frames
+	// do not have it.
+	Dropped []string
+
 	// made once by readTable, since a table is asked for them with every event
 	key  []int
 	json *jsonNames

@@ -22,11 +22,18 @@ func (l *Layout) AppendDecoded(b *cdc.Builder, row []any, skipped []int) (uint32
 			continue
 		}
 		c := &l.columns[i]
+		if c.at < 0 {
+			continue
+		}
 		if value == nil {
 			b.SetNull(c.at)
 			continue
 		}
-		if err := c.putDecoded(b, value); err != nil {
+		err := c.putDecoded(b, value)
+		if err == nil && c.masked != nil {
+			err = c.maskLast(b)
+		}
+		if err != nil {
 			b.DropRow()
 			return 0, l.valueError(i, err)
 		}

@@ -37,7 +37,9 @@ func (l *Layout) appendImage(b *cdc.Builder, image, present []byte, patches *pat
 		}
 		c := &l.columns[i]
 		if null++; bit(nulls, null-1) {
-			b.SetNull(c.at)
+			if c.at >= 0 {
+				b.SetNull(c.at)
+			}
 			continue
 		}
 		var value []byte
@@ -46,10 +48,16 @@ func (l *Layout) appendImage(b *cdc.Builder, image, present []byte, patches *pat
 			b.DropRow()
 			return 0, nil, l.short(i)
 		}
-		if patches.hold(c) {
+		switch {
+		case c.at < 0:
+			continue
+		case patches.hold(c):
 			err = l.putPatched(b, i, patches, value)
-		} else {
+		default:
 			err = c.put(b, value)
+		}
+		if err == nil && c.masked != nil {
+			err = c.maskLast(b)
 		}
 		if err != nil {
 			b.DropRow()
@@ -146,6 +154,9 @@ func (l *Layout) short(i int) error { return l.valueError(i, errShort) }
 var errShort = errors.New("the row ends within its value")
 
 func (l *Layout) valueError(i int, err error) error {
+	if l.columns[i].masked != nil && err != errShort && err != ErrNoDocument {
+		err = errors.New("a value cannot be read or masked") // what err says may show it
+	}
 	return fmt.Errorf("column %s: %w", l.name(i), err)
 }
 

@@ -15,6 +15,8 @@ type Layout struct {
 	table   *cdc.Table
 	columns []column // of the row image, in its order
 	jsons   int      // how many of them hold binary JSON
+
+	untreated *cdc.Table // with all columns of the row image; nil when that is table
 }
 
 // Table returns the table that the rows are of. It is always the same pointer.
@@ -31,10 +33,11 @@ type column struct {
 	scale     uint8
 	unsigned  bool
 	json      uint16 // number among the columns with binary JSON, from 1; 0 for others
-	at        int    // the column's index in the frame's table
+	at        int    // the column's index in the frame's table; -1 if it is dropped
 	size      int    // BINARY: its length; ENUM, SET: bytes of a value
 	charset   *charset
 	members   []string // of ENUM and SET
+	masked    *masked  // nil if its values are written as they are
 }
 
 type conversion uint8
@@ -156,7 +159,12 @@ func (l *Layout) settle() {
 }
 
 // name returns a column's name for messages.
-func (l *Layout) name(i int) string { return columnName(l.table, l.columns[i].at) }
+func (l *Layout) name(i int) string {
+	if l.untreated != nil {
+		return columnName(l.untreated, i)
+	}
+	return columnName(l.table, i)
+}
 
 var geometryNames = [...]string{"geometry", "point", "linestring", "polygon", "multipoint", "multilinestring",
 	"multipolygon", "geometrycollection"}

@@ -32,6 +32,11 @@ type Config struct {
 	Tables        []string // what is captured: schema.table with * and ? as wildcards, e.g. "shop.*"
 	ExcludeTables []string // what of that is not; nothing
 
+	// Columns that never leave the process, not even by name: schema.table.column with * and ? as wildcards. A table's
+	// primary key cannot be dropped. Of the columns that are left, the first mask that is for one masks it.
+	DropColumns []string
+	MaskColumns []ColumnMask
+
 	// ServerID is how the capture calls itself among the server's replicas. 0 takes a random one per Source, so that
 	// two captures of the same server never throw each other off.
 	ServerID uint32

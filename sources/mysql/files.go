@@ -80,7 +80,7 @@ func (s *Source) runFiles(ctx context.Context, from cdc.Checkpoint, next cdc.Han
 			first, from.File, from.Pos = 0, "", 0
 		}
 	}
-	c := &capture{cfg: &s.cfg, ctx: ctx, next: next, selected: s.selected, flavor: flavor, fromFiles: true, tables: newTables(flavor, nil)}
+	c := &capture{cfg: &s.cfg, ctx: ctx, next: next, selected: s.selected, flavor: flavor, fromFiles: true, tables: newTables(flavor, s.treated, nil)}
 	if from.GTIDSet != "" {
 		if c.executed, err = parseGTIDs(flavor, from.GTIDSet); err != nil {
 			return cdc.Errorf("CDCD-1302", "the checkpoint: %w", err)

@@ -78,14 +78,18 @@ func lookupColumns(cfg *Config) func(ctx context.Context, schema, table string) 
 	}
 }
 
-// Schema returns the captured tables as information_schema describes them now, ordered by name. Views are not among
-// them. Errors are [*cdc.Error].
+// Schema returns the captured tables as information_schema describes them now, with columns dropped and masked as in
+// frames, ordered by name. Views are not among them. Errors are [*cdc.Error].
 func Schema(ctx context.Context, cfg Config) ([]*cdc.Table, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	selected, err := newSelection(cfg.Tables, cfg.ExcludeTables)
+	if err != nil {
+		return nil, err
+	}
+	treated, err := newTreatments(&cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +101,11 @@ func Schema(ctx context.Context, cfg Config) ([]*cdc.Table, error) {
 	out, err := s.schema(selected)
 	if err != nil {
 		return nil, sourceError(&cfg, err)
+	}
+	for i := range out {
+		if out[i], err = treated.table(out[i]); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

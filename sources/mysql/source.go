@@ -18,6 +18,7 @@ import (
 type Source struct {
 	cfg      Config
 	selected *selection
+	treated  *treatments
 	files    []string // of a Source made by Files
 }
 
@@ -32,7 +33,11 @@ func New(cfg Config) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{cfg: cfg, selected: selected}, nil
+	treated, err := newTreatments(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Source{cfg: cfg, selected: selected, treated: treated}, nil
 }
 
 // Run reads the log from the checkpoint on and hands frame after frame to next, until ctx ends (it returns ctx.Err()),
@@ -123,7 +128,7 @@ func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, 
 	defer func() { stop(); <-watched }()
 
 	c := &capture{cfg: cfg, ctx: ctx, next: next, selected: s.selected, flavor: origin.flavor, identity: origin.identity,
-		tables: newTables(origin.flavor, lookupColumns(cfg)), executed: origin.executed, known: known}
+		tables: newTables(origin.flavor, s.treated, lookupColumns(cfg)), executed: origin.executed, known: known}
 	c.start(origin.from)
 	if from.Flavor == "" { // make the beginning part of the stream
 		if err := c.heartbeat(); err != nil {

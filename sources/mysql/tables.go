@@ -15,12 +15,13 @@ type tables struct {
 	// columns returns what information_schema says about a table now; nil when there is no server to ask.
 	columns func(ctx context.Context, schema, table string) ([]rowimage.Column, error)
 	flavor  string
+	treated *treatments
 }
 
 const maxLayouts = 10_000
 
-func newTables(flavor string, columns func(ctx context.Context, schema, table string) ([]rowimage.Column, error)) *tables {
-	return &tables{byMap: map[string]*rowimage.Layout{}, columns: columns, flavor: flavor}
+func newTables(flavor string, treated *treatments, columns func(ctx context.Context, schema, table string) ([]rowimage.Column, error)) *tables {
+	return &tables{byMap: map[string]*rowimage.Layout{}, columns: columns, flavor: flavor, treated: treated}
 }
 
 // forget drops what depends on information_schema: a statement may have changed it.
@@ -33,6 +34,9 @@ func (t *tables) layout(ctx context.Context, body []byte, te *replication.TableM
 	}
 	l, err := t.read(ctx, te)
 	if err != nil {
+		return nil, err
+	}
+	if l, err = t.treated.layout(l); err != nil {
 		return nil, err
 	}
 	if len(t.byMap) >= maxLayouts {
