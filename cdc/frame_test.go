@@ -585,6 +585,56 @@ func wide(w *cdc.Builder, n int, sqlType string) []byte {
 	return spec.build(w)
 }
 
+func TestAReplacedValueLeavesNothingInTheFrame(t *testing.T) {
+	table := &cdc.Table{Schema: "s", Name: "t", Columns: []cdc.Column{{Name: "a", Kind: cdc.KindString}, {Name: "b", Kind: cdc.KindString}}}
+	for _, test := range []struct {
+		name      string
+		old, want cdc.Value
+		with      func(cdc.Value) (cdc.Value, error)
+	}{
+		{"by something longer", text(cdc.KindString, "secret"), text(cdc.KindString, "<6 bytes of it>"),
+			func(v cdc.Value) (cdc.Value, error) {
+				return text(cdc.KindString, fmt.Sprintf("<%d bytes of it>", len(v.Text()))), nil
+			}},
+		{"by something shorter", text(cdc.KindString, "secret"), text(cdc.KindString, "-"),
+			func(cdc.Value) (cdc.Value, error) { return text(cdc.KindString, "-"), nil }},
+		{"by a part of itself", text(cdc.KindString, "secret 42"), text(cdc.KindString, "42"),
+			func(v cdc.Value) (cdc.Value, error) { return text(cdc.KindString, v.Text()[7:]), nil }},
+		{"a number by text", cdc.Int64Value(7), text(cdc.KindString, "7"),
+			func(v cdc.Value) (cdc.Value, error) { return text(cdc.KindString, fmt.Sprint(v.Int64())), nil }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var b cdc.Builder
+			b.Reset(cdc.Header{})
+			info := cdc.EventInfo{Tx: b.AddTx(cdc.Tx{}), Table: b.AddTable(table), Op: cdc.OpInsert}
+			b.BeginRow(2)
+			b.SetText(1, cdc.KindString, "kept")
+			b.Set(0, test.old)
+			if err := b.Replace(0, func(v cdc.Value) (cdc.Value, error) {
+				if v != test.old {
+					t.Errorf("it gets %v, not %v", v, test.old)
+				}
+				return test.with(v)
+			}); err != nil {
+				t.Fatal(err)
+			}
+			info.After = b.EndRow()
+			b.AddEvent(info)
+			batch, err := cdc.Open(b.Seal(cdc.Checkpoint{NextNo: 1, PartNos: []uint64{1}}), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			after := batch.Event(0).After()
+			if after.Value(0) != test.want || after.Value(1) != text(cdc.KindString, "kept") {
+				t.Errorf("got %v and %v, want %v", after.Value(0), after.Value(1), test.want)
+			}
+			if bytes.Contains(batch.Frame(), []byte("secret")) {
+				t.Error("the old value is still there")
+			}
+		})
+	}
+}
+
 func TestAnEventIsAViewIntoItsBatch(t *testing.T) {
 	frame := golden[0].spec.build(new(cdc.Builder))
 	b := open(t, frame, nil)

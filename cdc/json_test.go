@@ -159,6 +159,31 @@ func TestValuesAreRenderedByTheTypeOfTheirColumn(t *testing.T) {
 	}
 }
 
+func TestTextIsJSONWithoutQuotesAndEscapes(t *testing.T) {
+	for _, tt := range []struct {
+		column cdc.Column
+		value  cdc.Value
+		want   string
+	}{
+		{cdc.Column{}, text(cdc.KindString, "a\"b\\\nü"), "a\"b\\\nü"},
+		{cdc.Column{}, text(cdc.KindString, ""), ""},
+		{cdc.Column{}, text(cdc.KindEnum, "new"), "new"},
+		{cdc.Column{}, text(cdc.KindDecimal, "-1.50"), "-1.50"},
+		{cdc.Column{}, text(cdc.KindBytes, "\x00\xff"), "AP8="},
+		{cdc.Column{}, text(cdc.KindBytes, ""), ""},
+		{cdc.Column{}, text(cdc.KindJSON, `{"a":"b"}`), `{"a":"b"}`},
+		{cdc.Column{}, text(cdc.KindSet, "a,b"), `["a","b"]`},
+		{cdc.Column{}, cdc.Int64Value(-5), "-5"},
+		{cdc.Column{Fsp: 3}, cdc.TimeValue(-1500_000), "-00:00:01.500"},
+		{cdc.Column{}, cdc.TimestampValue(0), "0000-00-00T00:00:00"},
+		{cdc.Column{}, cdc.CivilValue(cdc.KindDate, cdc.Civil{Year: 2026, Month: 11, Day: 21}), "2026-11-21"},
+	} {
+		if got := string(cdc.AppendText([]byte("x"), &tt.column, tt.value)); got != "x"+tt.want {
+			t.Errorf("%v: got %s, want x%s", tt.value, got, tt.want)
+		}
+	}
+}
+
 func TestValuesHaveATextForPeople(t *testing.T) {
 	for _, tt := range []struct {
 		value cdc.Value
