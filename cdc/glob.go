@@ -98,8 +98,8 @@ func parseGlobs(text string, parts int) ([]Glob, error) {
 	switch {
 	case text == "":
 		return nil, errors.New("it is empty")
-	case strings.ContainsAny(text, " \t\r\n,[]{}"):
-		return nil, errors.New("it has a blank, a comma or a bracket in it (? stands for one that belongs to a name)")
+	case strings.ContainsAny(text, "\t\r\n,[]{}") || strings.TrimSpace(text) != text:
+		return nil, errors.New("it has a comma, a bracket or outer blanks (? stands for what belongs to a name)")
 	case len(text) > 768:
 		return nil, errors.New("it is longer than names can be")
 	}

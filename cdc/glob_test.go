@@ -28,6 +28,9 @@ func TestTableAndColumnGlobs(t *testing.T) {
 		tables, columns string // what is wrong with it as a pattern of tables and of columns; "" if nothing is
 	}{
 		{"shop.orders", "", "it does not have the three parts schema.table.column"},
+		{"Web Shop.*", "", "it does not have the three parts schema.table.column"},
+		{" a.b", "it has a comma, a bracket or outer blanks (? stands for what belongs to a name)",
+			"it has a comma, a bracket or outer blanks (? stands for what belongs to a name)"},
 		{"shop_?.*", "", "it does not have the three parts schema.table.column"},
 		{"shop.orders.id", "", ""},
 		{"*.*.*pass?", "", ""},
@@ -36,8 +39,8 @@ func TestTableAndColumnGlobs(t *testing.T) {
 		{"", "it is empty", "it is empty"},
 		{"shop..id", "", "a name is missing beside the '.'"},
 		{"shop.", "a name is missing beside the '.'", "a name is missing beside the '.'"},
-		{"a.b, c.d", "it has a blank, a comma or a bracket in it (? stands for one that belongs to a name)",
-			"it has a blank, a comma or a bracket in it (? stands for one that belongs to a name)"},
+		{"a.b, c.d", "it has a comma, a bracket or outer blanks (? stands for what belongs to a name)",
+			"it has a comma, a bracket or outer blanks (? stands for what belongs to a name)"},
 		{"a.b." + strings.Repeat("c", 800), "it is longer than names can be", "it is longer than names can be"},
 	} {
 		said := func(err error) string {

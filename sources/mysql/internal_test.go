@@ -104,7 +104,7 @@ func TestWildcardsDoNotMeanTheServersOwnTables(t *testing.T) {
 func TestPatternsThatAreNoneAreRefused(t *testing.T) {
 	for _, test := range []struct{ include, exclude, want string }{
 		{"orders", "", "CDCD-1208: tables: 'orders' is not a pattern of tables: there is no '.' in it"},
-		{"shop.*", "shop.a b", "CDCD-1208: exclude_tables: 'shop.a b' is not a pattern of tables: it has a blank, a comma or a bracket in it (? stands for one that belongs to a name)"},
+		{"shop.*", "shop.a,shop.b", "CDCD-1208: exclude_tables: 'shop.a,shop.b' is not a pattern of tables: it has a comma, a bracket or outer blanks (? stands for what belongs to a name)"},
 		{"shop.", "", "CDCD-1208: tables: 'shop.' is not a pattern of tables: a name is missing beside the '.'"},
 	} {
 		var exclude []string
