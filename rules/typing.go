@@ -375,6 +375,10 @@ func (c *typer) noColumnMsg(name string) string {
 }
 
 func (c *typer) noColumn(f *Finding, name string) {
+	if slices.Contains(c.table.Dropped, name) {
+		f.Hint("the source leaves it out (drop_columns)")
+		return
+	}
 	if near, ok := strictyaml.Nearest(name, c.columnNames()); ok {
 		f.Hint("did you mean '%s' (%s)?", near, sqlType(c.column(near)))
 		return

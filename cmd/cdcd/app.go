@@ -54,6 +54,7 @@ func newRoot(a *app) *cobra.Command {
 		newTailCmd(a),
 		newRulesCmd(a),
 		newAuditCmd(a),
+		newMaskCmd(a),
 		newInitCmd(a),
 		newConfigCmd(a),
 		newErrorsCmd(a),

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -123,11 +124,20 @@ func (c *checker) rules() {
 func (c *checker) source() {
 	if c.cfg.Source.Binlog != nil {
 		b := c.cfg.Source.Binlog
-		if _, err := mysql.Files(mysql.Config{Name: c.cfg.Name, Tables: b.Tables}, b.Files...); err != nil {
+		files := mysql.Config{Name: c.cfg.Name}
+		if err := selectInto(&files, c.cfg); err != nil {
+			c.failed("mask.keys", err)
+			return
+		}
+		if _, err := mysql.Files(files, b.Files...); err != nil {
 			c.failed("binlog.files", err)
 			return
 		}
 		c.add("binlog.files", "ok", "%s", strings.Join(b.Files, ", "))
+		return
+	}
+	if _, err := openMasks(c.cfg); err != nil {
+		c.failed("mask.keys", err)
 		return
 	}
 	server, err := serverConfig(c.cfg, c.env)
@@ -143,12 +153,13 @@ func (c *checker) source() {
 		}
 		return
 	}
-	if c.set == nil {
-		return
-	}
 	tables, err := mysql.Schema(c.ctx, server)
 	if err != nil {
-		c.failed("rules.types", err)
+		c.failed("mysql.columns", err)
+		return
+	}
+	c.patterns(server, tables)
+	if c.set == nil {
 		return
 	}
 	found, err := c.set.Check(tables)
@@ -158,6 +169,71 @@ func (c *checker) source() {
 	if len(found) > 0 {
 		c.failed("rules.types", strictyaml.Errors(found))
 	}
+}
+
+// patterns looks for patterns that match nothing: mostly typing errors, with which what should stay leaves.
+func (c *checker) patterns(server mysql.Config, tables []*cdc.Table) {
+	captured := c.cfg.captured()
+	var columns []string
+	for _, t := range tables {
+		for i := range t.Columns {
+			columns = append(columns, t.String()+"."+t.Columns[i].Name)
+		}
+		for _, name := range t.Dropped {
+			columns = append(columns, t.String()+"."+name)
+		}
+	}
+	n := c.matching("drop_columns", captured.DropColumns, columns) +
+		c.matching("mask_columns.hmac", captured.MaskColumns.HMAC, columns) +
+		c.matching("mask_columns.encrypt", captured.MaskColumns.Encrypt, columns)
+	if n > 0 {
+		c.add("mysql.columns", "ok", "drop_columns and mask_columns match (%s)", plural(n, "pattern"))
+	}
+	if len(captured.ExcludeTables) == 0 {
+		return
+	}
+	server.ExcludeTables, server.DropColumns, server.MaskColumns = nil, nil, nil
+	all, err := mysql.Schema(c.ctx, server)
+	if err != nil {
+		c.failed("mysql.exclude_tables", err)
+		return
+	}
+	var names []string
+	for _, t := range all {
+		names = append(names, t.String())
+	}
+	if n := c.matching("exclude_tables", captured.ExcludeTables, names); n > 0 {
+		c.add("mysql.exclude_tables", "ok", "%s of %s left out", plural(len(all)-len(tables), "table"), plural(len(all), "table"))
+	}
+}
+
+// matching warns of each pattern that matches none of the names, and returns how many do.
+func (c *checker) matching(key string, patterns, names []string) (n int) {
+	for _, p := range patterns {
+		if slices.ContainsFunc(names, func(name string) bool { return matchesName(p, name) }) {
+			n++
+			continue
+		}
+		item := c.add("mysql."+strings.ReplaceAll(key, ".", "_"), "warn", "%s: %s matches nothing that is captured", key, p)
+		item.Code = "CDCD-1213"
+		if near, ok := strictyaml.Nearest(p, names); ok {
+			item.Fix = fmt.Sprintf("did you mean '%s'?", near)
+		} else {
+			item.Fix = "correct the pattern, or remove it"
+		}
+	}
+	return n
+}
+
+// matchesName reports whether a pattern of tables or columns matches a name of the same form.
+func matchesName(pattern, name string) bool {
+	if column, err := cdc.ParseColumnGlob(pattern); err == nil {
+		parts := strings.SplitN(name, ".", 3)
+		return len(parts) == 3 && column.Match(parts[0], parts[1], parts[2])
+	}
+	table, err := cdc.ParseTableGlob(pattern)
+	parts := strings.SplitN(name, ".", 2)
+	return err == nil && table.Match(parts[0], parts[1])
 }
 
 // bus opens the stream as run would, unless a running cdcd has it.

@@ -66,7 +66,8 @@ type mysqlConfig struct {
 	// PasswordFile is the file that holds the password; a line break at its end is ignored.
 	PasswordFile string `yaml:"password_file"`
 	// Tables to capture, as schema.table; both parts may hold * and ?.
-	Tables []string `yaml:"tables" required:"true"`
+	Tables   []string       `yaml:"tables" required:"true"`
+	Captured capturedConfig `yaml:",inline"`
 	// Snapshot of the tables' present rows before the first change.
 	Snapshot string `yaml:"snapshot" enum:"none" later:"initial" default:"none"`
 	// ServerID that cdcd takes as a replica, unique among all replicas of the server. By default each start takes a random one.
@@ -78,7 +79,48 @@ type binlogConfig struct {
 	// Files to read, in the order of their numbers (binlog.000001, binlog.000002); globs are allowed.
 	Files []string `yaml:"files" required:"true"`
 	// Tables to capture, as schema.table; both parts may hold * and ?. The default is all.
-	Tables []string `yaml:"tables" default:"*.*"`
+	Tables   []string       `yaml:"tables" default:"*.*"`
+	Captured capturedConfig `yaml:",inline"`
+}
+
+// capturedConfig is what leaves a source of the tables that it captures.
+type capturedConfig struct {
+	// ExcludeTables are not captured although tables names them: schema.table; both parts may hold * and ?.
+	ExcludeTables []string `yaml:"exclude_tables"`
+	// DropColumns never leave cdcd, not even by name: schema.table.column; each part may hold * and ?. The primary key of a
+	// table cannot be dropped.
+	DropColumns []string `yaml:"drop_columns"`
+	// MaskColumns are masked before they are written anywhere.
+	MaskColumns maskColumnsConfig `yaml:"mask_columns"`
+	// MaskKeyFiles hold the keys of mask_columns; `cdcd mask new-key` makes them.
+	MaskKeyFiles maskKeyFilesConfig `yaml:"mask_key_files"`
+}
+
+// maskColumnsConfig is the columns to mask, by method. A column that drop_columns names too is dropped; one that both
+// methods name is masked with hmac, which gives less away.
+type maskColumnsConfig struct {
+	// HMAC replaces values by their HMAC-SHA256: schema.table.column; each part may hold * and ?. Equal values have equal
+	// masks, in all columns.
+	HMAC []string `yaml:"hmac"`
+	// Encrypt replaces values by what the key can decrypt: schema.table.column; each part may hold * and ?. Equal values have
+	// equal masks within a column.
+	Encrypt []string `yaml:"encrypt"`
+}
+
+// maskKeyFilesConfig is the keys of masks: keysets of Tink in JSON, readable for nobody else.
+type maskKeyFilesConfig struct {
+	// HMAC is the keyset for hmac; the default is mask-hmac.json in the data folder.
+	HMAC string `yaml:"hmac"`
+	// Encrypt is the keyset for encrypt; the default is mask-encrypt.json in the data folder.
+	Encrypt string `yaml:"encrypt"`
+}
+
+// captured returns what leaves the source, whichever it is.
+func (c *config) captured() *capturedConfig {
+	if c.Source.MySQL != nil {
+		return &c.Source.MySQL.Captured
+	}
+	return &c.Source.Binlog.Captured
 }
 
 // busConfig is the bus.
@@ -340,6 +382,8 @@ func (c *config) resolve(dir string) {
 	at(&c.Audit.Dir)
 	at(&c.Audit.KeyFile)
 	at(&c.DeadLetters.Dir)
+	at(&c.captured().MaskKeyFiles.HMAC)
+	at(&c.captured().MaskKeyFiles.Encrypt)
 	for i := range c.Rules {
 		at(&c.Rules[i])
 	}
@@ -471,6 +515,7 @@ func (v *validator) checkSource() {
 			}
 		}
 		v.checkTables(steps("source", "binlog", "tables"), b.Tables)
+		v.checkCaptured(steps("source", "binlog"), &b.Captured)
 	}
 }
 
@@ -505,6 +550,22 @@ func (v *validator) checkMySQL(m *mysqlConfig) {
 		v.invalid(steps("source", "mysql", "server_id"), "server_id 0 cannot replicate").Hint("use 1 to 4294967295, or leave it out")
 	}
 	v.checkTables(steps("source", "mysql", "tables"), m.Tables)
+	v.checkCaptured(steps("source", "mysql"), &m.Captured)
+}
+
+func (v *validator) checkCaptured(at []any, c *capturedConfig) {
+	v.checkTables(append(at, "exclude_tables"), c.ExcludeTables)
+	v.checkColumns(append(at, "drop_columns"), c.DropColumns)
+	v.checkColumns(append(at, "mask_columns", "hmac"), c.MaskColumns.HMAC)
+	v.checkColumns(append(at, "mask_columns", "encrypt"), c.MaskColumns.Encrypt)
+}
+
+func (v *validator) checkColumns(at []any, columns []string) {
+	for i, c := range columns {
+		if _, err := cdc.ParseColumnGlob(c); err != nil || strings.Count(c, ".") > 2 {
+			v.invalid(append(at, i), "'%s' is not schema.table.column", c).Hint("write it like shop.customers.email or *.*.email")
+		}
+	}
 }
 
 func (v *validator) checkTables(at []any, tables []string) {

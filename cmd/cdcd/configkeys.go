@@ -29,7 +29,10 @@ func configFields(v reflect.Value) []configField {
 	var out []configField
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
-		if name, ok := f.Tag.Lookup("yaml"); ok {
+		name, ok := f.Tag.Lookup("yaml")
+		if name == ",inline" {
+			out = append(out, configFields(v.Field(i))...)
+		} else if ok {
 			out = append(out, configField{name, v.Field(i), f.Tag})
 		}
 	}

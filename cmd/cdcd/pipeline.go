@@ -294,9 +294,13 @@ func (p *pipeline) captureOnce(ctx context.Context) error {
 }
 
 // nextEpoch returns the epoch to capture with: the upper half stays for the life of the stream, the lower half is a
-// digest of the selection of tables. Both together tell readers which numbering an event belongs to.
+// digest of what is captured: tables, columns, masks and their keys. Both together tell readers which numbering an event belongs to.
 func nextEpoch(last tail, cfg *config) (uint64, error) {
-	selection := uint64(crc32.ChecksumIEEE([]byte(strings.Join(cfg.tables(), "\n"))))
+	digest, err := captureDigest(cfg)
+	if err != nil {
+		return 0, err
+	}
+	selection := uint64(crc32.ChecksumIEEE([]byte(digest)))
 	if last.Epoch == 0 {
 		var b [4]byte
 		rand.Read(b[:])
@@ -304,8 +308,8 @@ func nextEpoch(last tail, cfg *config) (uint64, error) {
 	}
 	epoch := last.Epoch&^(1<<32-1) | selection
 	if epoch != last.Epoch && last.TxRows > 0 {
-		return 0, cdc.Errorf("CDCD-1031", "the selection of tables was changed while a transaction is half in the stream").
-			WithFix("set the tables as they were, run once until the stream is idle, then change them")
+		return 0, cdc.Errorf("CDCD-1031", "what is captured (tables, columns, masks or their keys) was changed while a transaction is half in the stream").
+			WithFix("set it as it was, run once until the stream is idle, then change it")
 	}
 	return epoch, nil
 }

@@ -51,8 +51,24 @@ func serverConfig(cfg *config, env []string) (mysql.Config, error) {
 	if err != nil {
 		return mysql.Config{}, err
 	}
-	c.Name, c.Password, c.Tables, c.ServerID, c.Heartbeat = cfg.Name, password, m.Tables, m.ServerID, heartbeat
-	return c, nil
+	c.Name, c.Password, c.ServerID, c.Heartbeat = cfg.Name, password, m.ServerID, heartbeat
+	return c, selectInto(&c, cfg)
+}
+
+// selectInto says which tables and columns are captured, and how columns are masked.
+func selectInto(c *mysql.Config, cfg *config) error {
+	columns := cfg.captured()
+	c.Tables, c.ExcludeTables, c.DropColumns = cfg.tables(), columns.ExcludeTables, columns.DropColumns
+	masks, err := openMasks(cfg)
+	if err != nil {
+		return err
+	}
+	for _, m := range masks {
+		for _, pattern := range m.columns {
+			c.MaskColumns = append(c.MaskColumns, mysql.ColumnMask{Columns: pattern, Mask: m.mask})
+		}
+	}
+	return nil
 }
 
 // serverURL reads mysql://user:password@host:3306.
@@ -78,7 +94,10 @@ func openSource(p *pipeline, epoch uint64) (source, error) {
 			return nil, err
 		}
 	} else {
-		c = mysql.Config{Name: p.cfg.Name, Tables: p.cfg.Source.Binlog.Tables}
+		c = mysql.Config{Name: p.cfg.Name}
+		if err := selectInto(&c, p.cfg); err != nil {
+			return nil, err
+		}
 	}
 	c.Writer, c.Epoch, c.Logger = p.writer, epoch, p.log
 	c.FrameBytes = min(512<<10, p.stream.MaxFrame()/2)

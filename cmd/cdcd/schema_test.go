@@ -7,6 +7,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -86,6 +87,12 @@ func (m *schemaMaker) object(t reflect.Type) *jsonschema.Schema {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, ok := f.Tag.Lookup("yaml")
+		if name == ",inline" {
+			inner := m.object(f.Type)
+			maps.Copy(s.Properties, inner.Properties)
+			s.PropertyOrder, s.Required = append(s.PropertyOrder, inner.PropertyOrder...), append(s.Required, inner.Required...)
+			continue
+		}
 		if !ok || f.Type.Kind() == reflect.Interface {
 			continue // what this version refuses, editors need not offer
 		}
@@ -165,7 +172,8 @@ func TestTheSchemaAgreesWithTheDecoder(t *testing.T) {
 	full := `version: 1
 name: shop
 data: d
-source: {mysql: {url: "mysql://u@h", password_env: X, tables: [a.b], snapshot: none, server_id: 7}}
+source: {mysql: {url: "mysql://u@h", password_env: X, tables: [a.b], exclude_tables: [a.c],
+  drop_columns: [a.b.c], mask_columns: {hmac: ["*.*.d"], encrypt: [a.b.e]}, mask_key_files: {hmac: h, encrypt: e}, snapshot: none, server_id: 7}}
 bus: {nats: {url: "nats://a:4222", creds_file: c, replicas: 3}}
 rules: [r.yaml]
 feeds:
@@ -198,6 +206,8 @@ console: {listen: "off"}
 		{"two sources", with("source: {mysql:", "source: {binlog: {files: [x]}, mysql:"), false},
 		{"two buses", with("bus: {nats:", "bus: {embedded: {}, nats:"), false},
 		{"a later choice", with("snapshot: none", "snapshot: initial"), false},
+		{"a mask without its method", with(`mask_columns: {hmac: ["*.*.d"], encrypt: [a.b.e]}`, "mask_columns: [a.b.e]"), false},
+		{"a method that there is not", with("encrypt: [a.b.e]", "redact: [a.b.e]"), false},
 		{"plugins", full + "plugins: p/\n", false},
 	}
 	for _, tt := range tests {
