@@ -27,7 +27,7 @@ func Resolve(te *replication.TableMapEvent, now []Column, flavor string) (*Layou
 	}
 	contradiction := func(format string, args ...any) error {
 		return cdc.Errorf("CDCD-1303", "%s was another table when its rows were written: %s", l.table, fmt.Sprintf(format, args...)).
-			WithFix("SET GLOBAL binlog_row_metadata = 'FULL' before the next ALTER TABLE; these rows can only be read by a new epoch")
+			WithFix("SET GLOBAL binlog_row_metadata = 'FULL' before the next ALTER TABLE; `cdcd resync` begins a new epoch behind these rows")
 	}
 	if len(now) != len(l.columns) {
 		return nil, contradiction("it had %d columns, information_schema knows %d", len(l.columns), len(now))

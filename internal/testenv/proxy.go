@@ -13,10 +13,10 @@ import (
 type Proxy struct {
 	Addr string // where to connect instead of the target: 127.0.0.1:port
 
-	target string
-	wg     sync.WaitGroup // the accept loops and both directions of every connection
+	wg sync.WaitGroup // the accept loops and both directions of every connection
 
 	mu       sync.Mutex
+	target   string
 	changed  *sync.Cond // on mu: stalled or closed changed
 	listener net.Listener
 	conns    map[*net.TCPConn]bool
@@ -47,6 +47,13 @@ func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cut()
+}
+
+// Switch leads new connections to another server, as a moved address does. Those that there are stay where they are.
+func (p *Proxy) Switch(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
 }
 
 // Refuse breaks all connections and refuses new ones, until Restore.
@@ -133,7 +140,10 @@ func (p *Proxy) connect(client *net.TCPConn) {
 		return
 	}
 	defer p.forget(client)
-	dialed, err := net.DialTimeout("tcp", p.target, 10*time.Second)
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
+	dialed, err := net.DialTimeout("tcp", target, 10*time.Second)
 	if err != nil {
 		client.SetLinger(0)
 		return

@@ -26,14 +26,16 @@ type capture struct {
 	flavor    string
 	identity  string // of the server that is read, for checkpoints
 	fromFiles bool
+	cut       cutTransaction // within which the checkpoint lies
 
 	// where the log is
-	file     string
-	pos      uint64 // end of the last event
-	executed *gtids // everything before the current transaction; nil without GTIDs
-	skip     *gtids // transactions that are not wanted, when the log begins before the checkpoint; mostly nil
-	checksum bool   // events end with four bytes of checksum
-	maps     map[uint64]*rowimage.Layout
+	file       string
+	pos        uint64 // end of the last event
+	executed   *gtids // everything before the current transaction; nil without GTIDs
+	adoptGTIDs bool   // the next file says what executed is
+	skip       *gtids // transactions that are not wanted, when the log begins before the checkpoint; mostly nil
+	checksum   bool   // events end with four bytes of checksum
+	maps       map[uint64]*rowimage.Layout
 
 	tx       transaction
 	prepared []*prepared // XA transactions that wait for their outcome, oldest first
@@ -125,6 +127,7 @@ func (c *capture) start(from cdc.Checkpoint) {
 	c.done = cdc.Checkpoint{Flavor: c.flavor, Server: c.identity, GTIDSet: from.GTIDSet, File: from.File, Pos: from.Pos, Commit: from.Commit}
 	c.maps = map[uint64]*rowimage.Layout{}
 	c.lastSent = c.cfg.Now()
+	c.cut.begin(from, c.executed == nil && c.flavor == FlavorMySQL && !c.fromFiles)
 	if c.known == nil {
 		c.known = &cdc.Tables{}
 	}
@@ -137,6 +140,9 @@ func (c *capture) event(ev *replication.BinlogEvent) error {
 	switch e := ev.Event.(type) {
 	case *replication.FormatDescriptionEvent:
 		c.checksum = e.ChecksumAlgorithm == replication.BINLOG_CHECKSUM_ALG_CRC32
+		if err := c.sameFile(h); err != nil {
+			return err
+		}
 		if c.tx.open && h.Flags&replication.LOG_EVENT_ARTIFICIAL_F == 0 {
 			return c.torn()
 		}
@@ -157,7 +163,18 @@ func (c *capture) event(ev *replication.BinlogEvent) error {
 		return c.beginMariaDB(h, e, start)
 	case *replication.TransactionPayloadEvent:
 		return c.payload(e)
-	case *replication.PreviousGTIDsEvent, *replication.MariadbGTIDListEvent:
+	case *replication.PreviousGTIDsEvent:
+		c.pace.head = uint64(h.LogPos)
+		if c.adoptGTIDs && c.executed == nil {
+			said, err := c.previous(ev, e)
+			c.executed = said
+			return err
+		}
+		if c.fromFiles {
+			return c.before(ev)
+		}
+		return nil
+	case *replication.MariadbGTIDListEvent:
 		c.pace.head = uint64(h.LogPos)
 		if c.fromFiles {
 			return c.before(ev)
@@ -288,6 +305,7 @@ func (c *capture) checkEnded() error {
 func (c *capture) begin(tx cdc.Tx, commit func()) {
 	c.tx = transaction{open: true, tx: tx, commit: commit, inTx: -1, firstNo: c.no,
 		held: c.tx.held[:0], points: c.tx.points[:0]}
+	c.cut.seen = c.cut.seen || tx.GTID == c.cut.gtid
 	c.tx.start = cdc.Checkpoint{Flavor: c.flavor, Server: c.identity, GTIDSet: c.done.GTIDSet, File: tx.File, Pos: tx.Pos, TxGTID: tx.GTID, Commit: c.done.Commit}
 }
 
@@ -442,6 +460,8 @@ func (c *capture) deliver(rows *rowsEvent) (err error) {
 	for len(images) > 0 {
 		if c.no >= c.deliverFrom {
 			images, err = c.row(rows, images)
+		} else if err = c.inCut(); err != nil {
+			return err
 		} else if images, err = rows.Skip(images); err == nil { // in the stream already
 			c.no++
 			c.tx.rows++
@@ -529,6 +549,9 @@ func (c *capture) end() error {
 
 // close is the end of every transaction that the log has to its end, whatever came of it.
 func (c *capture) close() error {
+	if err := c.cutEnds(); err != nil {
+		return err
+	}
 	if c.tx.inTx >= 0 && c.open {
 		c.frame.UpdateTx(c.tx.inTx, func(tx *cdc.Tx) {
 			tx.Ends = true

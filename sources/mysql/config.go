@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/go-mysql-org/go-mysql/client"
 )
 
 // The flavors.
@@ -51,6 +52,7 @@ type Config struct {
 	QueueBytes int           // bound of what has been read but is not in a frame yet; 8 MiB
 	HoldBytes  int           // bound of rows that wait for the outcome of XA transactions and savepoints; 64 MiB
 	MaxBackoff time.Duration // longest pause between two attempts to connect; 30 s
+	Patience   time.Duration // how long the server may take to answer a question; 1 min
 
 	Logger  *slog.Logger     // nil: no log
 	Now     func() time.Time // nil: time.Now
@@ -82,6 +84,7 @@ func (c Config) withDefaults() (Config, error) {
 	wait(&c.Linger, 2*time.Millisecond)
 	wait(&c.Heartbeat, 10*time.Second)
 	wait(&c.MaxBackoff, 30*time.Second)
+	wait(&c.Patience, time.Minute)
 	c.FrameBytes = min(c.FrameBytes, cdc.MaxFrame/2)
 	if c.Now == nil {
 		c.Now = time.Now
@@ -113,15 +116,50 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// dial connects for both go-mysql's client and its syncer, which hands over host and port.
-func (c *Config) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+// dialer returns what connects for both go-mysql's client and its syncer, which hands over host and port. Connections
+// end with ctx, whatever they wait for: go-mysql waits on its own for a server that has stopped answering.
+//
+// One that is made after the end of ctx is the syncer's, to have the server end what it was sending. That is a courtesy.
+func (c *Config) dialer(ctx context.Context) client.Dialer {
 	network := "tcp"
 	if len(c.Addr) > 0 && c.Addr[0] == '/' {
 		network = "unix"
 	}
-	d := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
-	return d.DialContext(ctx, network, c.Addr)
+	return func(connecting context.Context, _, _ string) (net.Conn, error) {
+		const courtesy = time.Second
+		d := net.Dialer{Timeout: min(10*time.Second, c.Patience), KeepAlive: 15 * time.Second}
+		if ctx.Err() != nil {
+			d.Timeout = courtesy
+		}
+		conn, err := d.DialContext(connecting, network, c.Addr)
+		if err != nil {
+			return nil, err
+		}
+		if ctx.Err() != nil {
+			conn.SetDeadline(time.Now().Add(courtesy))
+			return lastConn{conn}, nil
+		}
+		return &boundConn{conn, context.AfterFunc(ctx, func() { conn.Close() })}, nil
+	}
 }
+
+// boundConn is closed when its context ends.
+type boundConn struct {
+	net.Conn
+	unbind func() bool
+}
+
+func (c *boundConn) Close() error {
+	c.unbind()
+	return c.Conn.Close()
+}
+
+// lastConn keeps its deadline.
+type lastConn struct{ net.Conn }
+
+func (lastConn) SetDeadline(time.Time) error      { return nil }
+func (lastConn) SetReadDeadline(time.Time) error  { return nil }
+func (lastConn) SetWriteDeadline(time.Time) error { return nil }
 
 // hostPort splits the address for the syncer, which announces the port to the server and has dial connect.
 func (c *Config) hostPort() (string, uint16) {

@@ -231,23 +231,31 @@ func fileFlavor(path string) (string, error) {
 	return FlavorMySQL, nil
 }
 
+// previous reads what a MySQL file says had been executed before it.
+func (c *capture) previous(ev *replication.BinlogEvent, e *replication.PreviousGTIDsEvent) (*gtids, error) {
+	set := gomysql.NewMysqlGTIDSet()
+	if len(e.GTIDSets) == 0 {
+		return &gtids{mysql: &set}, nil
+	}
+	body := ev.RawData[replication.EventHeaderSize:]
+	if c.checksum {
+		body = body[:len(body)-replication.BinlogChecksumLength]
+	}
+	decoded, err := gomysql.DecodeMysqlGTIDSet(body)
+	if err != nil {
+		return nil, cdc.Errorf("CDCD-1307", "%s: the GTIDs executed before it: %w", c.file, err)
+	}
+	return &gtids{mysql: decoded}, nil
+}
+
 // before takes what a file says had been executed before it, and makes sure that no file is missing in between.
 func (c *capture) before(ev *replication.BinlogEvent) error {
 	said := &gtids{}
 	switch e := ev.Event.(type) {
 	case *replication.PreviousGTIDsEvent:
-		set := gomysql.NewMysqlGTIDSet()
-		said.mysql = &set
-		body := ev.RawData[replication.EventHeaderSize:]
-		if len(e.GTIDSets) > 0 {
-			if c.checksum {
-				body = body[:len(body)-replication.BinlogChecksumLength]
-			}
-			decoded, err := gomysql.DecodeMysqlGTIDSet(body)
-			if err != nil {
-				return cdc.Errorf("CDCD-1307", "%s: the GTIDs executed before it: %w", c.file, err)
-			}
-			said.mysql = decoded
+		var err error
+		if said, err = c.previous(ev, e); err != nil {
+			return err
 		}
 	case *replication.MariadbGTIDListEvent:
 		said.mariadb = map[uint32]mariaGTID{}

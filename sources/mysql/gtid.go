@@ -82,13 +82,8 @@ func (g *gtids) String() string {
 	if g.mysql != nil {
 		g.text = g.mysql.String()
 	} else {
-		all := make([]mariaGTID, 0, len(g.mariadb))
-		for _, one := range g.mariadb {
-			all = append(all, one)
-		}
-		slices.SortFunc(all, func(a, b mariaGTID) int { return cmp.Compare(a.domain, b.domain) })
 		var b strings.Builder
-		for i, one := range all {
+		for i, one := range g.list() {
 			if i > 0 {
 				b.WriteByte(',')
 			}
@@ -98,6 +93,16 @@ func (g *gtids) String() string {
 	}
 	g.valid = true
 	return g.text
+}
+
+// list returns the last transaction of each domain, ordered by domain.
+func (g *gtids) list() []mariaGTID {
+	all := make([]mariaGTID, 0, len(g.mariadb))
+	for _, one := range g.mariadb {
+		all = append(all, one)
+	}
+	slices.SortFunc(all, func(a, b mariaGTID) int { return cmp.Compare(a.domain, b.domain) })
+	return all
 }
 
 // addMySQL adds a transaction.

@@ -22,9 +22,10 @@ type server struct {
 	version string
 }
 
-// connect connects and finds out the flavor. When ctx has a deadline, that is the connection's, too. Errors are *cdc.Error.
+// connect connects and finds out the flavor. The connection ends with ctx. Errors are *cdc.Error.
 func connect(ctx context.Context, cfg *Config) (*server, error) {
-	conn, err := client.ConnectWithDialer(ctx, "tcp", cfg.Addr, cfg.User, cfg.Password, "", cfg.dialUntil, func(c *client.Conn) error {
+	conn, err := client.ConnectWithDialer(ctx, "", cfg.Addr, cfg.User, cfg.Password, "", cfg.dialer(ctx), func(c *client.Conn) error {
+		c.ReadTimeout, c.WriteTimeout = cfg.Patience, cfg.Patience
 		if cfg.TLS != nil {
 			c.SetTLSConfig(cfg.TLS)
 		}
@@ -215,7 +216,7 @@ func dumpError(cfg *Config, my *gomysql.MyError, err error) error {
 		return purged(cfg, err)
 	case has("more gtids than", "not in the master's binlog", "impossible position", "missing the gtid", "diverged", "alternate history"):
 		return cdc.Errorf("CDCD-1302", "%s does not have the transactions that the stream has: %w", cfg.Addr, err).
-			WithFix("point the source at the server that the stream was captured from, or at a replica of it")
+			WithFix("point the source at the server that the stream was captured from, or at a replica of it; `cdcd resync` begins a new epoch and leaves behind what differs")
 	case has("same server_uuid", "same server_id", "same server id"):
 		return cdc.Errorf("CDCD-1105", "another replica of %s has server_id %d: %w", cfg.Addr, cfg.ServerID, err).
 			WithFix("leave server_id out of the configuration, then each capture takes its own")
@@ -227,7 +228,7 @@ func dumpError(cfg *Config, my *gomysql.MyError, err error) error {
 
 func purged(cfg *Config, err error) error {
 	e := cdc.Errorf("CDCD-1301", "%s has deleted binlog files that were not read yet", cfg.Addr).
-		WithFix("restore the files, point the source at a replica that still has them, or begin a new epoch (the changes in between are lost)")
+		WithFix("restore the files, or point the source at a replica that still has them; `cdcd resync` begins a new epoch, without the changes in between")
 	e.Err = err
 	if err != nil {
 		e.What += ": " + err.Error()

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"strconv"
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
-	gomysql "github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
 )
 
@@ -98,12 +96,13 @@ func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, 
 	if err != nil {
 		return from, err
 	}
+	lineCtx, hangUp := context.WithCancel(ctx)
 	events := newQueue(cfg.QueueBytes)
 	reader := &logReader{queue: events, selected: s.selected.clone()}
 	host, port := cfg.hostPort()
 	syncer := replication.NewBinlogSyncer(replication.BinlogSyncerConfig{
 		ServerID: cfg.ServerID, Flavor: origin.flavor, Host: host, Port: port, User: cfg.User, Password: cfg.Password,
-		TLSConfig: cfg.TLS, Dialer: cfg.dial, Charset: "utf8mb4",
+		TLSConfig: cfg.TLS, Dialer: cfg.dialer(lineCtx), Option: origin.same(cfg), Charset: "utf8mb4",
 		HeartbeatPeriod: cfg.Heartbeat / 2, ReadTimeout: max(2*cfg.Heartbeat, 5*time.Second),
 		DisableRetrySync: true, // connecting again needs the checks of locate
 		DiscardGTIDSet:   true, EventCacheCount: 1, SynchronousEventHandler: reader,
@@ -113,6 +112,7 @@ func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, 
 		Logger:              slog.New(slog.DiscardHandler), // it logs what it also returns
 	})
 	defer syncer.Close()               // ends and awaits its goroutine
+	defer hangUp()                     // before that: the server may have stopped answering
 	defer events.close(errQueueClosed) // before that: it may wait for room
 	streamer, err := origin.dump(syncer)
 	if err != nil {
@@ -128,7 +128,7 @@ func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, 
 	defer func() { stop(); <-watched }()
 
 	c := &capture{cfg: cfg, ctx: ctx, next: next, selected: s.selected, flavor: origin.flavor, identity: origin.identity,
-		tables: newTables(origin.flavor, s.treated, lookupColumns(cfg)), executed: origin.executed, known: known}
+		tables: newTables(origin.flavor, s.treated, lookupColumns(cfg)), executed: origin.executed, adoptGTIDs: origin.adoptGTIDs, known: known}
 	c.start(origin.from)
 	if from.Flavor == "" { // make the beginning part of the stream
 		if err := c.heartbeat(); err != nil {
@@ -138,7 +138,8 @@ func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, 
 	cfg.Following(nil)
 	cfg.Logger.Info("reading the source's log", "event", "capture.connected", "server", origin.identity, "flavor", origin.flavor,
 		"file", c.file, "pos", c.pos)
-	return c.sent, c.run(events)
+	err = c.run(events)
+	return c.sent, err
 }
 
 // run takes events until there are no more.
@@ -199,181 +200,4 @@ func (r *logReader) rowsHeader(e *replication.RowsEvent, data []byte) error {
 		e.NdbData = data[pos:]
 	}
 	return nil
-}
-
-// origin is where a session begins, and on what.
-type origin struct {
-	flavor     string
-	identity   string
-	from       cdc.Checkpoint
-	executed   *gtids
-	byGTID     bool
-	zeroLogPos bool // MariaDB leaves out positions within transactions
-}
-
-// dump asks for the log.
-func (o *origin) dump(syncer *replication.BinlogSyncer) (*replication.BinlogStreamer, error) {
-	if !o.byGTID {
-		return syncer.StartSync(gomysql.Position{Name: o.from.File, Pos: uint32(o.from.Pos)})
-	}
-	if o.flavor == FlavorMariaDB {
-		set, err := gomysql.ParseMariadbGTIDSet(o.from.GTIDSet)
-		if err != nil {
-			return nil, err
-		}
-		return syncer.StartSyncGTID(set)
-	}
-	return syncer.StartSyncGTID(o.executed.mysql.Clone())
-}
-
-// locateTakes bounds how long a server that takes connections and does not answer is waited for. It may have to open
-// many binlog files to answer.
-const locateTakes = 2 * time.Minute
-
-// locate connects, makes sure that the server is the right one and still has the log from the checkpoint on, and
-// finds the place.
-func (s *Source) locate(ctx context.Context, cfg *Config, from cdc.Checkpoint) (*origin, error) {
-	ctx, cancel := context.WithTimeout(ctx, locateTakes)
-	defer cancel()
-	sv, err := connect(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	defer sv.close()
-	o := &origin{flavor: sv.flavor, from: from}
-	if o.identity, err = sv.identity(); err != nil {
-		return nil, sourceError(cfg, err)
-	}
-	o.zeroLogPos = sv.flavor == FlavorMariaDB && versionAtLeast(sv.version, 11, 4)
-	gtidMode, err := sv.hasGTIDs()
-	if err != nil {
-		return nil, sourceError(cfg, err)
-	}
-	if from.Flavor == "" {
-		if err := s.begin(sv, cfg, o, gtidMode); err != nil {
-			return nil, err
-		}
-	} else if err := resume(sv, cfg, o, gtidMode); err != nil {
-		return nil, err
-	}
-	if gtidMode {
-		if o.executed, err = parseGTIDs(sv.flavor, o.from.GTIDSet); err != nil {
-			return nil, cdc.Errorf("CDCD-1302", "the checkpoint: %w", err)
-		}
-	}
-	o.byGTID = o.from.GTIDSet != "" && gtidMode
-	return o, nil
-}
-
-// begin starts at the present end of the log.
-func (s *Source) begin(sv *server, cfg *Config, o *origin, gtidMode bool) error {
-	file, pos, set, err := sv.end(cfg)
-	if err != nil {
-		return sourceError(cfg, err)
-	}
-	n, err := strconv.ParseUint(pos, 10, 64)
-	if err != nil {
-		return cdc.Errorf("CDCD-1307", "the server's binlog position %q: %w", pos, err)
-	}
-	if !gtidMode {
-		set = ""
-	}
-	next, parts := o.from.NextNo, o.from.PartNos
-	o.from = cdc.Checkpoint{File: file, Pos: n, GTIDSet: set, NextNo: next, PartNos: parts}
-	return nil
-}
-
-// resume checks that the checkpoint belongs to the server's history, and that the server still has what comes after it.
-func resume(sv *server, cfg *Config, o *origin, gtidMode bool) error {
-	cp := &o.from
-	stranger := func(format string, args ...any) error {
-		return cdc.Errorf("CDCD-1302", "%s is not the server that the stream was captured from, nor a replica of it: %s", cfg.Addr, fmt.Sprintf(format, args...)).
-			WithFix("point the source at the right server; to leave its history behind, begin a new epoch")
-	}
-	if cp.Flavor != sv.flavor {
-		return stranger("it is %s, the stream is from %s", sv.flavor, cp.Flavor)
-	}
-	if cp.GTIDSet == "" || !gtidMode {
-		if cp.Server != o.identity {
-			return stranger("without GTIDs it must be the same server, which was %s; this is %s", cp.Server, o.identity)
-		}
-		if cp.GTIDSet != "" {
-			cp.GTIDSet = ""
-		}
-		return nil
-	}
-	if sv.flavor == FlavorMariaDB {
-		return resumeMariaDB(sv, cfg, o, stranger)
-	}
-	rows, err := sv.query("SELECT GTID_SUBSET('" + quote(cp.GTIDSet) + "', @@global.gtid_executed), GTID_SUBTRACT('" +
-		quote(cp.GTIDSet) + "', @@global.gtid_executed), GTID_SUBTRACT(@@global.gtid_purged, '" + quote(cp.GTIDSet) + "')")
-	if err != nil {
-		return sourceError(cfg, err)
-	}
-	if rows[0][0] != "1" {
-		return stranger("it has not executed %s", rows[0][1])
-	}
-	if rows[0][2] != "" {
-		return purged(cfg, fmt.Errorf("the transactions %s are gone", rows[0][2]))
-	}
-	return nil
-}
-
-// resumeMariaDB does the same for MariaDB, whose GTIDs are small numbers that two servers can share by accident. Each
-// GTID of the checkpoint must be in the binlog's state, and where the very file is still there, the file must agree.
-func resumeMariaDB(sv *server, cfg *Config, o *origin, stranger func(string, ...any) error) error {
-	cp := &o.from
-	rows, err := sv.query("SELECT @@global.gtid_binlog_state, @@global.gtid_binlog_pos")
-	if err != nil {
-		return sourceError(cfg, err)
-	}
-	state, err := parseGTIDList(rows[0][0])
-	if err != nil {
-		return sourceError(cfg, err)
-	}
-	set, err := parseGTIDs(FlavorMariaDB, cp.GTIDSet)
-	if err != nil {
-		return cdc.Errorf("CDCD-1302", "the checkpoint: %w", err)
-	}
-	for _, one := range set.mariadb {
-		if last, ok := state[[2]uint32{one.domain, one.server}]; !ok || last < one.sequence {
-			return stranger("its binlog does not have %s", one)
-		}
-	}
-	if cp.Server == o.identity && cp.File != "" {
-		at, err := sv.query("SHOW BINARY LOGS")
-		if err != nil {
-			return sourceError(cfg, err)
-		}
-		for _, row := range at {
-			if row[0] != cp.File {
-				continue
-			}
-			there, err := sv.value(fmt.Sprintf("SELECT BINLOG_GTID_POS('%s', %d)", quote(cp.File), cp.Pos))
-			if err != nil {
-				return sourceError(cfg, err)
-			}
-			found, err := parseGTIDs(FlavorMariaDB, there)
-			if err != nil {
-				return sourceError(cfg, err)
-			}
-			if found.String() != set.String() && cp.Pos > 4 {
-				return stranger("at %s:%d its binlog has %q, the stream has %q", cp.File, cp.Pos, found, set)
-			}
-		}
-	}
-	return nil
-}
-
-// parseGTIDList parses gtid_binlog_state: the last sequence number of each server in each domain.
-func parseGTIDList(s string) (map[[2]uint32]uint64, error) {
-	out := map[[2]uint32]uint64{}
-	for _, part := range splitList(s) {
-		g, err := parseMariaGTID(part)
-		if err != nil {
-			return nil, err
-		}
-		out[[2]uint32{g.domain, g.server}] = g.sequence
-	}
-	return out, nil
 }

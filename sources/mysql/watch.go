@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -87,6 +86,8 @@ func (c *capture) reportDue() {
 type Watch struct {
 	cfg     Config
 	server  *server
+	life    context.Context // of the server's connection
+	hangUp  context.CancelFunc
 	rotated map[string]time.Time // when a file was ended, by its name
 	written []written
 }
@@ -142,6 +143,7 @@ func (w *Watch) Close() {
 	if w.server != nil {
 		w.server.close()
 		w.server = nil
+		w.hangUp()
 	}
 }
 
@@ -163,14 +165,14 @@ func (w *Watch) Look(ctx context.Context, read Place, need cdc.Checkpoint) (Sigh
 
 func (w *Watch) look(ctx context.Context, read Place, need cdc.Checkpoint) (Sight, error) {
 	if w.server == nil {
+		w.life, w.hangUp = context.WithCancel(context.Background())
+	}
+	defer context.AfterFunc(ctx, w.hangUp)()
+	if w.server == nil {
 		var err error
-		if w.server, err = connect(ctx, &w.cfg); err != nil {
+		if w.server, err = connect(w.life, &w.cfg); err != nil {
 			return Sight{}, err
 		}
-	}
-	deadline, _ := ctx.Deadline()
-	if err := w.server.conn.SetDeadline(deadline); err != nil {
-		return Sight{}, err
 	}
 	s := Sight{Flavor: w.server.flavor, Version: w.server.version, Behind: -1}
 	asked := w.cfg.Now()
@@ -425,7 +427,7 @@ func readLog(ctx context.Context, cfg *Config, flavor string, from Place, next f
 	syncer := replication.NewBinlogSyncer(replication.BinlogSyncerConfig{
 		ServerID: 1<<31 | rand.Uint32(), // beside the capture, whose connection the server would end otherwise
 		Flavor:   flavor, Host: host, Port: port, User: cfg.User, Password: cfg.Password,
-		TLSConfig: cfg.TLS, Dialer: cfg.dial, Charset: "utf8mb4",
+		TLSConfig: cfg.TLS, Dialer: cfg.dialer(ctx), Charset: "utf8mb4",
 		HeartbeatPeriod: time.Second, ReadTimeout: 10 * time.Second, DisableRetrySync: true, DiscardGTIDSet: true,
 		EventCacheCount: 16, VerifyChecksum: true, FillZeroLogPos: flavor == FlavorMariaDB,
 		TimestampStringLocation: time.UTC,
@@ -458,14 +460,4 @@ func readLog(ctx context.Context, cfg *Config, flavor string, from Place, next f
 			return nil
 		}
 	}
-}
-
-// dialUntil dials a connection that ends with ctx's deadline, so that a server that does not answer any more is not
-// waited for longer than that.
-func (c *Config) dialUntil(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := c.dial(ctx, network, addr)
-	if deadline, ok := ctx.Deadline(); err == nil && ok {
-		err = conn.SetDeadline(deadline)
-	}
-	return conn, err
 }
