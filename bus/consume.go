@@ -283,7 +283,7 @@ func (c *consumer) missing(ctx context.Context, got uint64) error {
 // follow checks that the frame continues its partition, and returns where the partition then stands.
 func (c *consumer) follow(b *cdc.Batch) (part, error) {
 	h := b.Header()
-	if have, ok := c.parts[h.Partition]; ok && have.epoch == h.Epoch && have.next != h.FirstPartNo {
+	if have, ok := c.parts[h.Partition]; ok && have.epoch>>32 == h.Epoch>>32 && have.next != h.FirstPartNo {
 		return part{}, cdc.Errorf(codePartGap, "message %d of stream %s begins with change %d of partition %d, where %d had to follow",
 			b.Seq, c.s.name, h.FirstPartNo, h.Partition, have.next).
 			WithFix("`cdcd errors %s` says how to repair this from the binlog", codePartGap)

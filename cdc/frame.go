@@ -75,9 +75,11 @@ var (
 type Header struct {
 	Source string // configured name of the source
 	Writer string // the capture process that wrote the frame
-	// Epoch says which numbering No and PartNo belong to: the upper half is drawn when a stream is begun, and events of
-	// different upper halves have nothing to do with each other; the lower half is a digest of what is captured, and
-	// the numbering goes on when only that changes.
+	// Epoch says which numbering No and PartNo belong to, and what of the source is numbered. The upper 32 bits, the
+	// lineage, are drawn when a stream is begun: events of different lineages have nothing to do with each other. The
+	// next 8 bits, the generation, are raised when capture begins anew behind a loss: the numbers go on, but changes
+	// in between may be missing. The lower 24 bits are a digest of what is captured: the numbers go on, and nothing is
+	// missing of what is captured on both sides.
 	Epoch       uint64
 	Partition   uint16    // the partition that all events belong to
 	Partitions  uint16    // number of partitions of the epoch; at least 1

@@ -48,6 +48,7 @@ func newRoot(a *app) *cobra.Command {
 	}
 	root.AddCommand(
 		newRunCmd(a),
+		newResyncCmd(a),
 		newDemoCmd(a),
 		newCheckCmd(a),
 		newStatusCmd(a),

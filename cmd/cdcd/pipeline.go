@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -291,27 +290,6 @@ func (p *pipeline) captureOnce(ctx context.Context) error {
 		return err
 	}
 	return publisher.Flush(ctx)
-}
-
-// nextEpoch returns the epoch to capture with: the upper half stays for the life of the stream, the lower half is a
-// digest of what is captured: tables, columns, masks and their keys. Both together tell readers which numbering an event belongs to.
-func nextEpoch(last tail, cfg *config) (uint64, error) {
-	digest, err := captureDigest(cfg)
-	if err != nil {
-		return 0, err
-	}
-	selection := uint64(crc32.ChecksumIEEE([]byte(digest)))
-	if last.Epoch == 0 {
-		var b [4]byte
-		rand.Read(b[:])
-		return uint64(binary.LittleEndian.Uint32(b[:]))<<32 | 1<<63 | selection, nil
-	}
-	epoch := last.Epoch&^(1<<32-1) | selection
-	if epoch != last.Epoch && last.TxRows > 0 {
-		return 0, cdc.Errorf("CDCD-1031", "what is captured (tables, columns, masks or their keys) was changed while a transaction is half in the stream").
-			WithFix("set it as it was, run once until the stream is idle, then change it")
-	}
-	return epoch, nil
 }
 
 // feed delivers one feed, again and again. What is wrong with the configuration, and so known at the very start, ends the

@@ -453,6 +453,12 @@ func (c *Chain) Write(ctx context.Context, b *cdc.Batch, ds []cdc.Decision) erro
 	if err := c.continues(b); err != nil {
 		return err
 	}
+	if c.otherEpoch(b) {
+		c.cut()
+		if err := c.handOver(ctx); err != nil {
+			return err
+		}
+	}
 	for i := range ds {
 		d := &ds[i]
 		if c.judgedOtherwise(d) {
@@ -558,6 +564,14 @@ func (c *Chain) judgedOtherwise(d *cdc.Decision) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.open != nil && c.open.ruleSet != d.RuleSet
+}
+
+// otherEpoch reports that the records of the open draft are of another epoch than b: changes may be missing in between,
+// which an object could not say of itself.
+func (c *Chain) otherEpoch(b *cdc.Batch) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open != nil && c.seqEpoch != b.Header().Epoch
 }
 
 // add adds one decision, unless it was taken before, and reports whether the draft is full.

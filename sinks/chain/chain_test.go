@@ -88,6 +88,37 @@ func TestObjectsAreCutByRowsAndBytesAndRuleSet(t *testing.T) {
 	}
 }
 
+func TestAnObjectNeverHoldsRecordsOfTwoEpochs(t *testing.T) {
+	s := newStream(t, 2, 1)
+	s.append(t, testEpoch+1, 2, 3)
+	s.append(t, testEpoch+2, 1)
+	s.append(t, testEpoch+3, 1, 1)
+	s.match = func(no uint64) bool { return no != 9 } // of epoch 2 nothing matches
+	store := newMemory()
+	c := open(t, config(store, 0))
+	for _, b := range s.frames {
+		for range 2 { // batches may come twice
+			if err := c.Write(t.Context(), b, s.decide(b, "sha256:rules")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := c.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := spans(t, s, store), "1-3:3 4-8:5 9-11:2"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	var epochs []string
+	for _, o := range store.objects {
+		epochs = append(epochs, o.meta["cdcd-epoch"])
+	}
+	slices.Sort(epochs)
+	if got, want := epochs[2:], []string{"abcd00000001", "abcd00000002", "abcd00000004"}; !slices.Equal(got, want) {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestAnObjectIsCommittedWhenItsOldestRecordHasWaitedForEvery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStream(t, 1, 1, 1, 0, 1)
