@@ -208,6 +208,10 @@ func loadRules(ctx context.Context, a *app, cfg *config) (*rules.Set, error) {
 		return nil, err
 	}
 	tables, err := tablesOf(ctx, a, cfg)
+	var coded *cdc.Error
+	if errors.As(err, &coded) && strings.HasPrefix(coded.Code, "CDCD-12") {
+		return nil, err // not the server but what the configuration wants of it
+	}
 	if err != nil || len(tables) == 0 {
 		a.log.Info("rules will be checked when the first change of a table comes", "event", "rules.unchecked", "why", err)
 		return set, nil
