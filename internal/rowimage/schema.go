@@ -3,6 +3,7 @@ package rowimage
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/cdcd-project/cdcd/cdc"
@@ -17,57 +18,201 @@ type Column struct {
 	Charset string // name of its character set, if it has one
 }
 
+// New makes the layout of a table from what information_schema says, the same as [Read] makes of a TABLE_MAP that says
+// everything: the binlog's types follow from the SQL types, and from there on it is one road. flavor is "mysql" or
+// "mariadb".
+func New(schema, table string, now []Column, flavor string) (*Layout, error) {
+	l, _, err := expected(schema, table, now, flavor)
+	return l, err
+}
+
 // Resolve takes names, keys and members from information_schema, which tells what the table is like now, not what it
 // was like when the rows were written. So everything that the TABLE_MAP does say must agree. flavor is "mysql" or
 // "mariadb".
 func Resolve(te *replication.TableMapEvent, now []Column, flavor string) (*Layout, error) {
-	l, _, err := Read(te)
+	logged, _, err := Read(te)
 	if err != nil {
 		return nil, err
 	}
 	contradiction := func(format string, args ...any) error {
-		return cdc.Errorf("CDCD-1303", "%s was another table when its rows were written: %s", l.table, fmt.Sprintf(format, args...)).
+		return cdc.Errorf("CDCD-1303", "%s was another table when its rows were written: %s", logged.table, fmt.Sprintf(format, args...)).
 			WithFix("SET GLOBAL binlog_row_metadata = 'FULL' before the next ALTER TABLE; `cdcd resync` begins a new epoch behind these rows")
 	}
-	if len(now) != len(l.columns) {
-		return nil, contradiction("it had %d columns, information_schema knows %d", len(l.columns), len(now))
+	if len(now) != len(logged.columns) {
+		return nil, contradiction("it had %d columns, information_schema knows %d", len(logged.columns), len(now))
 	}
-	out := &Layout{table: &cdc.Table{Schema: l.table.Schema, Name: l.table.Name, Columns: make([]cdc.Column, len(now))},
-		columns: make([]column, len(now))}
+	l, types, err := expected(logged.table.Schema, logged.table.Name, now, flavor)
+	if err != nil {
+		return nil, err
+	}
 	for i := range now {
-		n, logged := &now[i], &l.table.Columns[i]
-		c, v := &out.table.Columns[i], &out.columns[i]
-		// Everything anew, as if the TABLE_MAP had said what information_schema says.
-		*c = cdc.Column{Name: n.Name, Nullable: logged.Nullable, Unsigned: n.Unsigned, Collation: n.Collation,
-			Members: n.Members, Key: n.Key}
-		if n.Charset != "" {
+		c, was := &l.table.Columns[i], &logged.table.Columns[i]
+		tp, size := realType(te.ColumnType[i], te.ColumnMeta[i])
+		if types[i] != (binlogType{tp, size}) {
+			return nil, contradiction("column %d was %s, %s is %s now", i+1, was.Type, c.Name, now[i].Type)
+		}
+		if m := unshown(c, l.columns[i].charset); m != "" {
+			return nil, cdc.Errorf("CDCD-1308", "column %s of %s: information_schema may not show its member %q as it is: there, "+
+				"characters such as emoji are question marks", c.Name, l.table, m).WithFix("SET GLOBAL binlog_row_metadata = 'FULL'")
+		}
+		if len(te.SignednessBitmap) > 0 && te.IsNumericColumn(i) && c.Unsigned != was.Unsigned {
+			return nil, contradiction("column %d (%s now) was unsigned: %v", i+1, c.Name, was.Unsigned)
+		}
+		c.Nullable = was.Nullable
+	}
+	return l, nil
+}
+
+// unshown returns a member of an enum or set that information_schema may not have shown as it is: there, on both servers,
+// characters beyond the basic plane are question marks.
+func unshown(c *cdc.Column, cs *charset) string {
+	if cs == nil || cs.width < 4 {
+		return ""
+	}
+	for _, m := range c.Members {
+		if strings.Contains(m, "?") {
+			return m
+		}
+	}
+	return ""
+}
+
+// expected returns the layout of a table, and the types that a TABLE_MAP gives its columns.
+func expected(schema, table string, now []Column, flavor string) (*Layout, []binlogType, error) {
+	t := &cdc.Table{Schema: schema, Name: table, Columns: make([]cdc.Column, len(now))}
+	l := &Layout{table: t, columns: make([]column, len(now))}
+	types := make([]binlogType, len(now))
+	for i := range now {
+		n, c, v := &now[i], &t.Columns[i], &l.columns[i]
+		*c = cdc.Column{Name: n.Name, Nullable: n.Nullable, Unsigned: n.Unsigned, Collation: n.Collation, Members: n.Members, Key: n.Key}
+		switch {
+		case n.Charset != "":
 			if v.charset = charsetByName[n.Charset]; v.charset == nil {
 				v.charset = &charset{name: n.Charset, width: 1}
 			}
-		} else if n.Kind == cdc.KindBytes {
+		case n.Kind == cdc.KindBytes:
 			v.charset = binaryCharset
 		}
-		tp, size := realType(te.ColumnType[i], te.ColumnMeta[i])
-		if n.unsignedKnown(te, i) && logged.Unsigned != c.Unsigned {
-			return nil, contradiction("column %d (%s now) was unsigned: %v", i+1, n.Name, logged.Unsigned)
+		var err error
+		if types[i], err = n.binlogType(v.charset); err == nil {
+			err = describe(c, v, types[i].tp, types[i].size, uint16(types[i].size))
 		}
-		if v.charset == nil && n.Kind == cdc.KindString {
-			v.charset = utf8mb4Charset // uuid, inet: ASCII
+		if err != nil {
+			return nil, nil, columnError(t, i, err)
 		}
-		if err := describe(c, v, tp, size, te.ColumnMeta[i]); err != nil {
-			return nil, columnError(out.table, i, err)
+		if c.Kind == cdc.KindGeometry {
+			c.Type = geometryName(n.Type)
 		}
-		if n.refine(c, v, flavor) {
-			continue
-		}
-		if c.Kind != n.Kind || !sameMeasures(c, &n.Column) || len(c.Members) > 0 && v.size != memberBytes(c) {
-			return nil, contradiction("column %d was %s, %s is %s now", i+1, c.Type, n.Name, n.Type)
-		}
-		c.Type = n.Type
+		n.refine(c, v, flavor)
 	}
-	out.settle()
-	return out, nil
+	l.settle()
+	return l, types, nil
 }
+
+// binlogType is the type of a column in the binlog, and its measure: a size in bytes, or how [describe] wants it.
+type binlogType struct {
+	tp   byte
+	size int
+}
+
+// binlogType returns the type that the TABLE_MAP of such a column says.
+func (n *Column) binlogType(cs *charset) (binlogType, error) {
+	text := strings.ToLower(n.Type)
+	word := text
+	if i := strings.IndexAny(text, " ("); i >= 0 {
+		word = text[:i]
+	}
+	length := 0
+	if _, rest, ok := strings.Cut(text, "("); ok {
+		digits, _, _ := strings.Cut(rest, ")")
+		length, _ = strconv.Atoi(digits)
+	}
+	width := 1
+	if cs != nil {
+		width = cs.width
+	}
+	if strings.Contains(text, "mariadb-5.3") { // a comment behind temporals of the old format
+		switch word {
+		case "time":
+			return binlogType{gomysql.MYSQL_TYPE_TIME, 0}, nil
+		case "datetime":
+			return binlogType{gomysql.MYSQL_TYPE_DATETIME, 0}, nil
+		case "timestamp":
+			return binlogType{gomysql.MYSQL_TYPE_TIMESTAMP, 0}, nil
+		}
+	}
+	if strings.HasSuffix(text, "compressed*/") {
+		return binlogType{typeVarcharCompressed, 0}, nil
+	}
+	switch word {
+	case "tinyint":
+		return binlogType{gomysql.MYSQL_TYPE_TINY, 0}, nil
+	case "smallint":
+		return binlogType{gomysql.MYSQL_TYPE_SHORT, 0}, nil
+	case "mediumint":
+		return binlogType{gomysql.MYSQL_TYPE_INT24, 0}, nil
+	case "int":
+		return binlogType{gomysql.MYSQL_TYPE_LONG, 0}, nil
+	case "bigint":
+		return binlogType{gomysql.MYSQL_TYPE_LONGLONG, 0}, nil
+	case "year":
+		return binlogType{gomysql.MYSQL_TYPE_YEAR, 0}, nil
+	case "float":
+		return binlogType{gomysql.MYSQL_TYPE_FLOAT, 4}, nil
+	case "double":
+		return binlogType{gomysql.MYSQL_TYPE_DOUBLE, 8}, nil
+	case "decimal":
+		return binlogType{gomysql.MYSQL_TYPE_NEWDECIMAL, int(n.Precision)<<8 | int(n.Scale)}, nil
+	case "bit":
+		return binlogType{gomysql.MYSQL_TYPE_BIT, int(n.Precision)/8<<8 | int(n.Precision)%8}, nil
+	case "date":
+		return binlogType{gomysql.MYSQL_TYPE_DATE, 0}, nil
+	case "time":
+		return binlogType{gomysql.MYSQL_TYPE_TIME2, int(n.Fsp)}, nil
+	case "datetime":
+		return binlogType{gomysql.MYSQL_TYPE_DATETIME2, int(n.Fsp)}, nil
+	case "timestamp":
+		return binlogType{gomysql.MYSQL_TYPE_TIMESTAMP2, int(n.Fsp)}, nil
+	case "char", "binary":
+		return binlogType{gomysql.MYSQL_TYPE_STRING, length * width}, nil
+	case "varchar", "varbinary":
+		return binlogType{gomysql.MYSQL_TYPE_VARCHAR, length * width}, nil
+	case "tinytext", "tinyblob":
+		return binlogType{gomysql.MYSQL_TYPE_BLOB, 1}, nil
+	case "text", "blob":
+		return binlogType{gomysql.MYSQL_TYPE_BLOB, 2}, nil
+	case "mediumtext", "mediumblob":
+		return binlogType{gomysql.MYSQL_TYPE_BLOB, 3}, nil
+	case "longtext", "longblob":
+		return binlogType{gomysql.MYSQL_TYPE_BLOB, 4}, nil
+	case "enum":
+		return binlogType{gomysql.MYSQL_TYPE_ENUM, memberBytes(&n.Column)}, nil
+	case "set":
+		return binlogType{gomysql.MYSQL_TYPE_SET, memberBytes(&n.Column)}, nil
+	case "json":
+		return binlogType{gomysql.MYSQL_TYPE_JSON, 4}, nil
+	case "vector":
+		return binlogType{gomysql.MYSQL_TYPE_VECTOR, 4}, nil
+	case "uuid", "inet6", "inet4":
+		return binlogType{gomysql.MYSQL_TYPE_STRING, mariadbTypes[word]}, nil
+	}
+	if n.Known && n.Kind == cdc.KindGeometry {
+		return binlogType{gomysql.MYSQL_TYPE_GEOMETRY, 4}, nil
+	}
+	return binlogType{}, fmt.Errorf("its type %s is not known", n.Type)
+}
+
+// geometryName is the name that the TABLE_MAP has for it.
+func geometryName(sqlType string) string {
+	word, _, _ := strings.Cut(strings.ToLower(sqlType), " ")
+	if word == "geomcollection" {
+		return "geometrycollection"
+	}
+	return word
+}
+
+// mariadbTypes are those that the log has as plain binary columns, with their sizes.
+var mariadbTypes = map[string]int{"uuid": 16, "inet6": 16, "inet4": 4}
 
 // Ambiguous reports whether information_schema may know better what a column holds: the log has MariaDB's UUID, INET4
 // and INET6 as plain binary columns.
@@ -90,48 +235,18 @@ func (l *Layout) Refine(now []Column, flavor string) *Layout {
 	return out
 }
 
-// unsignedKnown reports whether the TABLE_MAP says if the column is unsigned.
-func (n *Column) unsignedKnown(te *replication.TableMapEvent, i int) bool {
-	return len(te.SignednessBitmap) > 0 && te.IsNumericColumn(i) && n.Kind != cdc.KindFloat64
-}
-
-// refine changes a binary column into what MariaDB's types hold, and reports whether it was one.
-func (n *Column) refine(c *cdc.Column, v *column, flavor string) bool {
-	if flavor != gomysql.MariaDBFlavor {
-		return false
-	}
+// refine changes a binary column into what MariaDB's types hold.
+func (n *Column) refine(c *cdc.Column, v *column, flavor string) {
 	word, _, _ := strings.Cut(strings.ToLower(n.Type), " ")
-	size := map[string]int{"uuid": 16, "inet6": 16, "inet4": 4}[word]
-	if size == 0 || v.convert != convertBinary && v.convert != convertText || v.size != 0 && v.size != size {
-		return false
+	size := mariadbTypes[word]
+	if flavor != gomysql.MariaDBFlavor || size == 0 || v.convert != convertBinary || v.size != size {
+		return
 	}
 	v.convert, v.size, v.charset = convertInet, size, nil
 	if word == "uuid" {
 		v.convert = convertUUID
 	}
 	c.Kind, c.Type, c.Collation = cdc.KindString, word, 0
-	return true
-}
-
-// sameMeasures compares what both sides must know. Lengths of text are compared by name: the log multiplies them.
-func sameMeasures(logged, now *cdc.Column) bool {
-	if logged.Fsp != now.Fsp || logged.Precision != now.Precision || logged.Scale != now.Scale || logged.Float32 != now.Float32 {
-		return false
-	}
-	word := func(s string) string {
-		s, _, _ = strings.Cut(strings.ToLower(s), "(")
-		s, _, _ = strings.Cut(s, " ")
-		return s
-	}
-	switch logged.Kind {
-	case cdc.KindGeometry, cdc.KindEnum, cdc.KindSet, cdc.KindVector:
-		return true
-	case cdc.KindString, cdc.KindBytes:
-		a, _, _ := strings.Cut(strings.ToLower(logged.Type), " ")
-		b, _, _ := strings.Cut(strings.ToLower(now.Type), " ")
-		return a == b || word(now.Type) == word(logged.Type) && !strings.Contains(b, "(")
-	}
-	return word(logged.Type) == word(now.Type) || word(now.Type) == "real"
 }
 
 // memberBytes returns how many bytes a value of an enum or set takes.

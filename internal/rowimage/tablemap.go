@@ -38,6 +38,7 @@ type column struct {
 	charset   *charset
 	members   []string // of ENUM and SET
 	masked    *masked  // nil if its values are written as they are
+	isMember  map[string]struct{}
 }
 
 type conversion uint8
@@ -98,7 +99,7 @@ func Read(te *replication.TableMapEvent) (l *Layout, named bool, err error) {
 	named = len(te.ColumnName) == n && n > 0
 	t := &cdc.Table{Schema: string(te.Schema), Name: string(te.Table), Columns: make([]cdc.Column, n)}
 	l = &Layout{table: t, columns: make([]column, n)}
-	unsigned, collations, memberSets := te.UnsignedMap(), te.CollationMap(), te.EnumSetCollationMap()
+	unsigned, collations, memberSets := te.UnsignedMap(), collationMap(te), te.EnumSetCollationMap()
 	enums, sets, geometries := te.EnumStrValueMap(), te.SetStrValueMap(), te.GeometryTypeMap()
 	for i := range n {
 		c, v := &t.Columns[i], &l.columns[i]
@@ -122,7 +123,8 @@ func Read(te *replication.TableMapEvent) (l *Layout, named bool, err error) {
 		}
 		if collation, ok := memberSets[i]; ok {
 			c.Collation = uint16(collation)
-			if list, err = decodeMembers(list, charsetOf(collation)); err != nil {
+			v.charset = charsetOf(collation)
+			if list, err = decodeMembers(list, v.charset); err != nil {
 				return nil, false, columnError(t, i, err)
 			}
 		}
@@ -130,8 +132,8 @@ func Read(te *replication.TableMapEvent) (l *Layout, named bool, err error) {
 		if err := describe(c, v, tp, size, te.ColumnMeta[i]); err != nil {
 			return nil, false, columnError(t, i, err)
 		}
-		if tp == gomysql.MYSQL_TYPE_GEOMETRY {
-			c.Collation, v.charset = 0, nil // MariaDB counts them among the columns with a character set
+		if tp == gomysql.MYSQL_TYPE_GEOMETRY || tp == gomysql.MYSQL_TYPE_VECTOR {
+			c.Collation, v.charset = 0, nil // servers count them among the columns with a character set
 			if kind, ok := geometries[i]; ok && kind < uint64(len(geometryNames)) {
 				c.Type = geometryNames[kind]
 			}
@@ -146,6 +148,32 @@ func Read(te *replication.TableMapEvent) (l *Layout, named bool, err error) {
 	return l, named, nil
 }
 
+// collationMap returns the collations of the columns that have one. It is go-mysql's CollationMap, but for what that
+// leaves out: MySQL counts VECTOR among the character columns, so that all columns behind one had the collation of their
+// neighbour.
+func collationMap(te *replication.TableMapEvent) map[int]uint64 {
+	collations := map[int]uint64{}
+	exceptions := map[uint64]uint64{}
+	for i := 1; i+1 < len(te.DefaultCharset); i += 2 {
+		exceptions[te.DefaultCharset[i]] = te.DefaultCharset[i+1]
+	}
+	n := uint64(0) // character columns so far
+	for i := range int(te.ColumnCount) {
+		if !te.IsCharacterColumn(i) && te.ColumnType[i] != gomysql.MYSQL_TYPE_VECTOR {
+			continue
+		}
+		if collation, ok := exceptions[n]; ok {
+			collations[i] = collation
+		} else if len(te.DefaultCharset) > 0 {
+			collations[i] = te.DefaultCharset[0]
+		} else if n < uint64(len(te.ColumnCharset)) {
+			collations[i] = te.ColumnCharset[n]
+		}
+		n++
+	}
+	return collations
+}
+
 // settle fills in what follows from the table.
 func (l *Layout) settle() {
 	for i := range l.columns {
@@ -154,6 +182,12 @@ func (l *Layout) settle() {
 		if v.convert == convertJSON {
 			l.jsons++
 			v.json = uint16(l.jsons)
+		}
+		if len(v.members) > 0 {
+			v.isMember = make(map[string]struct{}, len(v.members))
+			for _, m := range v.members {
+				v.isMember[m] = struct{}{}
+			}
 		}
 	}
 }

@@ -1,0 +1,108 @@
+package mysql
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/rowimage"
+	gomysql "github.com/go-mysql-org/go-mysql/mysql"
+)
+
+// layoutOf returns the layout of a table as it is now, the same that its TABLE_MAPs announce.
+func (s *server) layoutOf(schema, table string) (*rowimage.Layout, error) {
+	found, _, err := s.schemaColumns(whereTable(schema, table))
+	if err != nil {
+		return nil, err
+	}
+	now := found[schema+"\x00"+table]
+	if len(now) == 0 {
+		return nil, cdc.Errorf("CDCD-1342", "there is no table %s.%s that the source's user may read", schema, table).
+			WithFix("GRANT SELECT ON %s.%s TO the user, or correct the name", rowimage.QuoteName(schema), rowimage.QuoteName(table))
+	}
+	return rowimage.New(schema, table, now, s.flavor)
+}
+
+// exactRows prepares the connection for [server.rows].
+func (s *server) exactRows() error {
+	for _, setting := range rowimage.SessionSettings(s.flavor) {
+		if _, err := s.query(setting); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rows runs a SELECT of the layout's columns and calls each with one row after the other, as
+// [rowimage.Layout.AppendResult] reads it; a row is valid during the call. Rows stream: each is called while the server
+// still sends. After an error, and when ctx ends, the connection cannot be used any more.
+func (s *server) rows(ctx context.Context, l *rowimage.Layout, query string, each func(row []byte) error) error {
+	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	err := s.stream(l, query, each)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// oldEOF is the length of the packet that ends a list in the older protocol. In the newer one it has more.
+const oldEOF = 5
+
+func (s *server) stream(l *rowimage.Layout, query string, each func(row []byte) error) error {
+	statement, err := s.conn.Prepare(query)
+	if err != nil {
+		return fmt.Errorf("%s: %w", firstWords(query), err)
+	}
+	execute := []byte{0, 0, 0, 0, gomysql.COM_STMT_EXECUTE, byte(statement.ID), byte(statement.ID >> 8), byte(statement.ID >> 16),
+		byte(statement.ID >> 24), gomysql.CURSOR_TYPE_NO_CURSOR, 1, 0, 0, 0} // the first four are the packet's head
+	s.conn.ResetSequence()
+	if err := s.conn.WritePacket(execute); err != nil {
+		return fmt.Errorf("%s: %w", firstWords(query), err)
+	}
+	var packet []byte
+	next := func() (err error) {
+		if packet, err = s.conn.ReadPacketReuseMem(packet[:0]); err != nil {
+			return err
+		}
+		if len(packet) == 0 {
+			return gomysql.ErrMalformPacket
+		}
+		if packet[0] == gomysql.ERR_HEADER {
+			return s.conn.HandleErrorPacket(packet)
+		}
+		return nil
+	}
+	if err := next(); err != nil {
+		return fmt.Errorf("%s: %w", firstWords(query), err)
+	}
+	n, _, _ := gomysql.LengthEncodedInt(packet)
+	fields := make([]*gomysql.Field, n)
+	for i := range fields {
+		if err := next(); err != nil {
+			return fmt.Errorf("%s: %w", firstWords(query), err)
+		}
+		if fields[i], err = gomysql.FieldData(append([]byte(nil), packet...)).Parse(); err != nil {
+			return err
+		}
+	}
+	if err := l.Expect(fields); err != nil {
+		return err
+	}
+	for first := true; ; first = false {
+		if err := next(); err != nil {
+			return fmt.Errorf("%s: %w", firstWords(query), err)
+		}
+		if packet[0] == gomysql.EOF_HEADER { // a row begins with 0
+			if first && len(packet) == oldEOF {
+				continue // older servers have one before the rows, too
+			}
+			break
+		}
+		if err := each(packet); err != nil {
+			return err
+		}
+	}
+	return statement.Close()
+}
