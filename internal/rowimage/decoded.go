@@ -113,7 +113,7 @@ func (c *column) putString(b *cdc.Builder, s string) error {
 	case convertText:
 		return c.putText(b, []byte(s))
 	case convertBytes:
-		b.SetText(c.at, c.kind, s)
+		c.putBytes(b, []byte(s))
 		return nil
 	case convertBinary:
 		b.EndText(c.at, c.kind, c.appendPadded(b.BeginText(), []byte(s)))

@@ -252,7 +252,7 @@ func (c *column) put(b *cdc.Builder, value []byte) error {
 	case convertText:
 		return c.putText(b, value)
 	case convertBytes:
-		b.SetBytes(c.at, c.kind, value)
+		c.putBytes(b, value)
 		return nil
 	case convertBinary:
 		b.EndText(c.at, c.kind, c.appendPadded(b.BeginText(), value))

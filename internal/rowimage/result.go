@@ -215,7 +215,7 @@ func (c *column) putResult(b *cdc.Builder, value []byte) error {
 			return nil
 		}
 	case convertTimestamp:
-		if civil, ok := resultCivil(value); ok {
+		if civil, ok := resultCivil(value); ok && (civil.Year == 0 || civil.Year >= 1970) {
 			b.SetNum(c.at, c.kind, uint64(instant(civil)))
 			return nil
 		}

@@ -21,6 +21,16 @@ func (c *column) putText(b *cdc.Builder, text []byte) error {
 	return nil
 }
 
+// putBytes writes bytes as they are. A geometry without any, which servers that are not strict leave in a column that is
+// NOT NULL, is NULL all the same: there is no geometry.
+func (c *column) putBytes(b *cdc.Builder, value []byte) {
+	if c.kind == cdc.KindGeometry && len(value) == 0 {
+		b.SetNull(c.at)
+		return
+	}
+	b.SetBytes(c.at, c.kind, value)
+}
+
 func (c *column) putCivil(b *cdc.Builder, civil cdc.Civil) bool {
 	if civil.Year > 9999 || civil.Month > 12 || civil.Hour > 23 || civil.Minute > 59 || civil.Second > 59 {
 		return false

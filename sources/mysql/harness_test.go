@@ -173,7 +173,7 @@ func (r *running) stop(t *testing.T) {
 			if errors.As(err, &coded) && t.Failed() == false {
 				return // a test that expects it has looked at it
 			}
-			if err != nil && !t.Failed() {
+			if err != nil {
 				t.Logf("run ended: %v", err)
 			}
 		}
