@@ -32,16 +32,36 @@ func SessionSettings(flavor string) []string {
 	return append(settings, "SET SESSION max_execution_time = 0")
 }
 
-// SelectList returns the columns to SELECT, in the order in which [Layout.AppendResult] reads them.
+// SelectList returns the columns to SELECT, in the order in which [Layout.AppendResult] reads them. Columns that are
+// dropped are not among them.
 func (l *Layout) SelectList() string {
 	var b strings.Builder
-	for i := range l.columns {
-		if i > 0 {
+	for _, i := range l.selected() {
+		if b.Len() > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteString(QuoteName(l.table.Columns[i].Name))
+		b.WriteString(QuoteName(l.source().Columns[i].Name))
 	}
 	return b.String()
+}
+
+// selected returns the indexes of the columns that are not dropped.
+func (l *Layout) selected() []int {
+	var at []int
+	for i := range l.columns {
+		if l.columns[i].at >= 0 {
+			at = append(at, i)
+		}
+	}
+	return at
+}
+
+// source returns the table as the server has it.
+func (l *Layout) source() *cdc.Table {
+	if l.untreated != nil {
+		return l.untreated
+	}
+	return l.table
 }
 
 // QuoteName returns a name as it stands in a statement.
@@ -50,11 +70,12 @@ func QuoteName(name string) string { return "`" + strings.ReplaceAll(name, "`", 
 // Expect checks that the columns of a result are those of the layout: a table may have been altered since
 // information_schema was asked.
 func (l *Layout) Expect(fields []*gomysql.Field) error {
-	if len(fields) != len(l.columns) {
-		return l.altered("it has %d columns, %d were expected", len(fields), len(l.columns))
+	selected := l.selected()
+	if len(fields) != len(selected) {
+		return l.altered("it has %d columns, %d were expected", len(fields), len(selected))
 	}
 	for i, f := range fields {
-		c, t := &l.columns[i], &l.table.Columns[i]
+		c, t := &l.columns[selected[i]], &l.source().Columns[selected[i]]
 		ok := string(f.Name) == t.Name
 		switch c.convert {
 		case convertInt:
@@ -122,27 +143,32 @@ func (l *Layout) altered(format string, args ...any) error {
 // AppendResult writes a row of a SELECT of the layout's columns and returns its place in the frame; packet is the row in
 // the binary protocol. After an error the row is taken back.
 func (l *Layout) AppendResult(b *cdc.Builder, packet []byte) (row uint32, err error) {
-	nulls := (len(l.columns) + 2 + 7) / 8 // the first two bits mean nothing
+	nulls := (len(l.table.Columns) + 2 + 7) / 8 // the first two bits mean nothing
 	if len(packet) < 1+nulls || packet[0] != 0 {
 		return 0, cdc.Errorf("CDCD-1340", "%s: the server sent no row", l.table)
 	}
 	null, rest := packet[1:1+nulls], packet[1+nulls:]
 	b.BeginRow(len(l.table.Columns))
+	at := 1 // of the bits
 	for i := range l.columns {
 		c := &l.columns[i]
-		if bit(null, i+2) {
+		if c.at < 0 {
+			continue
+		}
+		if at++; bit(null, at) {
 			b.SetNull(c.at)
 			continue
 		}
 		var value []byte
 		var ok bool
 		if value, rest, ok = c.cutResult(rest); !ok {
-			b.DropRow()
-			return 0, cdc.Errorf("CDCD-1340", "column %s of %s: %w", l.name(i), l.table, errShort)
+			err = errShort
+		} else if err = c.putResult(b, value); err == nil && c.masked != nil {
+			err = c.maskLast(b)
 		}
-		if err := c.putResult(b, value); err != nil {
+		if err != nil {
 			b.DropRow()
-			return 0, cdc.Errorf("CDCD-1340", "column %s of %s: %w", l.name(i), l.table, err)
+			return 0, cdc.Errorf("CDCD-1340", "%s: %w", l.table, l.valueError(i, err))
 		}
 	}
 	if len(rest) > 0 {

@@ -56,16 +56,16 @@ func TestSelectedValues(t *testing.T) {
 		{"blob", "\xfd\x02\x00\x00ab", `{"a":"YWI="}`},
 		{"blob", "\xfe\x02\x00\x00\x00\x00\x00\x00\x00ab", `{"a":"YWI="}`},
 
-		{"int", "\xff\xff\xff", "CDCD-1340: column a of shop.t: the row ends within its value"},
+		{"int", "\xff\xff\xff", "CDCD-1340: shop.t: column a: the row ends within its value"},
 		{"int", "\xff\xff\xff\xff\xff", "CDCD-1340: shop.t: the server sent a row with 1 bytes too many"},
-		{"blob", "\xfe\xff\xff\xff\xff\xff\xff\xff\xff", "CDCD-1340: column a of shop.t: the row ends within its value"},
-		{"blob", "\xfb", "CDCD-1340: column a of shop.t: the row ends within its value"},
-		{"bit(64)", "\x09123456789", "CDCD-1340: column a of shop.t: the server sent 313233343536373839, which is not a bit"},
-		{"date", "\x04\xea\x07\x0d\x15", "CDCD-1340: column a of shop.t: the server sent ea070d15, which is not a date"},
-		{"time", "\x01\x00", "CDCD-1340: column a of shop.t: the server sent 00, which is not a time"},
-		{"timestamp", "\x04\xb1\x07\x01\x01", "CDCD-1340: column a of shop.t: the server sent b1070101, which is not a timestamp"},
-		{"enum('x','y')", "\x01z", `CDCD-1340: column a of shop.t: "z" is not a member`},
-		{"set('x','y')", "\x03x,z", `CDCD-1340: column a of shop.t: "z" is not a member`},
+		{"blob", "\xfe\xff\xff\xff\xff\xff\xff\xff\xff", "CDCD-1340: shop.t: column a: the row ends within its value"},
+		{"blob", "\xfb", "CDCD-1340: shop.t: column a: the row ends within its value"},
+		{"bit(64)", "\x09123456789", "CDCD-1340: shop.t: column a: the server sent 313233343536373839, which is not a bit"},
+		{"date", "\x04\xea\x07\x0d\x15", "CDCD-1340: shop.t: column a: the server sent ea070d15, which is not a date"},
+		{"time", "\x01\x00", "CDCD-1340: shop.t: column a: the server sent 00, which is not a time"},
+		{"timestamp", "\x04\xb1\x07\x01\x01", "CDCD-1340: shop.t: column a: the server sent b1070101, which is not a timestamp"},
+		{"enum('x','y')", "\x01z", `CDCD-1340: shop.t: column a: "z" is not a member`},
+		{"set('x','y')", "\x03x,z", `CDCD-1340: shop.t: column a: "z" is not a member`},
 	} {
 		l := selectable(t, test.sql)
 		var b cdc.Builder
@@ -105,6 +105,59 @@ func TestWhatIsSelected(t *testing.T) {
 	for _, packet := range []string{"", "\x00", "\xff\x00\x00"} {
 		if _, err := l.AppendResult(&b, []byte(packet)); err == nil || !strings.Contains(err.Error(), "no row") {
 			t.Errorf("%q: %v", packet, err)
+		}
+	}
+}
+
+// upper is a mask for tests.
+type upper struct{}
+
+func (upper) Column(c cdc.Column) cdc.Column {
+	c.Type, c.Kind, c.Members = "varchar(9)", cdc.KindString, nil
+	return c
+}
+
+func (upper) Value(place string, _ *cdc.Column, v cdc.Value) (cdc.Value, error) {
+	return cdc.TextValue(cdc.KindString, place+" "+strings.ToUpper(v.Text())), nil
+}
+
+func TestSelectedColumnsAreDroppedAndMasked(t *testing.T) {
+	l, err := selectable(t, "int", "varchar(9)", "enum('x','y')", "int").Treat(func(column string) Treatment {
+		switch column {
+		case "b":
+			return Treatment{Drop: true}
+		case "c":
+			return Treatment{Mask: upper{}}
+		}
+		return Treatment{}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := l.SelectList(); got != "`a`, `c`, `d`" {
+		t.Errorf("selected is %s", got)
+	}
+	for packet, want := range map[string]string{
+		"\x00\x00\x01\x00\x00\x00\x01y\x02\x00\x00\x00": `{"a":1,"c":"shop.t.c Y","d":2}`,
+		"\x00\x0c\x02\x00\x00\x00":                      `{"a":null,"c":null,"d":2}`,
+		"\x00\x00\x01\x00\x00\x00\x01z\x02\x00\x00\x00": "CDCD-1340: shop.t: column c: a value cannot be read or masked",
+	} {
+		var b cdc.Builder
+		b.Reset(cdc.Header{})
+		image, err := l.AppendResult(&b, []byte(packet))
+		got := ""
+		if err != nil {
+			got = err.Error()
+		} else {
+			b.AddEvent(cdc.EventInfo{Tx: b.AddTx(cdc.Tx{}), Table: b.AddTable(l.Table()), Op: cdc.OpSnapshot, After: image})
+			batch, err := cdc.Open(b.Seal(cdc.Checkpoint{}), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = string(cdc.AppendRow(nil, batch.Event(0).After()))
+		}
+		if got != want {
+			t.Errorf("%q is\n     %s, want\n     %s", packet, got, want)
 		}
 	}
 }
