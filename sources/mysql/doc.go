@@ -14,5 +14,8 @@
 // Columns, their types and keys come from the log itself where binlog_row_metadata is FULL. Otherwise they come from
 // information_schema, and are checked against what little the log says.
 //
+// Columns can be left out, or masked, before anything is written anywhere: [Config].DropColumns and MaskColumns. They hold for
+// every way into a frame.
+//
 // [Preflight] looks at everything on the server that a capture depends on, [Schema] describes the captured tables.
 package mysql
