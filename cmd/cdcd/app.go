@@ -53,6 +53,7 @@ func newRoot(a *app) *cobra.Command {
 		newCheckCmd(a),
 		newStatusCmd(a),
 		newTailCmd(a),
+		newSchemaCmd(a),
 		newRulesCmd(a),
 		newAuditCmd(a),
 		newMaskCmd(a),

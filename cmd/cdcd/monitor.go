@@ -150,6 +150,7 @@ func (p *pipeline) handler() http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET /tail", p.tail)
+	mux.HandleFunc("GET /stream/tables", p.tablesInStream)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // heap, allocs, goroutine, …
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
