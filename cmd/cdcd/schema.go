@@ -164,7 +164,17 @@ func (a *app) schemaShow(cmd *cobra.Command, name string) error {
 	t := tableInfoOf(d)
 	for i, c := range d.Table.Columns {
 		more := d.Columns[i]
-		t.Fields = append(t.Fields, columnInfo{Name: c.Name, Type: c.Type, Kind: c.Kind.String(), Delivered: delivered(&c), Nullable: c.Nullable,
+		form := delivered(&c)
+		switch more.Treatment {
+		case "dropped":
+			form = "dropped at the source"
+		case "masked":
+			form = "masked at the source"
+			if at := d.Delivered.Column(c.Name); at >= 0 {
+				form += ", " + delivered(&d.Delivered.Columns[at])
+			}
+		}
+		t.Fields = append(t.Fields, columnInfo{Name: c.Name, Type: c.Type, Kind: c.Kind.String(), Delivered: form, Nullable: c.Nullable,
 			Key: int(c.Key), Charset: more.Charset, Collation: more.Collation, Members: c.Members, Problem: more.Problem})
 	}
 	return a.ui.result(kind(cmd), t, func(w io.Writer) { a.printTable(w, t) })

@@ -44,7 +44,7 @@ func (a *app) schemaDiff(cmd *cobra.Command, args []string, frames uint64) error
 	var names []string
 	for _, d := range described {
 		if d.Captured {
-			now[d.String()] = d.Table
+			now[d.String()] = d.Delivered
 			names = append(names, d.String())
 		}
 	}

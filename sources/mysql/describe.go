@@ -12,9 +12,10 @@ import (
 // Description is a table of the server, for people.
 type Description struct {
 	*cdc.Table
-	Captured bool
-	Rows     uint64 // what the server estimates
-	Columns  []ColumnDescription
+	Delivered *cdc.Table // as frames have it: with columns dropped and masked
+	Captured  bool
+	Rows      uint64 // what the server estimates
+	Columns   []ColumnDescription
 }
 
 // ColumnDescription is what a [cdc.Column] does not say.
@@ -22,6 +23,7 @@ type ColumnDescription struct {
 	Charset   string // "" when it is not text
 	Collation string
 	Problem   string // why it cannot be captured; "" when it can
+	Treatment string // "dropped" or "masked" at the source; "" for neither
 }
 
 // Describe returns all tables of the databases that captured tables are in, ordered by name, those that are not captured
@@ -32,6 +34,10 @@ func Describe(ctx context.Context, cfg Config) ([]Description, error) {
 		return nil, err
 	}
 	selected, err := newSelection(cfg.Tables, cfg.ExcludeTables)
+	if err != nil {
+		return nil, err
+	}
+	treated, err := newTreatments(&cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -53,9 +59,30 @@ func Describe(ctx context.Context, cfg Config) ([]Description, error) {
 		if err != nil {
 			return nil, sourceError(&cfg, err)
 		}
+		for i := range tables {
+			if err := tables[i].treat(treated); err != nil {
+				return nil, err
+			}
+		}
 		out = append(out, tables...)
 	}
 	return out, nil
+}
+
+func (d *Description) treat(treated *treatments) (err error) {
+	if d.Delivered, err = treated.table(d.Table); err != nil {
+		return err
+	}
+	of := treated.of(d.Schema, d.Name)
+	for i := range d.Columns {
+		switch t := of(d.Table.Columns[i].Name); {
+		case t.Drop:
+			d.Columns[i].Treatment = "dropped"
+		case t.Mask != nil:
+			d.Columns[i].Treatment = "masked"
+		}
+	}
+	return nil
 }
 
 func (s *server) describe(database string, selected *selection) ([]Description, error) {
