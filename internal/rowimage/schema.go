@@ -92,6 +92,8 @@ func expected(schema, table string, now []Column, flavor string) (*Layout, []bin
 			}
 		case n.Kind == cdc.KindBytes:
 			v.charset = binaryCharset
+		case n.Collation != 0:
+			v.charset = charsetOf(uint64(n.Collation))
 		}
 		var err error
 		if types[i], err = n.binlogType(v.charset); err == nil {
