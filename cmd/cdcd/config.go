@@ -17,6 +17,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/strictyaml"
+	"github.com/cdcd-project/cdcd/sources/mysql"
 )
 
 // The structs below are the configuration file: their tags are its keys, their comments its reference (the JSON Schema
@@ -65,6 +66,8 @@ type mysqlConfig struct {
 	PasswordEnv string `yaml:"password_env"`
 	// PasswordFile is the file that holds the password; a line break at its end is ignored.
 	PasswordFile string `yaml:"password_file"`
+	// TLS protects the connections to the server.
+	TLS serverTLSConfig `yaml:"tls"`
 	// Tables to capture, as schema.table; both parts may hold * and ?.
 	Tables   []string       `yaml:"tables" required:"true"`
 	Captured capturedConfig `yaml:",inline"`
@@ -72,6 +75,22 @@ type mysqlConfig struct {
 	Snapshot string `yaml:"snapshot" enum:"none" later:"initial" default:"none"`
 	// ServerID that cdcd takes as a replica, unique among all replicas of the server. By default each start takes a random one.
 	ServerID uint32 `yaml:"server_id"`
+}
+
+// serverTLSConfig is how the connections to the server are protected.
+type serverTLSConfig struct {
+	// Mode is what is asked of the server: verify_identity (its certificate is trusted and is for its name), verify_ca (the
+	// name may be another), required (encrypted; whoever answers), or disabled. By default it is disabled for a server on
+	// this machine (localhost, 127.0.0.1, ::1) and verify_identity for all others.
+	Mode string `yaml:"mode" enum:"verify_identity,verify_ca,required,disabled"`
+	// CAFile holds the certificates (PEM) of the authorities to trust; by default those that the system trusts.
+	CAFile string `yaml:"ca_file"`
+	// CertFile holds the certificate (PEM) that cdcd shows to the server, for accounts that REQUIRE X509.
+	CertFile string `yaml:"cert_file"`
+	// KeyFile holds the key (PEM) of cert_file.
+	KeyFile string `yaml:"key_file"`
+	// ServerName is the name that the server's certificate must be for; by default the host of the URL.
+	ServerName string `yaml:"server_name"`
 }
 
 // binlogConfig is a set of binlog files.
@@ -389,6 +408,9 @@ func (c *config) resolve(dir string) {
 	}
 	if m := c.Source.MySQL; m != nil {
 		at(&m.PasswordFile)
+		at(&m.TLS.CAFile)
+		at(&m.TLS.CertFile)
+		at(&m.TLS.KeyFile)
 	}
 	if b := c.Source.Binlog; b != nil {
 		for i := range b.Files {
@@ -545,6 +567,12 @@ func (v *validator) checkMySQL(m *mysqlConfig) {
 	}
 	if m.PasswordEnv != "" && m.PasswordFile != "" {
 		v.invalid(steps("source", "mysql", "password_file"), "password_env and password_file are both set").Hint("remove one of them")
+	}
+	if (m.TLS.CertFile == "") != (m.TLS.KeyFile == "") {
+		v.invalid(steps("source", "mysql", "tls"), "tls.cert_file and tls.key_file belong together").Hint("set both or none")
+	}
+	if m.TLS.Mode == mysql.TLSDisabled && m.TLS.CAFile+m.TLS.CertFile+m.TLS.KeyFile+m.TLS.ServerName != "" {
+		v.invalid(steps("source", "mysql", "tls", "mode"), "tls.mode is disabled, and something is said about certificates").Hint("remove mode: disabled")
 	}
 	if m.ServerID == 0 && v.isSet(steps("source", "mysql", "server_id")) {
 		v.invalid(steps("source", "mysql", "server_id"), "server_id 0 cannot replicate").Hint("use 1 to 4294967295, or leave it out")

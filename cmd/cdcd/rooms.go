@@ -51,6 +51,9 @@ func serverConfig(cfg *config, env []string) (mysql.Config, error) {
 	if err != nil {
 		return mysql.Config{}, err
 	}
+	if c.TLS, err = mysql.TLS(m.TLS).Config(c.Addr); err != nil {
+		return mysql.Config{}, err
+	}
 	c.Name, c.Password, c.ServerID, c.Heartbeat = cfg.Name, password, m.ServerID, heartbeat
 	return c, selectInto(&c, cfg)
 }
@@ -82,7 +85,8 @@ func serverURL(text string) (mysql.Config, error) {
 		c.Addr += ":3306"
 	}
 	c.Password, _ = u.User.Password()
-	return c, nil
+	c.TLS, err = mysql.TLS{}.Config(c.Addr)
+	return c, err
 }
 
 // openSource opens what capture reads.

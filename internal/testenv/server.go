@@ -66,7 +66,22 @@ func Each(t *testing.T, test func(t *testing.T, s *Server), options ...string) {
 	t.Run(dbserver.MySQL, func(t *testing.T) { test(t, MySQL(t, options...)) })
 }
 
-func findMariaDB() (dbserver.Program, error) { return dbserver.Find(dbserver.MariaDB) }
+// findMariaDB finds the installed server, with the plugins that scripts/setup unpacked if it has none of its own.
+func findMariaDB() (dbserver.Program, error) {
+	program, err := dbserver.Find(dbserver.MariaDB)
+	if err != nil {
+		return program, err
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		return program, err
+	}
+	plugins := filepath.Join(cache, "mariadb-plugins")
+	if _, err := os.Stat(plugins); err == nil {
+		program.Args = append(program.Args, "--plugin-dir="+plugins)
+	}
+	return program, nil
+}
 
 // findMySQL finds the MySQL server that scripts/setup unpacked with debootstrap. It is a tree of another Debian
 // release; started through the tree's own dynamic loader it needs no chroot and no special rights.

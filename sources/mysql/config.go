@@ -28,7 +28,7 @@ type Config struct {
 	User     string
 	Password string
 	Flavor   string      // FlavorMySQL or FlavorMariaDB; "" takes what the server is
-	TLS      *tls.Config // nil: no TLS
+	TLS      *tls.Config // see [TLS.Config]; nil: no TLS
 
 	Tables        []string // what is captured: schema.table with * and ? as wildcards, e.g. "shop.*"
 	ExcludeTables []string // what of that is not; nothing

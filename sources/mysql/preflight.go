@@ -55,6 +55,9 @@ func Preflight(ctx context.Context, cfg Config) ([]Finding, error) {
 	defer p.server.close()
 	p.add("mysql.connect", OK, "%s answers as %s", "", "", cfg.Addr, cfg.User)
 	p.version()
+	if err := p.tls(); err != nil {
+		return p.findings, sourceError(&cfg, err)
+	}
 	if err := p.readVariables(); err != nil {
 		return p.findings, sourceError(&cfg, err)
 	}
@@ -283,9 +286,8 @@ func (p *preflight) tables(selected *selection) error {
 			}
 		}
 		if n == 0 {
-			p.add("mysql.tables", Fail, "%s matches no table that %s may see", "CDCD-1208",
-				fmt.Sprintf("GRANT SELECT ON `%s`.* TO %s, or correct the pattern", strings.ReplaceAll(string(pattern.Schema), "`", "``"), p.grantee),
-				p.cfg.Tables[i], p.cfg.User)
+			p.add("mysql.tables", Fail, "%s matches no table that %s may see: the pattern is wrong, or a grant is missing", "CDCD-1208",
+				grantSelect(string(pattern.Schema), string(pattern.Table), p.grantee), p.cfg.Tables[i], p.cfg.User)
 			continue
 		}
 		p.add("mysql.tables", OK, "%s matches %d table(s)", "", "", p.cfg.Tables[i], n)
@@ -301,4 +303,16 @@ func (p *preflight) tables(selected *selection) error {
 		}
 	}
 	return nil
+}
+
+// grantSelect is the statement that lets an account see what a pattern names. GRANT knows wildcards for schemas only.
+func grantSelect(schema, table, grantee string) string {
+	table = "`" + strings.ReplaceAll(table, "`", "``") + "`"
+	if strings.ContainsAny(table, "*?") {
+		table = "*"
+	}
+	if strings.ContainsAny(schema, "*?") {
+		schema, table = strings.NewReplacer("_", `\_`, "%", `\%`, "*", "%", "?", "_").Replace(schema), "*"
+	}
+	return fmt.Sprintf("GRANT SELECT ON `%s`.%s TO %s", strings.ReplaceAll(schema, "`", "``"), table, grantee)
 }

@@ -149,6 +149,9 @@ func sourceError(cfg *Config, err error) error {
 	if errors.As(err, &coded) {
 		return err
 	}
+	if err := tlsError(cfg, err); err != nil {
+		return err
+	}
 	var my *gomysql.MyError
 	if errors.As(err, &my) {
 		return serverSaid(cfg, my, err)
@@ -171,8 +174,11 @@ func sourceError(cfg *Config, err error) error {
 }
 
 func unreachable(cfg *Config, err error) error {
-	return cdc.Errorf("CDCD-1101", "%s cannot be reached: %w", cfg.Addr, shorten(err)).
-		WithFix("check that the server runs and that its address is right")
+	fix := "check that the server runs and that its address is right"
+	if cfg.TLS != nil && len(cfg.TLS.Certificates) > 0 && strings.Contains(err.Error(), "writeAuthHandshake") {
+		fix = "if it does this at every attempt, check that the server trusts source.mysql.tls.cert_file (ssl_ca)"
+	}
+	return cdc.Errorf("CDCD-1101", "%s cannot be reached: %w", cfg.Addr, shorten(err)).WithFix("%s", fix)
 }
 
 // connectError is sourceError for what goes wrong while connecting.
@@ -181,8 +187,13 @@ func connectError(cfg *Config, err error) error {
 	if errors.As(err, &my) {
 		switch my.Code {
 		case 1044, 1045, 1130, 1698, 1820, 1862, 3118, 3955, 4151: // wrong, locked, expired, not from this host
-			return cdc.Errorf("CDCD-1102", "%s does not let %s in: %w", cfg.Addr, cfg.User, err).
-				WithFix("check user and password; the password is read from password_env or password_file")
+			fix := "check user and password; the password is read from password_env or password_file"
+			if cfg.TLS == nil {
+				fix += "; an account that REQUIREs SSL, and on MariaDB every account where require_secure_transport is ON, is refused like this without source.mysql.tls"
+			} else if len(cfg.TLS.Certificates) == 0 {
+				fix += "; an account that REQUIREs X509 is refused like this without source.mysql.tls.cert_file and key_file"
+			}
+			return cdc.Errorf("CDCD-1102", "%s does not let %s in: %w", cfg.Addr, cfg.User, err).WithFix("%s", fix)
 		}
 	}
 	return sourceError(cfg, err)
