@@ -457,7 +457,7 @@ func (c *capture) deliver(rows *rowsEvent) (err error) {
 			return c.rowsError(rows, err)
 		}
 	}
-	for len(images) > 0 {
+	for first := true; len(images) > 0 || first && rows.Empty(); first = false {
 		if c.no >= c.deliverFrom {
 			images, err = c.row(rows, images)
 		} else if err = c.inCut(); err != nil {

@@ -200,6 +200,20 @@ func TestMinimalImagesLeaveColumnsAbsent(t *testing.T) {
 	})
 }
 
+// With MINIMAL images MySQL logs nothing at all of such a row, MariaDB the whole row.
+func TestARowOfDefaultsIsCaptured(t *testing.T) {
+	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
+		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (v INT DEFAULT 1, w INT)")
+		r := begin(t, config(s), cdc.Checkpoint{}, nil)
+		s.Exec(t, "SET SESSION binlog_row_image = 'MINIMAL'", "INSERT INTO shop.a VALUES ()", "INSERT INTO shop.a VALUES (2, 3)")
+		image := `{}`
+		if s.Flavor == "mariadb" {
+			image = `{"v":1,"w":null}`
+		}
+		compare(t, short(r.wait(t, 2)), []string{`insert shop.a null null -> ` + image, `insert shop.a null null -> {"v":2,"w":3}`})
+	})
+}
+
 func TestSchemaContradictsTheLog(t *testing.T) {
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "SET GLOBAL binlog_row_metadata = 'MINIMAL'", "CREATE DATABASE shop")
