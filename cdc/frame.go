@@ -1,10 +1,12 @@
 package cdc
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 	"time"
 	"unsafe"
 )
@@ -236,6 +238,59 @@ func (w *Builder) EndRow() uint32 {
 
 // DropRow takes back the row begun last.
 func (w *Builder) DropRow() { w.buf = w.buf[:w.row] }
+
+// Shrink writes the rows at the places again, which must be the last that were written, without their largest values
+// until the frame has at most limit bytes as [Builder.Size] counts: these columns become absent. What is in the columns keep
+// stays. It returns the rows' new places, and false when leaving out all else is not enough; the frame is as it was then.
+func (w *Builder) Shrink(limit int, keep []int, places ...uint32) ([]uint32, bool) {
+	type value struct{ place, col, size int }
+	var values []value
+	for i, place := range places {
+		kinds, slots, columns := w.image(place)
+		for col := range columns {
+			if Kind(w.buf[kinds+col]).inHeap() && !slices.Contains(keep, col) {
+				values = append(values, value{i, col, int(le.Uint32(w.buf[slots+8*col+4:]))})
+			}
+		}
+	}
+	slices.SortStableFunc(values, func(a, b value) int { return cmp.Compare(b.size, a.size) })
+	size, out := w.Size(), 0
+	for ; out < len(values) && size > limit; out++ {
+		size -= values[out].size
+	}
+	if size > limit {
+		return places, false
+	}
+	from := w.buf
+	w.buf = append(make([]byte, 0, size-len(w.events)+8*len(places)), from[:places[0]]...) // lets go of what was too large
+	moved := make([]uint32, len(places))
+	for i, place := range places {
+		row := from[place:]
+		columns := int(le.Uint16(row[4:]))
+		w.BeginRow(columns)
+		for col := range columns {
+			k := Kind(row[imageFixed+col])
+			num := le.Uint64(row[imageFixed+align8(columns)+8*col:])
+			switch {
+			case slices.ContainsFunc(values[:out], func(v value) bool { return v.place == i && v.col == col }):
+			case k.inHeap():
+				at, n := uint32(num), uint32(num>>32)
+				w.SetBytes(col, k, row[at:at+n])
+			default:
+				w.set(col, k, num)
+			}
+		}
+		moved[i] = w.EndRow()
+	}
+	return moved, true
+}
+
+// image returns where the kinds and the slots of the row at place begin, and how many columns it has.
+func (w *Builder) image(place uint32) (kinds, slots, columns int) {
+	columns = int(le.Uint16(w.buf[place+4:]))
+	kinds = int(place) + imageFixed
+	return kinds, kinds + align8(columns), columns
+}
 
 // DropRows takes back the row at the place that [Builder.EndRow] returned and all rows after it. No event may hold them,
 // and no table may have been added since.

@@ -356,3 +356,43 @@ func TestSinksCommitWhatTheyHoldAfterADeadLetter(t *testing.T) {
 		t.Errorf("flushed %v, want %v: after the second batch only", flushed, want)
 	}
 }
+
+func TestAnIncompleteEventIsNotDeliveredButPutAside(t *testing.T) {
+	var w cdc.Builder
+	w.Reset(cdc.Header{Source: "shop", FirstPartNo: 1})
+	table := w.AddTable(orders)
+	for no := range uint64(3) {
+		w.BeginRow(2)
+		w.SetInt(0, int64(no))
+		e := cdc.EventInfo{No: no + 1, Tx: w.AddTx(cdc.Tx{GTID: fmt.Sprintf("0-1-%d", no+1)}), Table: table, Op: cdc.OpInsert, Incomplete: no == 1}
+		if no != 1 {
+			w.SetInt(1, 200)
+		}
+		e.After = w.EndRow()
+		w.AddEvent(e)
+	}
+	b, err := cdc.Open(w.Seal(cdc.Checkpoint{}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := &journal{}
+	set := parse(t, "  - {name: all, tables: [shop.*], to: [acme]}", rule("key", "after.id >= 0", "acme", ""), rule("leave", "after.total > 0", "bolt", ", on_error: skip"),
+		rule("else", "op == 'delete'", "bolt", ", on: [delete]"))
+	e := newEngine(t, j, set, nil)
+	if err := e.Handle(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"letters 2:!all!key!leave", "acme 1:all,key,leave 3:all,key,leave", "bolt 1:all,key,leave 3:all,key,leave",
+		"observe 3 1:all,key,leave 2:!all!key!leave 3:all,key,leave"}
+	if got := j.take(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	var coded *cdc.Error
+	if d := set.Decide(b.Event(1)); !errors.As(d.Errors[0].Err, &coded) || coded.Code != "CDCD-2205" {
+		t.Errorf("error %v", d.Errors[0].Err)
+	}
+	set = parse(t, rule("stop", "after.id >= 0", "acme", ", on_error: halt"))
+	if err := newEngine(t, j, set, nil).Handle(t.Context(), b); !errors.As(err, &coded) || coded.Code != "CDCD-5001" {
+		t.Errorf("with on_error: halt: %v", err)
+	}
+}

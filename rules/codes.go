@@ -27,4 +27,5 @@ const (
 	codeCost   = "CDCD-2202" // the expression took too many steps
 	codeStale  = "CDCD-2203" // the rule does not fit the table as it is now
 	codeAnswer = "CDCD-2204" // the expression gave something else than true or false
+	codeLarge  = "CDCD-2205" // the event was captured without its largest values
 )

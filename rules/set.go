@@ -95,6 +95,12 @@ func (s *Set) Decide(e cdc.Event) cdc.Decision {
 	if len(programs) == 0 {
 		return d
 	}
+	if e.Incomplete() { // even a rule that reads nothing would deliver a row with holes
+		for _, prog := range programs {
+			d.Errors = append(d.Errors, prog.failed(errIncomplete))
+		}
+		return d
+	}
 	var a *activation
 	for _, prog := range programs {
 		matched := prog.err == nil && prog.eval == nil
@@ -122,6 +128,9 @@ func (s *Set) Decide(e cdc.Event) cdc.Decision {
 	}
 	return d
 }
+
+var errIncomplete = cdc.Errorf(codeLarge, "the change is larger than the bus can carry and was captured without its largest values").
+	WithFix("read the row again by its key from the table, or its transaction from the binlog; `cdcd errors %s` tells how", codeLarge)
 
 // run evaluates the condition.
 func (p *program) run(a *activation) (bool, error) {

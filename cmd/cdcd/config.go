@@ -75,6 +75,15 @@ type mysqlConfig struct {
 	Snapshot string `yaml:"snapshot" enum:"none" later:"initial" default:"none"`
 	// ServerID that cdcd takes as a replica, unique among all replicas of the server. By default each start takes a random one.
 	ServerID uint32 `yaml:"server_id"`
+	// OnTruncate says what happens when a statement removes rows of a captured table without delete events, such as TRUNCATE.
+	OnTruncate string `yaml:"on_truncate" enum:"warn,halt" default:"warn"`
+	// OnUnknownXA says what happens when an XA transaction commits that was prepared before the capture began: its rows are not known.
+	OnUnknownXA string `yaml:"on_unknown_xa" enum:"halt,warn" default:"halt"`
+	// HoldBytes bounds the memory of rows that wait for the outcome of XA transactions and of savepoints.
+	HoldBytes strictyaml.Size `yaml:"hold_bytes" default:"64MiB"`
+	// Oversize says what happens to a change that is larger than the bus can carry: it goes on without its largest values, and every rule
+	// that names its table treats it as an error (a dead letter by default); or the capture stops.
+	Oversize string `yaml:"oversize" enum:"dead_letter,halt" default:"dead_letter"`
 }
 
 // serverTLSConfig is how the connections to the server are protected.

@@ -55,6 +55,7 @@ func serverConfig(cfg *config, env []string) (mysql.Config, error) {
 		return mysql.Config{}, err
 	}
 	c.Name, c.Password, c.ServerID, c.Heartbeat = cfg.Name, password, m.ServerID, heartbeat
+	c.OnTruncate, c.OnUnknownXA, c.Oversize, c.HoldBytes = m.OnTruncate, m.OnUnknownXA, m.Oversize, int(m.HoldBytes)
 	return c, selectInto(&c, cfg)
 }
 
@@ -104,7 +105,7 @@ func openSource(p *pipeline, epoch uint64) (source, error) {
 		}
 	}
 	c.Writer, c.Epoch, c.Logger = p.writer, epoch, p.log
-	c.FrameBytes = min(512<<10, p.stream.MaxFrame()/2)
+	c.MaxFrame = p.stream.MaxFrame()
 	c.Following = func(lost error) {
 		p.follow(lost == nil)
 		p.trouble(lost)

@@ -2,7 +2,6 @@ package mysql
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -34,6 +33,7 @@ type capture struct {
 	executed   *gtids // everything before the current transaction; nil without GTIDs
 	adoptGTIDs bool   // the next file says what executed is
 	skip       *gtids // transactions that are not wanted, when the log begins before the checkpoint; mostly nil
+	again      bool   // what the checkpoint has behind it is being read again, for XA transactions that were prepared in it
 	checksum   bool   // events end with four bytes of checksum
 	maps       map[uint64]*rowimage.Layout
 
@@ -53,6 +53,8 @@ type capture struct {
 	known *cdc.Tables
 
 	inflater rowimage.Inflater
+
+	told map[string]bool // what has been said on this connection
 
 	done     cdc.Checkpoint // the end of the last transaction, without numbers
 	sent     cdc.Checkpoint // of the last frame that the handler took
@@ -97,22 +99,23 @@ type savepoint struct {
 	released bool // rows after it have left held
 }
 
-// prepared is an XA transaction that has been prepared and not yet been committed or rolled back.
-type prepared struct {
-	xid     string
-	held    []rowsEvent
-	start   cdc.Checkpoint
-	firstNo uint64
-}
-
 // handlerError marks what the handler said.
 type handlerError struct{ err error }
 
 func (e *handlerError) Error() string { return e.err.Error() }
 func (e *handlerError) Unwrap() error { return e.err }
 
-// start begins at a checkpoint whose place the log has been told to begin at.
-func (c *capture) start(from cdc.Checkpoint) {
+// start begins at a checkpoint. begin is the place that the log has been told to begin at.
+func (c *capture) start(from cdc.Checkpoint, begin place) error {
+	waiting, err := pendingOf(from)
+	if err != nil {
+		return err
+	}
+	c.again = waiting.Oldest != nil
+	for _, xid := range waiting.Empty {
+		c.prepared = append(c.prepared, &prepared{xid: xid})
+	}
+	c.file, c.pos = begin.File, begin.Pos
 	if from.NextNo == 0 {
 		from.NextNo = 1
 	}
@@ -120,17 +123,18 @@ func (c *capture) start(from cdc.Checkpoint) {
 		from.PartNos = []uint64{1}
 	}
 	c.sent = from
-	c.file, c.pos = from.File, from.Pos
 	c.deliverFrom = from.NextNo
 	c.no = from.NextNo - uint64(from.TxRows)
 	c.partNo = from.PartNos[0]
-	c.done = cdc.Checkpoint{Flavor: c.flavor, Server: c.identity, GTIDSet: from.GTIDSet, File: from.File, Pos: from.Pos, Commit: from.Commit}
+	c.done = cdc.Checkpoint{Flavor: c.flavor, Server: c.identity, GTIDSet: from.GTIDSet, File: from.File, Pos: from.Pos,
+		Commit: from.Commit, Prepared: from.Prepared}
 	c.maps = map[uint64]*rowimage.Layout{}
 	c.lastSent = c.cfg.Now()
 	c.cut.begin(from, c.executed == nil && c.flavor == FlavorMySQL && !c.fromFiles)
 	if c.known == nil {
 		c.known = &cdc.Tables{}
 	}
+	return nil
 }
 
 // event takes one event of the log.
@@ -213,8 +217,11 @@ func (c *capture) advance(h *replication.EventHeader) (start uint64) {
 }
 
 func (c *capture) rotate(file string, pos uint64) {
+	if c.skip == nil && c.file == c.done.File && c.file != file {
+		c.again = false // the checkpoint's file has ended
+	}
 	c.file, c.pos, c.pace.head = file, pos, 0
-	if !c.tx.open {
+	if !c.tx.open && !c.again {
 		c.done.File, c.done.Pos = file, pos
 	}
 }
@@ -237,9 +244,7 @@ func (c *capture) beginMySQL(h *replication.EventHeader, e *replication.GTIDEven
 		at = headerTime(h)
 	}
 	if h.EventType == replication.ANONYMOUS_GTID_EVENT {
-		c.executed = nil // the set does not describe the log any more
-		c.done.GTIDSet = ""
-		c.begin(cdc.Tx{Server: c.identity, File: c.file, Pos: start, CommitTime: at}, nil)
+		c.beginAnonymous(start, at)
 		return nil
 	}
 	sid, err := uuid.FromBytes(e.SID)
@@ -259,7 +264,7 @@ func (c *capture) beginMySQL(h *replication.EventHeader, e *replication.GTIDEven
 			c.executed.addMySQL(sid, tag, gno)
 		}
 	})
-	c.tx.skipped = c.skip != nil && c.skip.hasMySQL(sid, tag, gno)
+	c.skipped(c.skip != nil && c.skip.hasMySQL(sid, tag, gno))
 	return nil
 }
 
@@ -288,7 +293,7 @@ func (c *capture) beginMariaDB(h *replication.EventHeader, e *replication.Mariad
 		}
 	})
 	c.tx.explicit = !e.IsStandalone()
-	c.tx.skipped = c.skip != nil && c.skip.hasMariaDB(id)
+	c.skipped(c.skip != nil && c.skip.hasMariaDB(id))
 	if e.Flags&mariadbPreparedXA != 0 {
 		c.tx.holding, c.tx.xa = true, true
 	}
@@ -303,10 +308,29 @@ func (c *capture) checkEnded() error {
 }
 
 func (c *capture) begin(tx cdc.Tx, commit func()) {
+	clear(c.maps)
 	c.tx = transaction{open: true, tx: tx, commit: commit, inTx: -1, firstNo: c.no,
 		held: c.tx.held[:0], points: c.tx.points[:0]}
 	c.cut.seen = c.cut.seen || tx.GTID == c.cut.gtid
-	c.tx.start = cdc.Checkpoint{Flavor: c.flavor, Server: c.identity, GTIDSet: c.done.GTIDSet, File: tx.File, Pos: tx.Pos, TxGTID: tx.GTID, Commit: c.done.Commit}
+	c.tx.start = cdc.Checkpoint{Flavor: c.flavor, Server: c.identity, GTIDSet: c.done.GTIDSet, File: tx.File, Pos: tx.Pos, TxGTID: tx.GTID,
+		Commit: c.done.Commit, Prepared: c.done.Prepared}
+}
+
+// beginAnonymous begins a transaction of a server without GTIDs. Those that the checkpoint has behind it are known by
+// their place.
+func (c *capture) beginAnonymous(start uint64, at time.Time) {
+	c.executed = nil // the set does not describe the log any more
+	c.done.GTIDSet = ""
+	c.begin(cdc.Tx{Server: c.identity, File: c.file, Pos: start, CommitTime: at}, nil)
+	c.skipped(c.again && (c.file != c.done.File || start < c.done.Pos))
+}
+
+// skipped says whether the transaction that begins is in the stream already.
+func (c *capture) skipped(yes bool) {
+	c.tx.skipped = yes
+	if !yes {
+		c.again = false
+	}
 }
 
 func headerTime(h *replication.EventHeader) time.Time { return time.Unix(int64(h.Timestamp), 0).UTC() }
@@ -337,18 +361,21 @@ func (c *capture) inner(ev *replication.BinlogEvent, start uint64, checksum bool
 	}
 	switch h.EventType {
 	case replication.XA_PREPARE_LOG_EVENT:
-		return c.xaPrepare(ev.RawData)
+		return c.prepare(ev.RawData)
 	case replication.STOP_EVENT, replication.PREVIOUS_GTIDS_EVENT, replication.MARIADB_GTID_LIST_EVENT,
 		replication.MARIADB_BINLOG_CHECKPOINT_EVENT, replication.HEARTBEAT_EVENT, replication.HEARTBEAT_LOG_EVENT_V2,
 		replication.ROWS_QUERY_EVENT, replication.MARIADB_ANNOTATE_ROWS_EVENT, replication.IGNORABLE_EVENT,
 		replication.TRANSACTION_CONTEXT_EVENT, replication.VIEW_CHANGE_EVENT,
-		replication.INTVAR_EVENT, replication.RAND_EVENT, replication.USER_VAR_EVENT: // the last belong to statements
+		replication.INTVAR_EVENT, replication.RAND_EVENT, replication.USER_VAR_EVENT, // these belong to statements
+		replication.BEGIN_LOAD_QUERY_EVENT, replication.APPEND_BLOCK_EVENT, replication.DELETE_FILE_EVENT:
 		return nil
 	case replication.INCIDENT_EVENT:
 		return cdc.Errorf("CDCD-1306", "the server reports at %s:%d that changes may be missing from its binlog (incident event)", c.file, start)
-	case replication.BEGIN_LOAD_QUERY_EVENT, replication.EXECUTE_LOAD_QUERY_EVENT:
-		return cdc.Errorf("CDCD-1304", "LOAD DATA at %s:%d is in the binlog as a statement, not as rows", c.file, start).
-			WithFix("SET GLOBAL binlog_format = 'ROW'")
+	case replication.EXECUTE_LOAD_QUERY_EVENT:
+		if c.tx.skipped {
+			return nil
+		}
+		return c.loadData(ev.RawData, checksum, start)
 	}
 	if h.Flags&replication.LOG_EVENT_IGNORABLE_F != 0 {
 		return nil
@@ -370,14 +397,22 @@ func (c *capture) tableMap(ev *replication.BinlogEvent, e *replication.TableMapE
 	if err != nil {
 		return err
 	}
-	if len(c.maps) > 1000 {
-		clear(c.maps) // ids are not used again; a statement's tables are announced right before its rows
+	if sequence(l.Table()) {
+		delete(c.maps, e.TableID)
+		if c.once("sequence", l.Table().String()) {
+			c.cfg.Logger.Info("a sequence is not captured", "event", "capture.sequence", "sequence", l.Table().String())
+		}
+		return nil
 	}
 	c.maps[e.TableID] = l
 	return nil
 }
 
+// rows takes a row event. Tables are announced anew by each statement, whose last row event says that it is the last.
 func (c *capture) rows(h *replication.EventHeader, e *replication.RowsEvent) error {
+	if e.Flags&replication.RowsEventStmtEndFlag != 0 {
+		defer clear(c.maps)
+	}
 	l, ok := c.maps[e.TableID]
 	if !ok || e.Table == nil {
 		return nil // not captured, or the empty event that only ends a statement
@@ -425,8 +460,7 @@ func (c *capture) hold(rows rowsEvent) error {
 		return nil
 	}
 	if c.tx.xa {
-		return cdc.Errorf("CDCD-1311", "the XA transaction at %s:%d has changed more than can be held until it commits (%d bytes)",
-			c.tx.tx.File, c.tx.tx.Pos, c.cfg.HoldBytes)
+		return c.tooMuchHeld("an XA transaction has", "it began at %s:%d", c.tx.tx.File, c.tx.tx.Pos)
 	}
 	for i := range c.tx.points {
 		c.tx.points[i].released = true
@@ -498,13 +532,16 @@ func (c *capture) row(rows *rowsEvent, images []byte) (rest []byte, err error) {
 			return nil, c.rowsError(rows, err)
 		}
 		size := c.frame.Size()
-		if size <= cdc.MaxFrame-64<<10 {
+		if size <= c.room() {
 			c.frame.AddEvent(info)
 			break
 		}
 		if c.frame.Len() == 0 {
-			return nil, cdc.Errorf("CDCD-1309", "a change of %s in the transaction at %s:%d takes %d bytes; a frame can hold %d",
-				rows.Layout.Table(), c.tx.tx.File, c.tx.tx.Pos, size, cdc.MaxFrame)
+			if info, err = c.shrink(info, rows.Layout.Table()); err != nil {
+				return nil, err
+			}
+			c.frame.AddEvent(info)
+			break
 		}
 		if info.Before == 0 {
 			info.Before = info.After
@@ -560,12 +597,16 @@ func (c *capture) close() error {
 			}
 		})
 	}
-	if c.tx.commit != nil {
+	c.tx.open, c.tx.holding = false, false
+	if c.tx.skipped && c.again {
+		return nil // the checkpoint is ahead of it
+	}
+	if c.tx.commit != nil && !c.tx.skipped {
 		c.tx.commit()
 	}
-	c.tx.open, c.tx.holding = false, false
 	c.done.GTIDSet = c.executed.String()
 	c.done.File, c.done.Pos, c.done.Commit = c.file, c.pos, c.tx.tx.CommitTime
+	c.done.Prepared = c.pendingText()
 	if c.full {
 		return c.flush()
 	}
@@ -598,16 +639,13 @@ func (c *capture) heartbeat() error {
 // checkpoint says how far the log is in the stream when everything so far is.
 func (c *capture) checkpoint() cdc.Checkpoint {
 	cp, firstNo := c.done, c.no
-	switch {
-	case len(c.prepared) > 0:
-		cp, firstNo = c.prepared[0].start, c.prepared[0].firstNo
-	case c.tx.open && c.tx.rows > 0:
+	if c.tx.open && c.tx.rows > 0 {
 		cp, firstNo = c.tx.start, c.tx.firstNo
 	}
 	cp.NextNo = max(c.no, c.deliverFrom)
 	cp.TxRows = uint32(cp.NextNo - min(firstNo, cp.NextNo))
 	switch {
-	case cp.TxRows == 0 && len(c.prepared) == 0:
+	case cp.TxRows == 0:
 		cp.TxGTID = ""
 	case cp.TxGTID == "":
 		cp.TxGTID = c.sent.TxGTID // nothing but what is in the stream already has been read again
@@ -640,7 +678,7 @@ func (c *capture) flush() error {
 func (c *capture) query(h *replication.EventHeader, e *replication.QueryEvent, start uint64) error {
 	st := classify(e.Query)
 	if !c.tx.open { // a server without GTIDs at all
-		c.begin(cdc.Tx{Server: c.identity, File: c.file, Pos: start, CommitTime: headerTime(h)}, nil)
+		c.beginAnonymous(start, headerTime(h))
 	}
 	switch st.kind {
 	case stmtBegin:
@@ -667,18 +705,24 @@ func (c *capture) query(h *replication.EventHeader, e *replication.QueryEvent, s
 		c.tx.xid = st.arg
 		return nil
 	case stmtXACommit, stmtXARollback:
-		return c.xaDecide(st.arg, st.kind == stmtXACommit)
+		return c.decide(st.arg, st.kind == stmtXACommit)
 	case stmtDML:
-		if table, hit := c.touches(st, e); hit {
-			return cdc.Errorf("CDCD-1304", "a change of %s at %s:%d is in the binlog as a statement, not as rows", table, c.file, start).
-				WithFix("SET GLOBAL binlog_format = 'ROW'")
+		if !c.tx.skipped {
+			if err := c.asStatement(st, string(e.Schema), e.SlaveProxyID, start); err != nil {
+				return err
+			}
 		}
 	case stmtDDL:
 		c.tables.forget()
-		if st.verb == "TRUNCATE" || st.verb == "DROP" {
-			if table, hit := c.touches(st, e); hit {
-				c.cfg.Logger.Warn("rows of a captured table are gone without delete events", "statement", st.verb, "table", table,
-					"gtid", c.tx.tx.GTID, "file", c.file, "pos", start)
+		if c.tx.skipped {
+			break
+		}
+		if err := c.gone(st, string(e.Schema), start); err != nil {
+			return err
+		}
+		if st.fills() {
+			if err := c.asStatement(st, string(e.Schema), e.SlaveProxyID, start); err != nil {
+				return err
 			}
 		}
 	}
@@ -711,80 +755,6 @@ func (c *capture) rollbackTo(name string) error {
 		return nil
 	}
 	return cdc.Errorf("CDCD-1310", "the transaction at %s:%d went back to savepoint %s, which is not known", c.tx.tx.File, c.tx.tx.Pos, name)
-}
-
-// xaPrepare ends an XA transaction's first half. Its rows wait for XA COMMIT, which may come much later, or never.
-func (c *capture) xaPrepare(raw []byte) error {
-	body := raw[replication.EventHeaderSize:]
-	if len(body) < 13 {
-		return cdc.Errorf("CDCD-1307", "the XA PREPARE at %s:%d is cut short", c.file, c.pos)
-	}
-	if body[0] != 0 { // XA COMMIT … ONE PHASE
-		return c.end()
-	}
-	if c.tx.skipped || len(c.tx.held) == 0 { // nothing of it is captured
-		return c.close()
-	}
-	if c.tx.xid == "" {
-		c.tx.xid = xidText(body)
-	}
-	p := &prepared{xid: c.tx.xid, held: c.tx.held, start: c.tx.start, firstNo: c.tx.firstNo}
-	c.tx.held, c.tx.heldBytes = nil, 0
-	c.prepared = append(c.prepared, p)
-	total := 0
-	for _, p := range c.prepared {
-		for _, rows := range p.held {
-			total += len(rows.images)
-		}
-	}
-	if total > c.cfg.HoldBytes {
-		return cdc.Errorf("CDCD-1311", "prepared XA transactions have changed more than can be held until they commit (%d bytes); the oldest began at %s:%d",
-			c.cfg.HoldBytes, c.prepared[0].start.File, c.prepared[0].start.Pos)
-	}
-	return c.close()
-}
-
-// xidText writes an XA transaction's id as the server does in XA END.
-func xidText(body []byte) string {
-	format := binary.LittleEndian.Uint32(body[1:])
-	g, b := int(binary.LittleEndian.Uint32(body[5:])), int(binary.LittleEndian.Uint32(body[9:]))
-	data := body[13:]
-	if g < 0 || b < 0 || g+b > len(data) {
-		return ""
-	}
-	return fmt.Sprintf("X'%x',X'%x',%d", data[:g], data[g:g+b], format)
-}
-
-// xaDecide ends an XA transaction's second half: its rows belong to the transaction that decides.
-func (c *capture) xaDecide(xid string, commit bool) error {
-	for i, p := range c.prepared {
-		if p.xid != xid {
-			continue
-		}
-		if commit && !c.tx.skipped {
-			c.tx.held = p.held
-			if err := c.release(); err != nil {
-				return err
-			}
-		}
-		c.prepared = append(c.prepared[:i], c.prepared[i+1:]...)
-		return c.close()
-	}
-	if commit && !c.tx.skipped {
-		c.cfg.Logger.Warn("an XA transaction committed that was prepared before the capture began, or did not change captured tables",
-			"xid", xid, "gtid", c.tx.tx.GTID)
-	}
-	return c.close()
-}
-
-// touches reports which captured table a statement may change.
-func (c *capture) touches(st statement, e *replication.QueryEvent) (string, bool) {
-	for _, ref := range st.tables(string(e.Schema)) {
-		if schema, table, _ := strings.Cut(ref, "\x00"); c.selected.match(schema, table) {
-			return schema + "." + table, true
-		}
-	}
-	return "", false
 }
 
 // shorten cuts the dumps that go-mysql puts into its errors.

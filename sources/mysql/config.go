@@ -54,6 +54,19 @@ type Config struct {
 	MaxBackoff time.Duration // longest pause between two attempts to connect; 30 s
 	Patience   time.Duration // how long the server may take to answer a question; 1 min
 
+	// OnTruncate says what happens when a statement removes rows of a captured table without delete events (TRUNCATE, DROP,
+	// ALTER TABLE … DROP PARTITION): PolicyWarn (the default) or PolicyHalt.
+	OnTruncate string
+
+	// OnUnknownXA says what happens when an XA transaction commits that was prepared before the capture began, whose rows
+	// therefore nobody knows: PolicyHalt (the default) or PolicyWarn.
+	OnUnknownXA string
+
+	// Oversize says what happens to a change that is larger than a frame may be: PolicyDeadLetter (the default) captures it without
+	// its largest values, see cdc.Event.Incomplete; PolicyHalt ends Run.
+	Oversize string
+	MaxFrame int // bound of a frame, if the next handler takes less than cdc.MaxFrame
+
 	Logger  *slog.Logger     // nil: no log
 	Now     func() time.Time // nil: time.Now
 	Observe func(Progress)   // nil: nobody looks. Called after each frame that the handler took and about every second, by Run's goroutine.
@@ -62,6 +75,8 @@ type Config struct {
 	// read from there (at the very first start: after the handler has taken the frame that says where that is), and with
 	// the reason when it has lost the server and will connect again.
 	Following func(lost error)
+
+	notices *Notices
 }
 
 const holdDefault = 64 << 20
@@ -85,7 +100,10 @@ func (c Config) withDefaults() (Config, error) {
 	wait(&c.Heartbeat, 10*time.Second)
 	wait(&c.MaxBackoff, 30*time.Second)
 	wait(&c.Patience, time.Minute)
-	c.FrameBytes = min(c.FrameBytes, cdc.MaxFrame/2)
+	set(&c.MaxFrame, cdc.MaxFrame)
+	c.MaxFrame = min(c.MaxFrame, cdc.MaxFrame)
+	c.FrameBytes = min(c.FrameBytes, c.MaxFrame/2)
+	c.notices = &Notices{}
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -69,15 +69,19 @@ func (s *Source) runFiles(ctx context.Context, from cdc.Checkpoint, next cdc.Han
 		return cdc.Errorf("CDCD-1104", "%s was written by %s, expected is %s", s.files[0], flavor, want)
 	}
 	first, offset := 0, uint64(4)
+	begin, err := readFrom(from)
+	if err != nil {
+		return err
+	}
 	if from.Flavor != "" {
-		first = slices.IndexFunc(s.files, func(path string) bool { return filepath.Base(path) == from.File })
+		first = slices.IndexFunc(s.files, func(path string) bool { return filepath.Base(path) == begin.File })
 		switch {
 		case first >= 0:
-			offset = max(from.Pos, 4)
+			offset = max(begin.Pos, 4)
 		case from.GTIDSet == "":
-			return cdc.Errorf("CDCD-1106", "the binlog file %s, where the stream has got to, is not among the files", from.File)
+			return cdc.Errorf("CDCD-1106", "the binlog file %s, where the stream has got to, is not among the files", begin.File)
 		default:
-			first, from.File, from.Pos = 0, "", 0
+			first, from.File, from.Pos, begin.File, begin.Pos = 0, "", 0, "", 0
 		}
 	}
 	c := &capture{cfg: &s.cfg, ctx: ctx, next: next, selected: s.selected, flavor: flavor, fromFiles: true, tables: newTables(flavor, s.treated, nil)}
@@ -89,7 +93,9 @@ func (s *Source) runFiles(ctx context.Context, from cdc.Checkpoint, next cdc.Han
 			return cdc.Errorf("CDCD-1302", "the checkpoint: %w", err)
 		}
 	}
-	c.start(from)
+	if err := c.start(from, begin); err != nil {
+		return err
+	}
 	s.cfg.Following(nil)
 
 	events := newQueue(s.cfg.QueueBytes)

@@ -20,7 +20,9 @@ type origin struct {
 	flavor     string
 	identity   string
 	from       cdc.Checkpoint
-	executed   *gtids
+	begin      place  // where the log is read from; mostly what from says
+	again      bool   // it lies before from, see prepared
+	executed   *gtids // as of from
 	byGTID     bool
 	adoptGTIDs bool // the set of executed transactions is not known before the next file says it
 	zeroLogPos bool // MariaDB leaves out positions within transactions
@@ -63,22 +65,40 @@ func (s *Source) locate(ctx context.Context, cfg *Config, from cdc.Checkpoint) (
 		}
 	}
 	o.byGTID = o.from.GTIDSet != "" && gtidMode
+	waiting, err := pendingOf(from)
+	if err != nil {
+		return nil, err
+	}
+	o.begin = place{o.from.GTIDSet, o.from.File, o.from.Pos}
+	if waiting.Oldest != nil { // the server must have the log from there on
+		o.begin, o.again = *waiting.Oldest, true
+		older := *o
+		older.from = from
+		older.from.GTIDSet, older.from.File, older.from.Pos = o.begin.GTIDSet, o.begin.File, o.begin.Pos
+		if err := older.resume(sv, cfg, gtidMode); err != nil {
+			return nil, sourceError(cfg, err)
+		}
+	}
 	return o, nil
 }
 
 // dump asks for the log.
 func (o *origin) dump(syncer *replication.BinlogSyncer) (*replication.BinlogStreamer, error) {
 	if !o.byGTID {
-		return syncer.StartSync(gomysql.Position{Name: o.from.File, Pos: uint32(o.from.Pos)})
+		return syncer.StartSync(gomysql.Position{Name: o.begin.File, Pos: uint32(o.begin.Pos)})
 	}
 	if o.flavor == FlavorMariaDB {
-		set, err := gomysql.ParseMariadbGTIDSet(o.from.GTIDSet)
+		set, err := gomysql.ParseMariadbGTIDSet(o.begin.GTIDSet)
 		if err != nil {
 			return nil, err
 		}
 		return syncer.StartSyncGTID(set)
 	}
-	return syncer.StartSyncGTID(o.executed.mysql.Clone())
+	set, err := gomysql.ParseMysqlGTIDSet(o.begin.GTIDSet)
+	if err != nil {
+		return nil, err
+	}
+	return syncer.StartSyncGTID(set)
 }
 
 // same returns what makes sure that the connection which the log comes through leads to the server that was looked at:
@@ -432,8 +452,8 @@ func (c *capture) cutEnds() error {
 	}
 	gtid := c.cut.gtid
 	c.cut.gtid = ""
-	if c.no >= c.deliverFrom || c.tx.xa || len(c.prepared) > 0 {
-		return nil // rows of XA transactions come later
+	if c.no >= c.deliverFrom {
+		return nil
 	}
 	return cdc.Errorf("CDCD-1325", "the stream has %d row(s) of %s more than this server", c.deliverFrom-c.no, gtid).
 		WithFix("point the source at the server that %s was captured from until the stream has all of it; `cdcd resync` begins a new epoch behind it", gtid)

@@ -129,7 +129,14 @@ func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, 
 
 	c := &capture{cfg: cfg, ctx: ctx, next: next, selected: s.selected, flavor: origin.flavor, identity: origin.identity,
 		tables: newTables(origin.flavor, s.treated, lookupColumns(cfg)), executed: origin.executed, adoptGTIDs: origin.adoptGTIDs, known: known}
-	c.start(origin.from)
+	if origin.again && origin.byGTID {
+		if c.skip, err = parseGTIDs(origin.flavor, origin.from.GTIDSet); err != nil {
+			return from, cdc.Errorf("CDCD-1302", "the checkpoint: %w", err)
+		}
+	}
+	if err := c.start(origin.from, origin.begin); err != nil {
+		return from, err
+	}
 	if from.Flavor == "" { // make the beginning part of the stream
 		if err := c.heartbeat(); err != nil {
 			return c.sent, err

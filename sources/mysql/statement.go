@@ -1,6 +1,9 @@
 package mysql
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // statement is what is known of a statement in the log. Only what decides about rows is looked at.
 type statement struct {
@@ -61,7 +64,7 @@ func classify(query []byte) statement {
 		case "ROLLBACK":
 			st.kind = stmtXARollback
 		}
-	case "INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "WITH", "CALL":
+	case "INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "WITH", "CALL", "SELECT", "DO": // the last two by a function
 		st.kind = stmtDML
 	case "CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE":
 		st.kind = stmtDDL
@@ -97,11 +100,78 @@ func (st statement) tables(schema string) []string {
 	}
 }
 
+// words returns the first n words in upper case, names in quotes as "".
+func (st statement) words(n int) []string {
+	t := tokens{text: st.text}
+	words := make([]string, n)
+	for i := range words {
+		if word := t.next(); !t.quoted {
+			words[i] = strings.ToUpper(word)
+		}
+	}
+	return words
+}
+
+// after returns the first name that follows the verb and any of the words.
+func (st statement) after(words ...string) string {
+	t := tokens{text: st.text}
+	t.next()
+	for {
+		word := t.next()
+		if word == "" || t.quoted || !slices.Contains(words, strings.ToUpper(word)) {
+			return word
+		}
+	}
+}
+
+// fills reports a CREATE TABLE that copies rows, which the log has as text where it is not in row format.
+func (st statement) fills() bool {
+	w := st.words(4)
+	if w[0] != "CREATE" || w[1] != "TABLE" && (w[1] != "OR" || w[3] != "TABLE") {
+		return false // views and triggers select too
+	}
+	t := tokens{text: st.text}
+	for word := t.next(); word != ""; word = t.next() {
+		if t.name && !t.quoted && strings.EqualFold(word, "SELECT") {
+			return true
+		}
+	}
+	return false
+}
+
+// movesPartitions reports an ALTER TABLE that removes rows or puts others in their place, together with their partition
+// or tablespace.
+func (st statement) movesPartitions() bool {
+	t := tokens{text: st.text}
+	before := ""
+	for word := t.next(); word != ""; word = t.next() {
+		word = strings.ToUpper(word)
+		if !t.quoted {
+			switch before {
+			case "DROP", "TRUNCATE", "EXCHANGE", "CONVERT":
+				if word == "PARTITION" {
+					return true
+				}
+			case "DISCARD", "IMPORT":
+				if word == "PARTITION" || word == "TABLESPACE" {
+					return true
+				}
+			}
+			before = word
+		} else {
+			before = ""
+		}
+	}
+	return false
+}
+
 // single reports that the statement changes only the first table it names.
 func (st statement) single() bool {
 	switch st.verb {
-	case "INSERT", "REPLACE", "TRUNCATE", "LOAD":
+	case "INSERT", "REPLACE", "TRUNCATE", "LOAD", "CREATE":
 		return true
+	case "ALTER":
+		return !strings.Contains(strings.ToUpper(st.text), "EXCHANGE")
 	case "DELETE":
 		t := tokens{text: st.text}
 		t.next()
@@ -112,7 +182,7 @@ func (st statement) single() bool {
 
 func keyword(word string) bool {
 	switch strings.ToUpper(word) {
-	case "INTO", "FROM", "IGNORE", "LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "QUICK", "TABLE", "TABLES", "IF", "EXISTS",
+	case "INTO", "FROM", "IGNORE", "OR", "REPLACE", "NOT", "ONLINE", "NOWAIT", "LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "QUICK", "TABLE", "TABLES", "IF", "EXISTS",
 		"TEMPORARY", "DATABASE", "SCHEMA", "SET", "WHERE", "DATA", "LOCAL", "INFILE", "CONCURRENT", "INDEX", "VIEW":
 		return true
 	}

@@ -25,6 +25,7 @@ type Progress struct {
 	File       string // how far the log was read
 	Pos        uint64
 	Checkpoint cdc.Checkpoint // of the last frame that the handler took: the log is needed from there on
+	Notices    Notices
 }
 
 // pace is how the capture keeps up with what the server writes.
@@ -71,7 +72,7 @@ func (c *capture) lag(now time.Time) time.Duration {
 // report tells Observe how far the capture is.
 func (c *capture) report(lag time.Duration) {
 	c.pace.reported = c.cfg.Now()
-	c.cfg.Observe(Progress{Lag: lag, File: c.file, Pos: max(c.pos, c.pace.head), Checkpoint: c.sent})
+	c.cfg.Observe(Progress{Lag: lag, File: c.file, Pos: max(c.pos, c.pace.head), Checkpoint: c.sent, Notices: *c.cfg.notices})
 }
 
 // reportDue reports between frames, too.

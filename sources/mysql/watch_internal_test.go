@@ -56,25 +56,3 @@ func TestASizeBoundRunsOutAtTheRateOfWriting(t *testing.T) {
 		}
 	}
 }
-
-func TestPausesBetweenAttemptsGrowAndAreNeverAlike(t *testing.T) {
-	const most = 30 * time.Second
-	for attempt, limit := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond} {
-		seen := map[time.Duration]bool{}
-		for range 100 {
-			pause := backoff(attempt, most)
-			if pause <= 0 || pause > limit+time.Millisecond {
-				t.Fatalf("attempt %d: a pause of %s, want up to %s", attempt, pause, limit)
-			}
-			seen[pause] = true
-		}
-		if len(seen) < 90 {
-			t.Errorf("attempt %d: only %d different pauses of 100", attempt, len(seen))
-		}
-	}
-	for _, attempt := range []int{10, 63, 64, 1 << 30} {
-		if pause := backoff(attempt, most); pause <= 0 || pause > most+time.Millisecond {
-			t.Errorf("attempt %d: a pause of %s", attempt, pause)
-		}
-	}
-}

@@ -1,0 +1,161 @@
+package mysql
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/go-mysql-org/go-mysql/replication"
+)
+
+// An XA transaction is two transactions of the log: one prepares it, a later one commits it or rolls it back. Its rows
+// wait for that. What waits is not in the stream, so a checkpoint says which transactions were prepared: reading begins
+// again at the oldest that holds rows, and what is in the stream already is read over on the way.
+
+// prepared is an XA transaction that has been prepared and not yet been committed or rolled back.
+type prepared struct {
+	xid   string
+	held  []rowsEvent // none: it changed no captured table
+	bytes int
+	start place
+}
+
+// place is where a transaction begins.
+type place struct {
+	GTIDSet string `json:"gtid_set,omitempty"` // executed before it
+	File    string `json:"file,omitempty"`
+	Pos     uint64 `json:"pos,omitempty"`
+}
+
+// pending is what a checkpoint says of prepared transactions.
+type pending struct {
+	Oldest *place   `json:"oldest,omitempty"` // of those that hold rows
+	Empty  []string `json:"empty,omitempty"`  // ids of those that changed no captured table
+}
+
+// pendingOf reads what a checkpoint says.
+func pendingOf(cp cdc.Checkpoint) (p pending, err error) {
+	if cp.Prepared == "" {
+		return p, nil
+	}
+	if err := json.Unmarshal([]byte(cp.Prepared), &p); err != nil {
+		return p, cdc.Errorf("CDCD-1307", "the checkpoint's prepared transactions: %w", err)
+	}
+	return p, nil
+}
+
+// readFrom returns where the log must be read from to go on from the checkpoint.
+func readFrom(cp cdc.Checkpoint) (place, error) {
+	p, err := pendingOf(cp)
+	if err != nil || p.Oldest == nil {
+		return place{cp.GTIDSet, cp.File, cp.Pos}, err
+	}
+	return *p.Oldest, nil
+}
+
+// pendingText writes what the next checkpoint says of prepared transactions.
+func (c *capture) pendingText() string {
+	if len(c.prepared) == 0 {
+		return ""
+	}
+	var p pending
+	for _, one := range c.prepared {
+		switch {
+		case len(one.held) == 0:
+			p.Empty = append(p.Empty, one.xid)
+		case p.Oldest == nil:
+			p.Oldest = &one.start
+		}
+	}
+	text, _ := json.Marshal(p) // strings and a number
+	return string(text)
+}
+
+// prepare ends an XA transaction's first half.
+func (c *capture) prepare(raw []byte) error {
+	body := raw[replication.EventHeaderSize:]
+	if len(body) < 13 {
+		return cdc.Errorf("CDCD-1307", "the XA PREPARE at %s:%d is cut short", c.file, c.pos)
+	}
+	if body[0] != 0 { // XA COMMIT … ONE PHASE
+		return c.end()
+	}
+	if c.tx.xid == "" {
+		c.tx.xid = xidText(body)
+	}
+	known := len(c.tx.held) == 0 && c.findPrepared(c.tx.xid) >= 0 // read again, and the checkpoint has named it
+	if !known {
+		c.prepared = append(c.prepared, &prepared{xid: c.tx.xid, held: c.tx.held, bytes: c.tx.heldBytes,
+			start: place{c.tx.start.GTIDSet, c.tx.start.File, c.tx.start.Pos}})
+	}
+	c.tx.held, c.tx.heldBytes = nil, 0
+	total := 0
+	for _, p := range c.prepared {
+		total += p.bytes
+	}
+	if total > c.cfg.HoldBytes {
+		return c.tooMuchHeld("prepared XA transactions have", "the oldest began at %s:%d", c.prepared[0].start.File, c.prepared[0].start.Pos)
+	}
+	return c.close()
+}
+
+func (c *capture) tooMuchHeld(who, format string, args ...any) error {
+	return cdc.Errorf("CDCD-1311", "%s changed more than %d bytes, which is what may be held until they commit; %s", who, c.cfg.HoldBytes,
+		fmt.Sprintf(format, args...)).
+		WithFix("set source.mysql.hold_bytes to %d MiB or more and start again: nothing is lost, the rows are read anew", max(1, c.cfg.HoldBytes>>20)*4)
+}
+
+func (c *capture) findPrepared(xid string) int {
+	for i, p := range c.prepared {
+		if p.xid == xid {
+			return i
+		}
+	}
+	return -1
+}
+
+// decide ends an XA transaction's second half: its rows belong to the transaction that decides.
+func (c *capture) decide(xid string, commit bool) error {
+	i := c.findPrepared(xid)
+	if i < 0 {
+		if commit && !c.tx.skipped {
+			if err := c.unknownXA(xid); err != nil {
+				return err
+			}
+		}
+		return c.close()
+	}
+	if commit && !c.tx.skipped {
+		c.tx.held = c.prepared[i].held
+		if err := c.release(); err != nil {
+			return err
+		}
+	}
+	c.prepared = append(c.prepared[:i], c.prepared[i+1:]...)
+	return c.close()
+}
+
+// unknownXA is called for a commit whose rows were written before the capture began. Nobody knows here which they are.
+func (c *capture) unknownXA(xid string) error {
+	if c.cfg.OnUnknownXA == PolicyWarn {
+		c.cfg.notices.UnknownXA++
+		c.cfg.Logger.Warn("an XA transaction committed that was prepared before the capture began: its rows are missing", "event", "capture.unknown_xa",
+			"code", "CDCD-1317", "xid", xid, "gtid", c.tx.tx.GTID, "file", c.tx.tx.File, "pos", c.tx.tx.Pos)
+		return nil
+	}
+	return cdc.Errorf("CDCD-1317", "the XA transaction %s, which commits at %s:%d, was prepared before the capture began: its rows are not known", xid,
+		c.tx.tx.File, c.tx.tx.Pos).
+		WithFix("set source.mysql.on_unknown_xa: warn to go on without its rows, then read the tables that it changed again: cdcd snapshot TABLE")
+}
+
+// xidText writes an XA transaction's id as the server does in XA END.
+func xidText(body []byte) string {
+	format := binary.LittleEndian.Uint32(body[1:])
+	g, b := int(binary.LittleEndian.Uint32(body[5:])), int(binary.LittleEndian.Uint32(body[9:]))
+	data := body[13:]
+	if g < 0 || b < 0 || g+b > len(data) {
+		return ""
+	}
+	return fmt.Sprintf("X'%x',X'%x',%d", data[:g], data[g:g+b], format)
+}
