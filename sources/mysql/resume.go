@@ -75,6 +75,7 @@ func (s *Source) locate(ctx context.Context, cfg *Config, from cdc.Checkpoint) (
 		older := *o
 		older.from = from
 		older.from.GTIDSet, older.from.File, older.from.Pos = o.begin.GTIDSet, o.begin.File, o.begin.Pos
+		older.from.TxGTID, older.from.TxRows = "", 0
 		if err := older.resume(sv, cfg, gtidMode); err != nil {
 			return nil, sourceError(cfg, err)
 		}
