@@ -2,6 +2,8 @@ package mysql_test
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"regexp"
 	"strings"
 	"testing"
@@ -389,4 +391,47 @@ func TestAServerWithoutAnyTransaction(t *testing.T) {
 			t.Errorf("the checkpoint has the GTIDs %q, executed is %q", got, want)
 		}
 	})
+}
+
+// An address that leads to one server and then to another, as a balancer's does, is not read from: what was found out
+// about the one says nothing about the other.
+func TestTheLogMustComeFromTheServerThatWasLookedAt(t *testing.T) {
+	a, b := testenv.MariaDB(t, "--server-id=1"), testenv.MariaDB(t, "--server-id=2")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() { // ends with the listener
+		for i := 0; ; i++ {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", []string{a.Addr, b.Addr}[i%2])
+			if err != nil {
+				conn.Close()
+				continue
+			}
+			for _, pair := range [][2]net.Conn{{conn, server}, {server, conn}} {
+				go func() { // ends with the connection
+					io.Copy(pair[0], pair[1])
+					pair[0].Close()
+				}()
+			}
+		}
+	}()
+	cfg := at(config(a), listener.Addr().String())
+	lost := make(chan error, 100)
+	cfg.Following = func(err error) { lost <- err }
+	r := launch(t, cfg, cdc.Checkpoint{}, nil)
+	select {
+	case err := <-lost:
+		if err == nil || !strings.Contains(err.Error(), "it leads to 0-2 now, a moment ago it was 0-1") {
+			t.Errorf("got %v, want it to name both servers", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("nothing was noticed")
+	}
+	r.stop(t)
 }
