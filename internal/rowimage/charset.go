@@ -26,6 +26,7 @@ type charset struct {
 	ascii    bool              // bytes below 0x80 mean what they mean in ASCII
 	width    int               // most bytes of a character, by which the server multiplies declared lengths
 	known    bool
+	others   map[uint32]rune // characters that the servers read otherwise than encoding, by their bytes
 
 	decoders sync.Pool // of *encoding.Decoder, which have a state
 }
@@ -85,6 +86,7 @@ var charsetByName = func() map[string]*charset {
 		"utf8": utf8mb3Charset, "ascii": asciiCharset}
 	for i := range charsets {
 		charsets[i].known = true
+		charsets[i].others = otherCharacters[charsets[i].name]
 		m[charsets[i].name] = &charsets[i].charset
 	}
 	return m
@@ -170,10 +172,61 @@ func (c *charset) appendUTF8(dst, text []byte) ([]byte, error) {
 		return dst, fmt.Errorf("the character set %s is not supported", c.name)
 	case *charmap.Charmap:
 		for _, b := range text {
-			dst = utf8.AppendRune(dst, e.DecodeByte(b))
+			r := e.DecodeByte(b)
+			if other, ok := c.others[uint32(b)]; ok {
+				r = other
+			}
+			dst = utf8.AppendRune(dst, r)
 		}
 		return dst, nil
 	}
+	for len(c.others) > 0 && len(text) > 0 {
+		at, size, other := c.other(text)
+		if size == 0 {
+			break
+		}
+		var err error
+		if dst, err = c.transform(dst, text[:at]); err != nil {
+			return dst, err
+		}
+		dst, text = utf8.AppendRune(dst, other), text[at+size:]
+	}
+	return c.transform(dst, text)
+}
+
+// other finds the next character that is among the others; size is 0 if there is none.
+func (c *charset) other(text []byte) (at, size int, other rune) {
+	for at < len(text) {
+		size = c.characterSize(text[at:])
+		if size > 1 {
+			if other, ok := c.others[uint32(uintBE(text[at:at+size]))]; ok {
+				return at, size, other
+			}
+		}
+		at += size
+	}
+	return at, 0, 0
+}
+
+// characterSize returns how many bytes the character at the beginning of text has.
+func (c *charset) characterSize(text []byte) int {
+	first, size := text[0], 2
+	switch {
+	case first < 0x80:
+		return 1
+	case c.name == "sjis" || c.name == "cp932":
+		if first >= 0xa1 && first <= 0xdf || first == 0x80 {
+			return 1
+		}
+	case first == 0x8f && (c.name == "ujis" || c.name == "eucjpms"):
+		size = 3
+	case c.name == "gb18030" && len(text) > 1 && text[1] >= '0' && text[1] <= '9':
+		size = 4
+	}
+	return min(size, len(text))
+}
+
+func (c *charset) transform(dst, text []byte) ([]byte, error) {
 	decoder, _ := c.decoders.Get().(*encoding.Decoder)
 	if decoder == nil {
 		decoder = c.encoding.NewDecoder()

@@ -475,7 +475,7 @@ func (g *generator) geometry() madeUp {
 		n := func() string { return fmt.Sprint(float64(g.IntN(900)) / 10) }
 		at := n() + " " + n()
 		text := map[string]string{"POINT": "(" + at + ")", "LINESTRING": "(" + at + "," + n() + " " + n() + ")", "POLYGON": "((0 0,0 " + n() + ",9 9,0 0))",
-			"MULTIPOINT": "((" + at + "))", "MULTILINESTRING": "((" + at + ",1 1))", "MULTIPOLYGON": "(((0 0,0 7,9 9,0 0)))",
+			"MULTIPOINT": "(" + at + ")", "MULTILINESTRING": "((" + at + ",1 1))", "MULTIPOLYGON": "(((0 0,0 7,9 9,0 0)))",
 			"GEOMETRYCOLLECTION": g.one(" EMPTY", "(POINT("+at+"))")}
 		of := kind
 		if of == "GEOMETRY" {
