@@ -189,6 +189,7 @@ var (
 	captureClock   = newFigure(prometheus.GaugeValue, "capture_clock_offset_seconds", "How far the server's clock is ahead of this machine's.", "source")
 	captureGTIDs   = newFigure(prometheus.GaugeValue, "capture_gtid_set_bytes", "Length of the GTID set that each frame carries.", "source")
 	captureServer  = newFigure(prometheus.GaugeValue, "capture_server_info", "1; the labels say which server is read.", "source", "flavor", "version", "server")
+	captureNotices = newFigure(prometheus.CounterValue, "capture_notices_total", "What the capture went on after but people should hear of, by kind; the log has each.", "source", "kind")
 	captureStandby = newFigure(prometheus.GaugeValue, "capture_standby", "1 while another process captures the source.", "source")
 	captureError   = newFigure(prometheus.GaugeValue, "capture_error", "1 while capture is interrupted; its code is in the label, other when it has none.", "source", "code")
 	streamFrames   = newFigure(prometheus.GaugeValue, "stream_frames", "Frames in the stream.", "source")
@@ -206,7 +207,7 @@ var (
 	feedError      = newFigure(prometheus.GaugeValue, "feed_error", "1 while the feed does not deliver; its code is in the label, other when it has none.", "source", "feed", "code")
 	buildInfo      = newFigure(prometheus.GaugeValue, "build_info", "1; the labels say which cdcd runs.", "source", "version", "goversion")
 	allFigures     = []figure{captureRows, captureBytes, captureFrames, captureBeats, captureLast, captureLag, captureUp, captureSince, captureLost,
-		captureErrors, captureBehind, captureRoom, captureLook, captureClock, captureGTIDs, captureServer, captureStandby, captureError,
+		captureErrors, captureBehind, captureRoom, captureLook, captureClock, captureGTIDs, captureServer, captureNotices, captureStandby, captureError,
 		buildInfo, streamFrames, streamBytes, streamMaxBytes, feedEvents,
 		feedMatched, feedFailed, feedRecords, feedBytes, feedObjects, feedWaiting, feedAge, feedBehind, feedError}
 )
@@ -262,6 +263,11 @@ func (p *pipeline) collectSource(s sourceState, send func(figure, float64, ...st
 	send(captureUp, bit(s.Connected))
 	send(captureSince, s.changed)
 	send(captureLost, float64(s.Disconnects))
+	n := s.notices
+	for kind, count := range map[string]uint64{"rows_gone": n.RowsGone, "partial_image": n.PartialImages, "oversize": n.Oversize, "statement": n.Statements,
+		"unknown_xa": n.UnknownXA} {
+		send(captureNotices, float64(count), kind)
+	}
 	for _, e := range s.errors {
 		send(captureErrors, float64(e.n), e.code)
 	}

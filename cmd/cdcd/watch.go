@@ -158,6 +158,7 @@ type sourceState struct {
 	Frames          uint64   `json:"frames"`                  // captured by this process
 	Heartbeats      uint64   `json:"heartbeats"`              // of these
 	looked, changed float64  // the times as Unix seconds
+	notices         mysql.Notices
 	keptForEver     bool     // nothing deletes the server's log by itself
 	errors          []counts // by code
 }
@@ -174,7 +175,7 @@ func (w *sourceWatch) state(now time.Time, standby bool) sourceState {
 	s := sourceState{Connected: w.connected, Disconnects: w.lost, Frames: w.frames, Heartbeats: w.heartbeats,
 		Since: stamp(w.changed), LastError: w.lastError, LastErrorAt: stamp(w.errorAt), LookError: w.lookError,
 		File: w.progress.File, Pos: w.progress.Pos, GTIDSetBytes: len(w.progress.Checkpoint.GTIDSet), GTIDSet: w.progress.Checkpoint.GTIDSet,
-		LagSeconds: w.progress.Lag.Seconds(), changed: seconds(w.changed), Keeps: "unknown"}
+		LagSeconds: w.progress.Lag.Seconds(), notices: w.progress.Notices, changed: seconds(w.changed), Keeps: "unknown"}
 	if len(s.GTIDSet) > 200 {
 		s.GTIDSet = s.GTIDSet[:200] + "…"
 	}

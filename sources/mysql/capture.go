@@ -446,6 +446,9 @@ func (c *capture) rows(h *replication.EventHeader, e *replication.RowsEvent) err
 		}
 		return cdc.Errorf("CDCD-1305", "the row event of type %d at %s:%d is not known", byte(h.EventType), c.file, c.pos)
 	}
+	if !c.tx.skipped && (partial(rows.Before, l.Columns()) || partial(rows.After, l.Columns())) {
+		c.partialImages(l.Table())
+	}
 	if c.tx.holding {
 		return c.hold(rows)
 	}

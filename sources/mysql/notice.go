@@ -1,5 +1,7 @@
 package mysql
 
+import "github.com/cdcd-project/cdcd/cdc"
+
 // What a capture does about something that it can go on after. The values are those of the configuration file.
 const (
 	PolicyWarn       = "warn"
@@ -11,9 +13,8 @@ const (
 // once a connection, what stands alone each time. The numbers begin with Run.
 type Notices struct {
 	RowsGone      uint64 // statements that removed rows of captured tables without delete events (TRUNCATE, DROP)
-	PartialImages uint64 // changes whose row image left out columns
+	PartialImages uint64 // row events whose images left out columns
 	Oversize      uint64 // changes that were captured without their largest values
-	BadText       uint64 // values that their character set does not allow
 	Statements    uint64 // changes of tables that are not captured, written as statements
 	UnknownXA     uint64 // committed XA transactions whose rows were written before the capture began
 }
@@ -29,4 +30,26 @@ func (c *capture) once(kind, subject string) bool {
 	}
 	c.told[key] = true
 	return true
+}
+
+// partial reports that an image leaves out columns. A bitmap has a bit for each that it holds.
+func partial(bitmap []byte, columns int) bool {
+	if bitmap == nil {
+		return false
+	}
+	for ; columns >= 8; columns -= 8 {
+		if bitmap[0] != 0xff {
+			return true
+		}
+		bitmap = bitmap[1:]
+	}
+	return columns > 0 && bitmap[0]&(1<<columns-1) != 1<<columns-1
+}
+
+func (c *capture) partialImages(table *cdc.Table) {
+	c.cfg.notices.PartialImages++
+	if name := table.String(); c.once("image", name) {
+		c.cfg.Logger.Warn("row images leave out columns: rules and partners do not see them", "event", "capture.partial_image", "code", "CDCD-1203",
+			"table", name, "gtid", c.tx.tx.GTID, "file", c.tx.tx.File, "pos", c.tx.tx.Pos, "fix", "SET GLOBAL binlog_row_image = 'FULL', and no session with another")
+	}
 }

@@ -189,7 +189,10 @@ func TestRowsAreKnownWhenATransactionIsWhollyInAFrame(t *testing.T) {
 func TestMinimalImagesLeaveColumnsAbsent(t *testing.T) {
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT, w TEXT, x INT)")
-		r := begin(t, config(s), cdc.Checkpoint{}, nil)
+		cfg := config(s)
+		var seen mysql.Notices
+		cfg.Observe = func(p mysql.Progress) { seen = p.Notices }
+		r := begin(t, cfg, cdc.Checkpoint{}, nil)
 		s.Exec(t, "INSERT INTO shop.a VALUES (1, 1, 'w', 1)", "SET SESSION binlog_row_image = 'MINIMAL'", "UPDATE shop.a SET x = NULL", "DELETE FROM shop.a",
 			"INSERT INTO shop.a (id, w) VALUES (2, 'w')",
 			"SET SESSION binlog_row_image = 'NOBLOB'", "UPDATE shop.a SET v = 2")
@@ -197,6 +200,10 @@ func TestMinimalImagesLeaveColumnsAbsent(t *testing.T) {
 			`update shop.a {"id":1} {"id":1} -> {"x":null}`, `delete shop.a {"id":1} {"id":1} -> null`,
 			`insert shop.a {"id":2} null -> {"id":2,"w":"w"}`,
 			`update shop.a {"id":2} {"id":2,"v":null,"x":null} -> {"id":2,"v":2,"x":null}`})
+		r.stop(t)
+		if seen != (mysql.Notices{PartialImages: 4}) {
+			t.Errorf("notices %+v", seen)
+		}
 	})
 }
 
