@@ -239,14 +239,12 @@ func (c *capture) beginMySQL(h *replication.EventHeader, e *replication.GTIDEven
 	if err := c.checkEnded(); err != nil {
 		return err
 	}
-	at := e.ImmediateCommitTime().UTC()
-	if e.ImmediateCommitTimestamp == 0 {
-		at = headerTime(h)
-	}
 	if h.EventType == replication.ANONYMOUS_GTID_EVENT {
-		c.beginAnonymous(start, at)
+		c.beginAnonymous(start, committed(e.ImmediateCommitTimestamp, h))
 		return nil
 	}
+	// With a GTID the time is part of what the transaction is, on whichever replica it is read.
+	at := committed(e.OriginalCommitTimestamp, h)
 	sid, err := uuid.FromBytes(e.SID)
 	if err != nil {
 		return cdc.Errorf("CDCD-1307", "the GTID at %s:%d: %w", c.file, start, err)
@@ -331,6 +329,14 @@ func (c *capture) skipped(yes bool) {
 	if !yes {
 		c.again = false
 	}
+}
+
+// committed returns the time of a commit, which servers before 8.0.1 do not tell: then it is when the event was written.
+func committed(micros uint64, h *replication.EventHeader) time.Time {
+	if micros == 0 {
+		return headerTime(h)
+	}
+	return time.UnixMicro(int64(micros)).UTC()
 }
 
 func headerTime(h *replication.EventHeader) time.Time { return time.Unix(int64(h.Timestamp), 0).UTC() }
