@@ -56,6 +56,8 @@ type capture struct {
 
 	told map[string]bool // what has been said on this connection
 
+	snapshots *snapshots // of a server
+
 	done     cdc.Checkpoint // the end of the last transaction, without numbers
 	sent     cdc.Checkpoint // of the last frame that the handler took
 	lastSent time.Time
@@ -500,7 +502,6 @@ func (c *capture) deliver(rows *rowsEvent) (err error) {
 			return c.rowsError(rows, err)
 		}
 	}
-	bad, _ := rows.Layout.BadText()
 	for first := true; len(images) > 0 || first && rows.Empty(); first = false {
 		if c.no >= c.deliverFrom {
 			images, err = c.row(rows, images)
@@ -517,7 +518,6 @@ func (c *capture) deliver(rows *rowsEvent) (err error) {
 			return err
 		}
 	}
-	c.badText(rows.Layout, bad)
 	return nil
 }
 
@@ -571,16 +571,20 @@ func (c *capture) row(rows *rowsEvent, images []byte) (rest []byte, err error) {
 
 // begun sees to a frame that the transaction is in.
 func (c *capture) begun() {
+	c.openFrame()
+	if c.tx.inTx < 0 {
+		c.tx.inTx = c.frame.AddTx(c.tx.tx)
+		c.tx.whole = c.tx.rows == 0
+	}
+}
+
+func (c *capture) openFrame() {
 	if !c.open {
 		now := c.cfg.Now()
 		c.frame.Reset(cdc.Header{Source: c.cfg.Name, Writer: c.cfg.Writer, Epoch: c.cfg.Epoch, Partitions: 1,
 			FirstPartNo: c.partNo, Created: now})
 		c.open, c.began = true, now
 		c.tx.inTx = -1
-	}
-	if c.tx.inTx < 0 {
-		c.tx.inTx = c.frame.AddTx(c.tx.tx)
-		c.tx.whole = c.tx.rows == 0
 	}
 }
 
@@ -662,6 +666,7 @@ func (c *capture) checkpoint() cdc.Checkpoint {
 		cp.TxGTID = c.sent.TxGTID // nothing but what is in the stream already has been read again
 	}
 	cp.PartNos = []uint64{c.partNo}
+	cp.Snapshot = c.snapshots.String()
 	return cp
 }
 
@@ -676,6 +681,7 @@ func (c *capture) flush() error {
 	if err := c.next(c.ctx, batch); err != nil {
 		return &handlerError{err}
 	}
+	c.snapshots.note(batch)
 	c.sent, c.lastSent = cp, c.cfg.Now()
 	lag := c.lag(c.lastSent)
 	if n := batch.Len(); n > 0 {
@@ -725,6 +731,7 @@ func (c *capture) query(h *replication.EventHeader, e *replication.QueryEvent, s
 		}
 	case stmtDDL:
 		c.tables.forget()
+		c.snapshots.ddl()
 		if c.tx.skipped {
 			break
 		}

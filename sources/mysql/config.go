@@ -38,6 +38,10 @@ type Config struct {
 	DropColumns []string
 	MaskColumns []ColumnMask
 
+	// Snapshot has the rows that are in the tables already read too, once for each table, beside the log. Tables that the
+	// selection gets later are read then.
+	Snapshot bool
+
 	// ServerID is how the capture calls itself among the server's replicas. 0 takes a random one per Source, so that
 	// two captures of the same server never throw each other off.
 	ServerID uint32
@@ -45,14 +49,16 @@ type Config struct {
 	Writer string // names this process in frames
 	Epoch  uint64 // epoch of the numbering, see cdc.Header
 
-	FrameBytes int           // a frame is cut at about this size; 512 KiB
-	FrameRows  int           // and at this many events; 4096
-	Linger     time.Duration // how long a frame that is not full waits for more transactions; 2 ms
-	Heartbeat  time.Duration // a frame without events is sent after this time without frames; 10 s
-	QueueBytes int           // bound of what has been read but is not in a frame yet; 8 MiB
-	HoldBytes  int           // bound of rows that wait for the outcome of XA transactions and savepoints; 64 MiB
-	MaxBackoff time.Duration // longest pause between two attempts to connect; 30 s
-	Patience   time.Duration // how long the server may take to answer a question; 1 min
+	FrameBytes    int           // a frame is cut at about this size; 512 KiB
+	FrameRows     int           // and at this many events; 4096
+	Linger        time.Duration // how long a frame that is not full waits for more transactions; 2 ms
+	Heartbeat     time.Duration // a frame without events is sent after this time without frames; 10 s
+	QueueBytes    int           // bound of what has been read but is not in a frame yet; 8 MiB
+	HoldBytes     int           // bound of rows that wait for the outcome of XA transactions and savepoints; 64 MiB
+	MaxBackoff    time.Duration // longest pause between two attempts to connect; 30 s
+	Patience      time.Duration // how long the server may take to answer a question; 1 min
+	SnapshotRows  int           // bound of the rows that a snapshot reads at once; 10000
+	SnapshotBytes int           // and of their bytes, roughly; 4 MiB
 
 	// OnTruncate says what happens when a statement removes rows of a captured table without delete events (TRUNCATE, DROP,
 	// ALTER TABLE … DROP PARTITION): PolicyWarn (the default) or PolicyHalt.
@@ -96,6 +102,9 @@ func (c Config) withDefaults() (Config, error) {
 	set(&c.FrameRows, 4096)
 	set(&c.QueueBytes, 8<<20)
 	set(&c.HoldBytes, holdDefault)
+	set(&c.SnapshotRows, 10_000)
+	set(&c.SnapshotBytes, 4<<20)
+	c.SnapshotBytes = min(c.SnapshotBytes, cdc.MaxFrame/4)
 	wait(&c.Linger, 2*time.Millisecond)
 	wait(&c.Heartbeat, 10*time.Second)
 	wait(&c.MaxBackoff, 30*time.Second)

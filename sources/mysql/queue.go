@@ -19,6 +19,7 @@ type queue struct {
 	mu     sync.Mutex
 	events []*replication.BinlogEvent
 	bytes  int
+	poked  bool  // take shall return, whether there are events or not
 	err    error // why no more events come
 }
 
@@ -59,12 +60,22 @@ func (q *queue) close(err error) {
 	wake(q.space)
 }
 
+// poke has take return, the present one or the next.
+func (q *queue) poke() {
+	q.mu.Lock()
+	q.poked = true
+	q.mu.Unlock()
+	wake(q.filled)
+}
+
 // take returns all events that are there, waiting at most that long for the first; none when the time is over.
 // The events that it returned before must have been used up: spare is their slice, to be filled again.
 func (q *queue) take(ctx context.Context, wait time.Duration, spare []*replication.BinlogEvent) ([]*replication.BinlogEvent, error) {
 	var timer *time.Timer
 	for {
 		q.mu.Lock()
+		poked := q.poked
+		q.poked = false
 		if len(q.events) > 0 {
 			events := q.events
 			clear(spare)
@@ -78,7 +89,7 @@ func (q *queue) take(ctx context.Context, wait time.Duration, spare []*replicati
 		if err != nil {
 			return nil, err
 		}
-		if wait <= 0 {
+		if wait <= 0 || poked {
 			return nil, ctx.Err()
 		}
 		if timer == nil {

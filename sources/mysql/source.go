@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
@@ -18,6 +19,10 @@ type Source struct {
 	selected *selection
 	treated  *treatments
 	files    []string // of a Source made by Files
+
+	commands chan snapshotCommand          // to the session that captures
+	events   atomic.Pointer[queue]         // of that session; nil: there is none
+	jobs     atomic.Pointer[[]SnapshotJob] // what is told of snapshots
 }
 
 // New returns a source that reads a server's binlog as a replica does. It does not connect yet.
@@ -35,7 +40,7 @@ func New(cfg Config) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{cfg: cfg, selected: selected, treated: treated}, nil
+	return &Source{cfg: cfg, selected: selected, treated: treated, commands: make(chan snapshotCommand, 16)}, nil
 }
 
 // Run reads the log from the checkpoint on and hands frame after frame to next, until ctx ends (it returns ctx.Err()),
@@ -80,6 +85,13 @@ func (s *Source) Run(ctx context.Context, from cdc.Checkpoint, next cdc.Handler)
 			return ctx.Err()
 		case <-time.After(pause):
 		}
+	}
+}
+
+// poke has the session look around, if there is one.
+func (s *Source) poke() {
+	if events := s.events.Load(); events != nil {
+		events.poke()
 	}
 }
 
@@ -137,6 +149,12 @@ func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, 
 	if err := c.start(origin.from, origin.begin); err != nil {
 		return from, err
 	}
+	if c.snapshots, err = newSnapshots(s, cfg, from.Snapshot); err != nil {
+		return from, err
+	}
+	defer c.snapshots.stop()
+	s.events.Store(events)
+	defer s.events.Store(nil)
 	if from.Flavor == "" { // make the beginning part of the stream
 		if err := c.heartbeat(); err != nil {
 			return c.sent, err
@@ -163,6 +181,12 @@ func (c *capture) run(events *queue) error {
 			if err := c.event(ev); err != nil {
 				return err
 			}
+			if err := c.snapshot(); err != nil {
+				return err
+			}
+		}
+		if err := c.snapshot(); err != nil {
+			return err
 		}
 		if wait, err = c.tick(); err == nil {
 			c.reportDue()

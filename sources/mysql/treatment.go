@@ -85,3 +85,8 @@ func (t *treatments) table(of *cdc.Table) (*cdc.Table, error) {
 	out, _, err := rowimage.Treat(of, t.of(of.Schema, of.Name))
 	return out, err
 }
+
+// plain reports whether a column is written as it is.
+func (t *treatments) plain(schema, table, column string) bool {
+	return t.of(schema, table)(column) == rowimage.Treatment{}
+}
