@@ -54,6 +54,7 @@ func newRoot(a *app) *cobra.Command {
 		newStatusCmd(a),
 		newTailCmd(a),
 		newSchemaCmd(a),
+		newSnapshotCmd(a),
 		newRulesCmd(a),
 		newAuditCmd(a),
 		newMaskCmd(a),

@@ -71,8 +71,8 @@ type mysqlConfig struct {
 	// Tables to capture, as schema.table; both parts may hold * and ?.
 	Tables   []string       `yaml:"tables" required:"true"`
 	Captured capturedConfig `yaml:",inline"`
-	// Snapshot of the tables' present rows before the first change.
-	Snapshot string `yaml:"snapshot" enum:"none" later:"initial" default:"none"`
+	// Snapshot reads the rows that the tables have already, too: initial does so once for each table, beside the changes.
+	Snapshot string `yaml:"snapshot" enum:"none,initial" default:"none"`
 	// ServerID that cdcd takes as a replica, unique among all replicas of the server. By default each start takes a random one.
 	ServerID uint32 `yaml:"server_id"`
 	// OnTruncate says what happens when a statement removes rows of a captured table without delete events, such as TRUNCATE.

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/cdcd-project/cdcd/sinks/chain"
+	"github.com/cdcd-project/cdcd/sources/mysql"
 )
 
 // state is a running cdcd in figures: what /status answers, `cdcd status` shows and /metrics counts.
@@ -28,6 +29,8 @@ type state struct {
 	Capture captureState `json:"capture"`
 	Stream  streamState  `json:"stream"`
 	Feeds   []feedState  `json:"feeds"`
+
+	Snapshots []mysql.SnapshotJob `json:"snapshots,omitempty"`
 }
 
 type captureState struct {
@@ -88,6 +91,9 @@ func (p *pipeline) state(ctx context.Context) state {
 	if held := p.held.Load(); held != nil {
 		s.Capture.Held = *held
 		fail("capture waits for the stream: %s", *held)
+	}
+	if server := p.server.Load(); server != nil {
+		s.Snapshots = server.Snapshots()
 	}
 	if err := p.stream.Healthy(); err != nil {
 		fail("stream: %v", err)
@@ -151,13 +157,16 @@ func (p *pipeline) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /tail", p.tail)
 	mux.HandleFunc("GET /stream/tables", p.tablesInStream)
+	mux.HandleFunc("GET /snapshot", p.listSnapshots)
+	mux.HandleFunc("POST /snapshot", p.startSnapshot)
+	mux.HandleFunc("POST /snapshot/{id}/{action}", p.alterSnapshot)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // heap, allocs, goroutine, …
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(p.state(r.Context())) // the client has gone away
 	})
-	return sameOrigin(mux, p.cfg.Console.Listen)
+	return sameOrigin(http.NewCrossOriginProtection().Handler(mux), p.cfg.Console.Listen)
 }
 
 // figures is the pipeline as a Prometheus collector: it reads what is counted anyway, when it is asked.
@@ -205,9 +214,13 @@ var (
 	feedAge        = newFigure(prometheus.GaugeValue, "feed_object_age_seconds", "How long the oldest record that is not committed has waited.", "source", "feed")
 	feedBehind     = newFigure(prometheus.GaugeValue, "feed_behind_frames", "Frames of the stream that are not judged yet.", "source", "feed")
 	feedError      = newFigure(prometheus.GaugeValue, "feed_error", "1 while the feed does not deliver; its code is in the label, other when it has none.", "source", "feed", "code")
+	snapshotRows   = newFigure(prometheus.GaugeValue, "snapshot_rows", "Rows that a snapshot has read into the stream.", "source", "id")
+	snapshotOf     = newFigure(prometheus.GaugeValue, "snapshot_expected_rows", "Rows that it will read, as the server's statistics say.", "source", "id")
+	snapshotFailed = newFigure(prometheus.GaugeValue, "snapshot_failed", "1 while a snapshot cannot go on.", "source", "id")
 	buildInfo      = newFigure(prometheus.GaugeValue, "build_info", "1; the labels say which cdcd runs.", "source", "version", "goversion")
 	allFigures     = []figure{captureRows, captureBytes, captureFrames, captureBeats, captureLast, captureLag, captureUp, captureSince, captureLost,
 		captureErrors, captureBehind, captureRoom, captureLook, captureClock, captureGTIDs, captureServer, captureNotices, captureStandby, captureError,
+		snapshotRows, snapshotOf, snapshotFailed,
 		buildInfo, streamFrames, streamBytes, streamMaxBytes, feedEvents,
 		feedMatched, feedFailed, feedRecords, feedBytes, feedObjects, feedWaiting, feedAge, feedBehind, feedError}
 )
@@ -237,6 +250,15 @@ func (c *figures) Collect(ch chan<- prometheus.Metric) {
 	send(streamFrames, float64(s.Stream.Frames))
 	send(streamBytes, float64(s.Stream.Bytes))
 	send(streamMaxBytes, float64(s.Stream.MaxBytes))
+	for _, j := range s.Snapshots {
+		send(snapshotRows, float64(j.Rows), j.ID)
+		send(snapshotOf, float64(j.Expected), j.ID)
+		failed := 0.0
+		if j.Error != "" {
+			failed = 1
+		}
+		send(snapshotFailed, failed, j.ID)
+	}
 	for _, f := range s.Feeds {
 		send(feedEvents, float64(f.Events), f.Feed)
 		send(feedMatched, float64(f.Matched), f.Feed)
@@ -264,7 +286,7 @@ func (p *pipeline) collectSource(s sourceState, send func(figure, float64, ...st
 	send(captureSince, s.changed)
 	send(captureLost, float64(s.Disconnects))
 	n := s.notices
-	for kind, count := range map[string]uint64{"rows_gone": n.RowsGone, "partial_image": n.PartialImages, "oversize": n.Oversize, "bad_text": n.BadText, "statement": n.Statements,
+	for kind, count := range map[string]uint64{"rows_gone": n.RowsGone, "partial_image": n.PartialImages, "oversize": n.Oversize, "statement": n.Statements,
 		"unknown_xa": n.UnknownXA} {
 		send(captureNotices, float64(count), kind)
 	}

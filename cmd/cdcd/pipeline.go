@@ -27,6 +27,7 @@ import (
 	"github.com/cdcd-project/cdcd/sinks/audit"
 	"github.com/cdcd-project/cdcd/sinks/chain"
 	"github.com/cdcd-project/cdcd/sinks/deadletter"
+	"github.com/cdcd-project/cdcd/sources/mysql"
 )
 
 // pipeline is everything that `cdcd run` runs: one capture, the stream, and for each feed an engine with its chain.
@@ -44,15 +45,17 @@ type pipeline struct {
 	audit  *audit.Log
 	feeds  []*feed
 
-	captured   chan struct{}          // closed when the source has ended, as binlog files do
-	lastError  atomic.Pointer[string] // why capture does not go on at present
-	held       atomic.Pointer[string] // what keeps the stream from taking frames: a bus.State
-	standby    atomic.Bool            // another process captures
-	following  atomic.Bool            // the source is being read, and where that began is durable
-	rows       atomic.Uint64          // rows captured
-	frameBytes atomic.Uint64          // bytes of frames published
-	tails      atomic.Int64           // clients of /tail
-	seen       atomic.Int64           // when the last frame was captured, in microseconds since 1970
+	server     atomic.Pointer[mysql.Source] // what captures; nil for files, and before it begins
+	asked      atomic.Int64                 // people who wait for their wish about snapshots to be durable
+	captured   chan struct{}                // closed when the source has ended, as binlog files do
+	lastError  atomic.Pointer[string]       // why capture does not go on at present
+	held       atomic.Pointer[string]       // what keeps the stream from taking frames: a bus.State
+	standby    atomic.Bool                  // another process captures
+	following  atomic.Bool                  // the source is being read, and where that began is durable
+	rows       atomic.Uint64                // rows captured
+	frameBytes atomic.Uint64                // bytes of frames published
+	tails      atomic.Int64                 // clients of /tail
+	seen       atomic.Int64                 // when the last frame was captured, in microseconds since 1970
 	source     sourceWatch
 }
 
@@ -271,7 +274,7 @@ func (p *pipeline) captureOnce(ctx context.Context) error {
 		if err := publisher.Handle(ctx, b); err != nil {
 			return err
 		}
-		if !begun { // a kill from here on must not begin again later in the log: there is nothing yet to tell where
+		if !begun || p.asked.Load() > 0 { // a kill from here on must not begin again later in the log: there is nothing yet to tell where
 			if err := publisher.Flush(ctx); err != nil {
 				return err
 			}

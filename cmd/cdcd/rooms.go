@@ -56,6 +56,7 @@ func serverConfig(cfg *config, env []string) (mysql.Config, error) {
 	}
 	c.Name, c.Password, c.ServerID, c.Heartbeat = cfg.Name, password, m.ServerID, heartbeat
 	c.OnTruncate, c.OnUnknownXA, c.Oversize, c.HoldBytes = m.OnTruncate, m.OnUnknownXA, m.Oversize, int(m.HoldBytes)
+	c.Snapshot = m.Snapshot == "initial"
 	return c, selectInto(&c, cfg)
 }
 
@@ -112,7 +113,12 @@ func openSource(p *pipeline, epoch uint64) (source, error) {
 	}
 	c.Observe = p.source.observe
 	if p.cfg.Source.MySQL != nil {
-		return mysql.New(c)
+		s, err := mysql.New(c)
+		if err != nil {
+			return nil, err
+		}
+		p.server.Store(s)
+		return s, nil
 	}
 	return mysql.Files(c, p.cfg.Source.Binlog.Files...)
 }

@@ -74,6 +74,10 @@ func (a *app) printState(w io.Writer, s state) {
 	fmt.Fprintf(w, "%s   source %s, writer %s\n\n", verdict, s.Source, s.Writer)
 	a.printCapture(w, s.Capture)
 	fmt.Fprintf(w, "stream   %d frames, %s of %s\n\n", s.Stream.Frames, size(s.Stream.Bytes), size(s.Stream.MaxBytes))
+	if len(s.Snapshots) > 0 {
+		a.printSnapshots(w, s.Snapshots)
+		fmt.Fprintln(w)
+	}
 	var rows [][]string
 	for _, f := range s.Feeds {
 		rows = append(rows, []string{f.Feed, f.To, fmt.Sprint(f.Events), fmt.Sprint(f.Matched), fmt.Sprint(f.Failed), fmt.Sprint(f.Ordinal),
