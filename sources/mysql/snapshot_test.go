@@ -230,22 +230,13 @@ func (m *mirror) complete(t *testing.T) {
 // caughtUp writes a mark and waits until it has come.
 func (m *mirror) caughtUp(t *testing.T, conn *client.Conn) {
 	t.Helper()
-	exec(t, conn, "CREATE TABLE IF NOT EXISTS shop.marks (id INT PRIMARY KEY AUTO_INCREMENT)")
+	execute(t, conn, "CREATE TABLE IF NOT EXISTS shop.marks (id INT PRIMARY KEY AUTO_INCREMENT)")
 	before := m.count("shop.marks insert")
-	exec(t, conn, "INSERT INTO shop.marks VALUES (NULL)")
+	execute(t, conn, "INSERT INTO shop.marks VALUES (NULL)")
 	await(t, "the mark has come", func() bool { m.check(t); return m.count("shop.marks insert") > before })
 }
 
-func exec(t *testing.T, conn *client.Conn, statements ...string) {
-	t.Helper()
-	for _, s := range statements {
-		if _, err := conn.Execute(s); err != nil {
-			t.Fatalf("%s: %v", s, err)
-		}
-	}
-}
-
-// table returns the rows of a table as the mirror has them, by way of a snapshot of its own.
+// present returns what a snapshot of its own says of tables.
 func present(t *testing.T, s *testenv.Server, tables ...string) *mirror {
 	t.Helper()
 	cfg := config(s, tables...)
@@ -317,13 +308,13 @@ func seeded(t *testing.T) *rand.Rand {
 // orders fills a table of n rows whose keys leave gaps.
 func orders(t *testing.T, conn *client.Conn, n int) {
 	t.Helper()
-	exec(t, conn, "CREATE DATABASE IF NOT EXISTS shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY, v INT NOT NULL, s VARCHAR(100))")
+	execute(t, conn, "CREATE DATABASE IF NOT EXISTS shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY, v INT NOT NULL, s VARCHAR(100))")
 	for at := 0; at < n; at += 500 {
 		var b strings.Builder
 		for i := at; i < min(n, at+500); i++ {
 			fmt.Fprintf(&b, ",(%d,%d,'row %d')", 3*i, i, i)
 		}
-		exec(t, conn, "INSERT INTO shop.orders VALUES "+b.String()[1:])
+		execute(t, conn, "INSERT INTO shop.orders VALUES "+b.String()[1:])
 	}
 }
 
@@ -368,9 +359,9 @@ func TestASnapshotGoesOnWhereItWasAfterEachInterruption(t *testing.T) {
 		random, conn := seeded(t), s.Conn(t)
 		const n = 2000
 		orders(t, conn, n)
-		exec(t, conn, "CREATE TABLE shop.more (a VARCHAR(20), b INT, v INT, PRIMARY KEY (a, b))")
+		execute(t, conn, "CREATE TABLE shop.more (a VARCHAR(20), b INT, v INT, PRIMARY KEY (a, b))")
 		for i := range 200 {
-			exec(t, conn, fmt.Sprintf("INSERT INTO shop.more VALUES ('k%d', %d, 0)", i%17, i))
+			execute(t, conn, fmt.Sprintf("INSERT INTO shop.more VALUES ('k%d', %d, 0)", i%17, i))
 		}
 		change := changeOrders(n)
 		stop := writer(t, s, random, func(r *rand.Rand) string {
@@ -417,7 +408,7 @@ func TestASnapshotGoesOnWhereItWasAfterEachInterruption(t *testing.T) {
 func TestTablesAreReadByKeysOfAnyType(t *testing.T) {
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		conn := s.Conn(t)
-		exec(t, conn, "CREATE DATABASE shop", "SET SESSION sql_mode = ''", "SET NAMES utf8mb4", "SET SESSION time_zone = '+02:00'")
+		execute(t, conn, "CREATE DATABASE shop", "SET SESSION sql_mode = ''", "SET NAMES utf8mb4", "SET SESSION time_zone = '+02:00'")
 		tables := []struct{ name, columns, rows string }{
 			{"composite", "a INT, b VARCHAR(20), c DECIMAL(10,3), v INT, PRIMARY KEY (a, b, c)",
 				"(1,'a',1.5,1),(1,'a',-1.5,2),(1,'B',0,3),(1,'b ',0.001,4),(2,'',0,5),(-7,'z',9999999.999,6),(1,'ä',0,7),(1,'b',7,8)"},
@@ -455,9 +446,9 @@ func TestTablesAreReadByKeysOfAnyType(t *testing.T) {
 		}
 		for _, table := range tables {
 			name := "shop.`" + strings.ReplaceAll(table.name, "`", "``") + "`"
-			exec(t, conn, "CREATE TABLE "+name+" ("+table.columns+")")
+			execute(t, conn, "CREATE TABLE "+name+" ("+table.columns+")")
 			if table.rows != "" {
-				exec(t, conn, "INSERT INTO "+name+" VALUES "+table.rows)
+				execute(t, conn, "INSERT INTO "+name+" VALUES "+table.rows)
 			}
 		}
 		cfg := config(s)
@@ -480,9 +471,9 @@ func TestTablesAreReadByKeysOfAnyType(t *testing.T) {
 func TestATableWithoutAKeyIsReadInOneGo(t *testing.T) {
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		random, conn := seeded(t), s.Conn(t)
-		exec(t, conn, "CREATE DATABASE shop", "CREATE TABLE shop.bare (v INT, s TEXT)")
+		execute(t, conn, "CREATE DATABASE shop", "CREATE TABLE shop.bare (v INT, s TEXT)")
 		for i := range 40 {
-			exec(t, conn, fmt.Sprintf("INSERT INTO shop.bare VALUES (%d, NULL), (%d, 'x'), (7, 'x')", i, i))
+			execute(t, conn, fmt.Sprintf("INSERT INTO shop.bare VALUES (%d, NULL), (%d, 'x'), (7, 'x')", i, i))
 		}
 		stop := writer(t, s, random, func(r *rand.Rand) string {
 			time.Sleep(5 * time.Millisecond)
@@ -564,7 +555,7 @@ func TestTablesMayBeAlteredWhileTheyAreRead(t *testing.T) {
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		conn := s.Conn(t)
 		orders(t, conn, 3000)
-		exec(t, conn, "CREATE TABLE shop.gone (id INT PRIMARY KEY)", "INSERT INTO shop.gone VALUES (1), (2)",
+		execute(t, conn, "CREATE TABLE shop.gone (id INT PRIMARY KEY)", "INSERT INTO shop.gone VALUES (1), (2)",
 			"CREATE TABLE shop.zero (id INT PRIMARY KEY)", "INSERT INTO shop.zero VALUES (1), (2)")
 		for i, statements := range [][]string{
 			{"ALTER TABLE shop.orders ADD COLUMN n INT NOT NULL DEFAULT 5 FIRST"},
@@ -582,7 +573,7 @@ func TestTablesMayBeAlteredWhileTheyAreRead(t *testing.T) {
 			var once sync.Once
 			m.fail = func(frames int, b *cdc.Batch) error {
 				if b.Len() > 0 && string(b.Event(0).Op().String()) == "snapshot" && b.Event(0).Table().Name == "orders" {
-					once.Do(func() { exec(t, conn, statements...) })
+					once.Do(func() { execute(t, conn, statements...) })
 				}
 				return nil
 			}
@@ -621,7 +612,7 @@ func TestSnapshotsArePausedResumedAndCancelled(t *testing.T) {
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		conn := s.Conn(t)
 		orders(t, conn, 2000)
-		exec(t, conn, "CREATE TABLE shop.other (id INT PRIMARY KEY, v INT)", "INSERT INTO shop.other SELECT id, v FROM shop.orders")
+		execute(t, conn, "CREATE TABLE shop.other (id INT PRIMARY KEY, v INT)", "INSERT INTO shop.other SELECT id, v FROM shop.orders")
 		cfg := config(s)
 		cfg.SnapshotRows = 20
 		m := newMirror()
@@ -744,7 +735,7 @@ func TestASnapshotOfAnIdleServer(t *testing.T) {
 		r := read(t, cfg, m)
 		await(t, "capture has begun", func() bool { return m.checkpoint().Flavor != "" })
 		for _, statements := range [][]string{nil, {"FLUSH BINARY LOGS"}, {"FLUSH BINARY LOGS", "FLUSH BINARY LOGS"}} {
-			exec(t, conn, statements...)
+			execute(t, conn, statements...)
 			if _, err := r.StartSnapshot(t.Context(), "shop", "orders", ""); err != nil {
 				t.Fatal(err)
 			}
@@ -769,7 +760,7 @@ func TestTablesThatAreSelectedLaterAreReadThen(t *testing.T) {
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		conn := s.Conn(t)
 		orders(t, conn, 100)
-		exec(t, conn, "CREATE DATABASE hr", "CREATE TABLE hr.people (id INT PRIMARY KEY)", "INSERT INTO hr.people VALUES (1), (2)")
+		execute(t, conn, "CREATE DATABASE hr", "CREATE TABLE hr.people (id INT PRIMARY KEY)", "INSERT INTO hr.people VALUES (1), (2)")
 		m := newMirror()
 		for _, tables := range [][]string{{"shop.*"}, {"shop.*", "hr.*"}, {"hr.*"}, {"hr.*", "shop.*"}} {
 			cfg := config(s, tables...)
