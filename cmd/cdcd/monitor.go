@@ -286,7 +286,7 @@ func (p *pipeline) collectSource(s sourceState, send func(figure, float64, ...st
 	send(captureSince, s.changed)
 	send(captureLost, float64(s.Disconnects))
 	n := s.notices
-	for kind, count := range map[string]uint64{"rows_gone": n.RowsGone, "partial_image": n.PartialImages, "oversize": n.Oversize, "statement": n.Statements,
+	for kind, count := range map[string]uint64{"rows_gone": n.RowsGone, "partial_image": n.PartialImages, "oversize": n.Oversize, "bad_text": n.BadText, "statement": n.Statements,
 		"unknown_xa": n.UnknownXA} {
 		send(captureNotices, float64(count), kind)
 	}

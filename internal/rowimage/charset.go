@@ -1,6 +1,7 @@
 package rowimage
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -162,11 +163,28 @@ func isASCII(s []byte) bool {
 	return true
 }
 
-// appendUTF8 appends text of the character set as UTF-8. It is the only place where bytes become text.
-func (c *charset) appendUTF8(dst, text []byte) ([]byte, error) {
-	if c.encoding == nil && c.known || c.ascii && isASCII(text) {
-		return append(dst, text...), nil
+// appendUTF8 appends text of the character set as UTF-8. It is the only place where bytes become text. Bytes that the
+// character set does not allow become U+FFFD; clean is false then.
+func (c *charset) appendUTF8(dst, text []byte) (out []byte, clean bool, err error) {
+	switch {
+	case c.encoding == nil && c.known:
+		if utf8.Valid(text) {
+			return append(dst, text...), true, nil
+		}
+		for len(text) > 0 {
+			r, size := utf8.DecodeRune(text)
+			dst, text = utf8.AppendRune(dst, r), text[size:]
+		}
+		return dst, false, nil
+	case c.ascii && isASCII(text):
+		return append(dst, text...), true, nil
 	}
+	out, err = c.convert(dst, text)
+	return out, !bytes.Contains(out[len(dst):], []byte("\uFFFD")), err
+}
+
+// convert appends what is not UTF-8 already.
+func (c *charset) convert(dst, text []byte) ([]byte, error) {
 	switch e := c.encoding.(type) {
 	case nil:
 		return dst, fmt.Errorf("the character set %s is not supported", c.name)
@@ -245,6 +263,6 @@ func (c *charset) transform(dst, text []byte) ([]byte, error) {
 
 // decode returns s as UTF-8.
 func (c *charset) decode(s string) (string, error) {
-	text, err := c.appendUTF8(nil, []byte(s))
+	text, _, err := c.appendUTF8(nil, []byte(s))
 	return string(text), err
 }

@@ -273,7 +273,7 @@ func (c *column) putResult(b *cdc.Builder, value []byte) error {
 
 // putMembers writes an enum or set. What is no member here was none when information_schema was asked.
 func (c *column) putMembers(b *cdc.Builder, value []byte) error {
-	text, err := c.charset.appendUTF8(b.BeginText(), value)
+	text, _, err := c.charset.appendUTF8(b.BeginText(), value)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ type Layout struct {
 	columns []column // of the row image, in its order
 	jsons   int      // how many of them hold binary JSON
 
+	bad       *badText
 	untreated *cdc.Table // with all columns of the row image; nil when that is table
 }
 
@@ -39,6 +40,7 @@ type column struct {
 	members   []string // of ENUM and SET
 	masked    *masked  // nil if its values are written as they are
 	isMember  map[string]struct{}
+	bad       *badText // of the layout
 }
 
 type conversion uint8
@@ -176,8 +178,10 @@ func collationMap(te *replication.TableMapEvent) map[int]uint64 {
 
 // settle fills in what follows from the table.
 func (l *Layout) settle() {
+	l.bad = &badText{}
 	for i := range l.columns {
 		c, v := &l.table.Columns[i], &l.columns[i]
+		v.bad = l.bad
 		v.at, v.kind, v.fsp, v.precision, v.scale = i, c.Kind, c.Fsp, c.Precision, c.Scale
 		if v.convert == convertJSON {
 			l.jsons++

@@ -71,10 +71,10 @@ func (l *Layout) Treat(of func(column string) Treatment) (*Layout, error) {
 	// The names of dropped columns are for people who look at a schema; in a table of frames they are nowhere.
 	table.Dropped = nil
 	out := *l
-	out.table, out.columns, out.untreated = table, slices.Clone(l.columns), l.table
+	out.table, out.columns, out.untreated, out.bad = table, slices.Clone(l.columns), l.table, &badText{}
 	for i := range out.columns {
 		c, from := &out.columns[i], &l.table.Columns[i]
-		c.at = at[i]
+		c.at, c.bad = at[i], out.bad
 		if treatment := of(from.Name); c.at >= 0 && treatment.Mask != nil {
 			c.masked = &masked{treatment.Mask, l.table.String() + "." + from.Name, *from}
 		}

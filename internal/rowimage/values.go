@@ -5,17 +5,37 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/cdcd-project/cdcd/cdc"
 )
+
+// badText counts the values of a layout that held bytes which their character set does not allow.
+type badText struct {
+	n      atomic.Uint64
+	column atomic.Int64 // where the last of them was
+}
+
+// BadText returns how many values held bytes that their column's character set does not allow, which are U+FFFD in the
+// frame, and which column the last of them was in.
+func (l *Layout) BadText() (n uint64, column string) {
+	if n = l.bad.n.Load(); n > 0 {
+		column = l.table.Columns[l.bad.column.Load()].Name
+	}
+	return n, column
+}
 
 // This file writes values into frames, wherever they came from. What a server cannot have written is refused: these
 // functions then report false.
 
 func (c *column) putText(b *cdc.Builder, text []byte) error {
-	out, err := c.charset.appendUTF8(b.BeginText(), text)
+	out, clean, err := c.charset.appendUTF8(b.BeginText(), text)
 	if err != nil {
 		return err
+	}
+	if !clean {
+		c.bad.n.Add(1)
+		c.bad.column.Store(int64(c.at))
 	}
 	b.EndText(c.at, c.kind, out)
 	return nil

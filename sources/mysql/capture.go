@@ -502,6 +502,7 @@ func (c *capture) deliver(rows *rowsEvent) (err error) {
 			return c.rowsError(rows, err)
 		}
 	}
+	bad, _ := rows.Layout.BadText()
 	for first := true; len(images) > 0 || first && rows.Empty(); first = false {
 		if c.no >= c.deliverFrom {
 			images, err = c.row(rows, images)
@@ -518,6 +519,7 @@ func (c *capture) deliver(rows *rowsEvent) (err error) {
 			return err
 		}
 	}
+	c.badText(rows.Layout, bad)
 	return nil
 }
 

@@ -1,6 +1,9 @@
 package mysql
 
-import "github.com/cdcd-project/cdcd/cdc"
+import (
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/rowimage"
+)
 
 // What a capture does about something that it can go on after. The values are those of the configuration file.
 const (
@@ -15,6 +18,7 @@ type Notices struct {
 	RowsGone      uint64 // statements that removed rows of captured tables without delete events (TRUNCATE, DROP)
 	PartialImages uint64 // row events whose images left out columns
 	Oversize      uint64 // changes that were captured without their largest values
+	BadText       uint64 // values with bytes that their character set does not allow, which became U+FFFD
 	Statements    uint64 // changes of tables that are not captured, written as statements
 	UnknownXA     uint64 // committed XA transactions whose rows were written before the capture began
 }
@@ -51,5 +55,18 @@ func (c *capture) partialImages(table *cdc.Table) {
 	if name := table.String(); c.once("image", name) {
 		c.cfg.Logger.Warn("row images leave out columns: rules and partners do not see them", "event", "capture.partial_image", "code", "CDCD-1203",
 			"table", name, "gtid", c.tx.tx.GTID, "file", c.tx.tx.File, "pos", c.tx.tx.Pos, "fix", "SET GLOBAL binlog_row_image = 'FULL', and no session with another")
+	}
+}
+
+// badText says what came of text with bytes that its character set does not allow; before is what the layout had counted.
+func (c *capture) badText(l *rowimage.Layout, before uint64) {
+	n, column := l.BadText()
+	if n == before {
+		return
+	}
+	c.cfg.notices.BadText += n - before
+	if name := l.Table().String() + "." + column; c.once("text", name) {
+		c.cfg.Logger.Warn("text has bytes that its character set does not allow; they became U+FFFD", "event", "capture.bad_text", "code", "CDCD-1319",
+			"column", name, "gtid", c.tx.tx.GTID, "file", c.tx.tx.File, "pos", c.tx.tx.Pos)
 	}
 }

@@ -90,3 +90,20 @@ func TestEventsThatNobodyMayPassOver(t *testing.T) {
 		}
 	})
 }
+
+func TestBytesThatAreNoTextAreReported(t *testing.T) {
+	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
+		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, u VARCHAR(20) CHARACTER SET utf8mb4, c VARCHAR(20) CHARACTER SET ucs2, s VARCHAR(20) CHARACTER SET latin1)")
+		cfg := config(s)
+		var seen mysql.Notices
+		cfg.Observe = func(p mysql.Progress) { seen = p.Notices }
+		r := begin(t, cfg, cdc.Checkpoint{}, nil)
+		s.Exec(t, "INSERT INTO shop.a VALUES (1, 'é', 'é', 'é'), (2, 'a�', 'b', 'c')", "INSERT INTO shop.a VALUES (3, 'x', _ucs2 X'0061D8000062', 'z')")
+		compare(t, short(r.wait(t, 3)), []string{`insert shop.a {"id":1} null -> {"id":1,"u":"é","c":"é","s":"é"}`,
+			`insert shop.a {"id":2} null -> {"id":2,"u":"a�","c":"b","s":"c"}`, `insert shop.a {"id":3} null -> {"id":3,"u":"x","c":"a�b","s":"z"}`})
+		r.stop(t)
+		if seen != (mysql.Notices{BadText: 1}) {
+			t.Errorf("notices %+v", seen)
+		}
+	})
+}
