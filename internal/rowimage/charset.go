@@ -266,3 +266,14 @@ func (c *charset) decode(s string) (string, error) {
 	text, _, err := c.appendUTF8(nil, []byte(s))
 	return string(text), err
 }
+
+// IsUTF8 reports that text in the character set of the collation is UTF-8 as it is.
+func IsUTF8(collation uint16, text []byte) bool {
+	cs := charsetOf(uint64(collation))
+	return cs.encoding == nil && cs.known || cs.ascii && isASCII(text)
+}
+
+// DecodeText returns text in the character set of the collation as UTF-8.
+func DecodeText(collation uint16, text []byte) (string, error) {
+	return charsetOf(uint64(collation)).decode(string(text))
+}

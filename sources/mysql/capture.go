@@ -695,7 +695,7 @@ func (c *capture) flush() error {
 
 // query follows what is in the log as text: the ends of transactions, savepoints, XA, and DDL.
 func (c *capture) query(h *replication.EventHeader, e *replication.QueryEvent, start uint64) error {
-	st := classify(e.Query)
+	st := sessionOf(e.StatusVars).read(e.Query)
 	if !c.tx.open { // a server without GTIDs at all
 		c.beginAnonymous(start, headerTime(h))
 	}

@@ -271,7 +271,7 @@ func (d *deep) see(r *recently, ev *replication.BinlogEvent, at Place) {
 			d.see(r, inner, at)
 		}
 	case *replication.QueryEvent:
-		st := classify(e.Query)
+		st := sessionOf(e.StatusVars).read(e.Query)
 		if st.kind != stmtDML {
 			break
 		}

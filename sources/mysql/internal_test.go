@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -40,8 +41,20 @@ func TestStatementsAreToldApart(t *testing.T) {
 		{"", stmtOther, "", nil},
 		{"INSERT INTO `open", stmtDML, "", []string{"s.open"}},
 		{"/*!50000 REPLACE */ INTO t", stmtDML, "", []string{"s.t"}},
+		{"--\tx\nUPDATE t SET a = 1", stmtDML, "", []string{"s.t", "s.a", "s.1"}},
+		{"--\nDELETE FROM t", stmtDML, "", []string{"s.t"}},
+		{"\v\fDELETE FROM t", stmtDML, "", []string{"s.t"}},
+		{"SET STATEMENT max_statement_time=10, lock_wait_timeout=5 FOR DELETE FROM t", stmtDML, "", []string{"s.t"}},
+		{"SET STATEMENT max_statement_time=10 FOR ANALYZE DELETE FROM t", stmtDML, "", []string{"s.t"}},
+		{"SET STATEMENT max_statement_time=10 FOR ALTER TABLE t ENGINE = InnoDB", stmtDDL, "", []string{"s.t"}},
+		{"SET PASSWORD FOR x = 'y'", stmtOther, "", nil},
+		{"ANALYZE DELETE FROM t", stmtDML, "", []string{"s.t"}},
+		{"ANALYZE FORMAT = JSON DELETE FROM t", stmtDML, "", []string{"s.t"}},
+		{"ANALYZE TABLE t", stmtOther, "", nil},
+		{"LOAD XML INFILE 'f' INTO TABLE t", stmtDML, "", []string{"s.t"}},
+		{"FROB t", stmtDML, "", []string{"s.t"}},
 	} {
-		st := classify([]byte(test.text))
+		st := classify(test.text)
 		if st.kind != test.kind || st.arg != test.arg {
 			t.Errorf("%s: kind %d, %q, want %d, %q", test.text, st.kind, st.arg, test.kind, test.arg)
 		}
@@ -68,13 +81,39 @@ func TestStatementsAreToldApart(t *testing.T) {
 	}
 }
 
+func TestStatementsAreReadAsTheirSessionWroteThem(t *testing.T) {
+	for name, test := range map[string]struct {
+		session session
+		text    string
+		want    []string
+	}{
+		"names in double quotes":            {session{ansiQuotes: true}, `DELETE FROM "o"."t""u"`, []string{"o\x00t\"u"}},
+		"strings in double quotes":          {session{}, `DELETE x FROM "o"`, []string{"s\x00x"}},
+		"backslashes":                       {session{}, `WITH c AS (SELECT 'a\'') UPDATE t`, []string{"s\x00AS", "s\x00SELECT", "s\x00UPDATE", "s\x00c", "s\x00t"}},
+		"backslashes that are only that":    {session{noBackslash: true}, `WITH c AS (SELECT 'a\') UPDATE t`, []string{"s\x00AS", "s\x00SELECT", "s\x00UPDATE", "s\x00c", "s\x00t"}},
+		"latin1":                            {session{collation: 8}, "DELETE FROM `k\xf6ln`", []string{"s\x00köln"}},
+		"what a server may have written":    {session{collation: 8}, "DELETE FROM `köln`", []string{"s\x00kÃ¶ln", "s\x00köln"}},
+		"a backtick in a character of sjis": {session{collation: 13}, "DELETE FROM `\x83\x60`", []string{"s\x00チ"}},
+		"a character set that nobody knows": {session{collation: 9999}, "DELETE FROM `t`", []string{"s\x00t"}},
+		"utf8mb4":                           {session{collation: 255}, "DELETE FROM `köln`", []string{"s\x00köln"}},
+		"bytes that are no text whatsoever": {session{collation: 255}, "DELETE FROM `k\xf6ln`", []string{"s\x00k\xf6ln"}},
+	} {
+		got := test.session.read([]byte(test.text)).tables("s")
+		slices.Sort(got)
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
 func TestCreateTableThatCopiesRows(t *testing.T) {
 	for text, want := range map[string]bool{
 		"CREATE TABLE a AS SELECT 1": true, "CREATE TABLE a (id INT) SELECT 1": true, "create or replace table a as with x as (select 1) select * from x": true,
 		"CREATE TABLE a (`select` INT COMMENT 'select')": false, "CREATE VIEW a AS SELECT 1": false, "CREATE TRIGGER t AFTER INSERT ON a FOR EACH ROW SELECT 1 INTO @x": false,
 		"CREATE TEMPORARY TABLE a AS SELECT 1": false, "CREATE TABLE a (id INT) START TRANSACTION": false, "CREATE TABLE a LIKE b": false,
+		"CREATE TABLE a TABLE b": true, "CREATE TABLE a VALUES ROW(1)": true, "CREATE TABLE a (id INT) PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (1))": false,
 	} {
-		if got := classify([]byte(text)).fills(); got != want {
+		if got := classify(text).fills(); got != want {
 			t.Errorf("%s: %v", text, got)
 		}
 	}
@@ -91,9 +130,12 @@ func TestStatementsThatRemoveRowsWithoutNamingThem(t *testing.T) {
 		"DROP INDEX i ON a": "", "DROP DATABASE IF EXISTS `s`": "s.*", "DROP SCHEMA o": "", "CREATE OR REPLACE TABLE a (id INT)": "s.a", "CREATE TABLE a (id INT)": "",
 		"ALTER TABLE p1 DROP PARTITION x": "s.p1", "ALTER TABLE p1 TRUNCATE PARTITION x": "s.p1", "ALTER TABLE p1 ADD PARTITION (PARTITION x VALUES LESS THAN (1))": "",
 		"ALTER TABLE p1 EXCHANGE PARTITION x WITH TABLE y": "s.p1", "ALTER TABLE o.t EXCHANGE PARTITION x WITH TABLE s.p1": "s.p1", "ALTER TABLE a DROP COLUMN `partition`": "",
+		"ALTER ONLINE TABLE p1 DROP PARTITION x": "s.p1", "ALTER IGNORE TABLE a ADD UNIQUE (x)": "s.a",
+		"ALTER TABLE o.t CONVERT TABLE s.p1 TO PARTITION x VALUES LESS THAN (1)": "s.p1", "ALTER TABLE a CONVERT TO CHARACTER SET utf8mb4": "",
+		"TRUNCATE S.A": "s.a", "DROP DATABASE S": "S.*",
 		"ALTER TABLE a IMPORT TABLESPACE": "s.a", "RENAME TABLE a TO _a_old, _a_new TO a": "",
 	} {
-		if got, hit := c.removes(classify([]byte(text)), "s"); hit != (want != "") || hit && got != want {
+		if got, hit := c.removes(classify(text), "s"); hit != (want != "") || hit && got != want {
 			t.Errorf("%s: %q, %v, want %q", text, got, hit, want)
 		}
 	}
@@ -198,3 +240,5 @@ func TestBackoffGrowsToItsLimit(t *testing.T) {
 		}
 	}
 }
+
+func classify(text string) statement { return session{}.classify(text) }

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 
 	"github.com/cdcd-project/cdcd/cdc"
@@ -47,7 +48,8 @@ func (c *capture) loadData(raw []byte, checksum bool, start uint64) error {
 		return cdc.Errorf("CDCD-1307", "the LOAD DATA at %s:%d is cut short", c.file, start)
 	}
 	rest := body[fixed+statusLen:]
-	return c.asStatement(classify(rest[schemaLen+1:]), string(rest[:schemaLen]), binary.LittleEndian.Uint32(body), start)
+	st := sessionOf(body[fixed : fixed+statusLen]).read(rest[schemaLen+1:])
+	return c.asStatement(st, string(rest[:schemaLen]), binary.LittleEndian.Uint32(body), start)
 }
 
 // gone is called for statements that remove rows of captured tables without delete events.
@@ -78,14 +80,16 @@ func (c *capture) removes(st statement, schema string) (string, bool) {
 			return c.touches(st, schema)
 		case words[1] == "DATABASE" || words[1] == "SCHEMA":
 			name := st.after("DATABASE", "SCHEMA", "IF", "EXISTS")
-			return name + ".*", c.selected.mayHold(name)
+			return name + ".*", c.selected.mayHold(name) || c.selected.mayHold(strings.ToLower(name))
 		}
 	case "CREATE":
 		if words[1] == "OR" && words[2] == "REPLACE" && words[3] == "TABLE" {
 			return c.touches(st, schema)
 		}
 	case "ALTER":
-		if words[1] == "TABLE" && st.movesPartitions() {
+		at := slices.Index(words, "TABLE")
+		ignore := at > 0 && slices.Contains(words[:at], "IGNORE") // what a new unique key has twice is deleted
+		if ignore || at > 0 && st.movesPartitions() {
 			return c.touches(st, schema)
 		}
 	}
@@ -106,11 +110,15 @@ func sequence(t *cdc.Table) bool {
 	return true
 }
 
-// touches reports which captured table a statement may change.
+// touches reports which captured table a statement may change. Where a server takes names in any case, it has made them
+// lower case in what it says of rows.
 func (c *capture) touches(st statement, schema string) (string, bool) {
-	for _, ref := range st.tables(schema) {
-		if schema, table, _ := strings.Cut(ref, "\x00"); c.selected.match(schema, table) {
-			return schema + "." + table, true
+	refs := st.tables(schema)
+	for _, as := range [...]func(string) string{func(s string) string { return s }, strings.ToLower} {
+		for _, ref := range refs {
+			if schema, table, _ := strings.Cut(as(ref), "\x00"); c.selected.match(schema, table) {
+				return schema + "." + table, true
+			}
 		}
 	}
 	return "", false
