@@ -305,9 +305,11 @@ func TestRestoredFromAnOlderBackup(t *testing.T) {
 		r := begin(t, config(s), cdc.Checkpoint{}, nil)
 		insert(t, s, 1)
 		r.wait(t, 2)
+		r.stop(t) // MySQL takes ten seconds to stop while it sends its log
 		s.Stop(t)
 		s.Backup(t)
 		s.Start(t)
+		r = launch(t, config(s), r.checkpoint(), r.recorder)
 		insert(t, s, 2, 3)
 		r.wait(t, 6)
 		r.stop(t)
@@ -327,7 +329,7 @@ func TestServerUUIDMayChangeWhereGTIDsTellTheHistory(t *testing.T) {
 	insert(t, s, 1)
 	r.wait(t, 2)
 	before := r.checkpoint().Server
-	s.Stop(t)
+	s.Kill()
 	s.Remove(t, "auto.cnf")
 	s.Start(t)
 	insert(t, s, 2)

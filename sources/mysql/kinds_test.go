@@ -1,6 +1,7 @@
 package mysql_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -162,7 +163,7 @@ func testKinds(t *testing.T, s *testenv.Server, only ...string) {
 			continue
 		}
 		t.Run(k.name, func(t *testing.T) {
-			db := "kind" + string(rune('a'+i))
+			db := fmt.Sprintf("kind%d_", i)
 			file := filepath.Join(s.DataDir, db+".txt")
 			statements := func(list []string) []string {
 				out := []string{"USE " + db}

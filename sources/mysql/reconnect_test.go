@@ -2,7 +2,6 @@ package mysql_test
 
 import (
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -97,6 +96,6 @@ func within(t *testing.T, what string, do func()) {
 	began := time.Now()
 	do()
 	if took := time.Since(began); took > 20*time.Second {
-		t.Error(fmt.Sprintf("%s took %s", what, took))
+		t.Errorf("%s took %s", what, took)
 	}
 }
