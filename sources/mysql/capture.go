@@ -54,7 +54,8 @@ type capture struct {
 
 	inflater rowimage.Inflater
 
-	told map[string]bool // what has been said on this connection
+	told    map[string]bool // what has been said on this connection
+	notices *Notices        // since Run began
 
 	snapshots *snapshots // of a server
 
@@ -101,10 +102,10 @@ type savepoint struct {
 	released bool // rows after it have left held
 }
 
-// handlerError marks what the handler said.
+// handlerError marks what the handler said: it is no error of the source.
 type handlerError struct{ err error }
 
-func (e *handlerError) Error() string { return e.err.Error() }
+func (e *handlerError) Error() string { return "hand over a frame: " + e.err.Error() }
 func (e *handlerError) Unwrap() error { return e.err }
 
 // start begins at a checkpoint. begin is the place that the log has been told to begin at.

@@ -81,8 +81,6 @@ type Config struct {
 	// read from there (at the very first start: after the handler has taken the frame that says where that is), and with
 	// the reason when it has lost the server and will connect again.
 	Following func(lost error)
-
-	notices *Notices
 }
 
 const holdDefault = 64 << 20
@@ -112,7 +110,6 @@ func (c Config) withDefaults() (Config, error) {
 	set(&c.MaxFrame, cdc.MaxFrame)
 	c.MaxFrame = min(c.MaxFrame, cdc.MaxFrame)
 	c.FrameBytes = min(c.FrameBytes, c.MaxFrame/2)
-	c.notices = &Notices{}
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -142,7 +142,8 @@ func (d *deep) columns(context.Context) error {
 			if err := rowimage.Supports(&c); err != nil {
 				bad++
 				d.add("mysql.columns", Fail, "column %s of %s cannot be captured: %v", "CDCD-1308",
-					fmt.Sprintf("ALTER TABLE %s MODIFY %s to a type and character set that can be captured, or do not capture the table", backquoted(t), c.Name), c.Name, t, err)
+					fmt.Sprintf("ALTER TABLE %s.%s MODIFY %s to a type and character set that can be captured, or do not capture the table",
+						rowimage.QuoteName(t.Schema), rowimage.QuoteName(t.Name), rowimage.QuoteName(c.Name)), c.Name, t, err)
 			}
 		}
 	}
@@ -150,10 +151,6 @@ func (d *deep) columns(context.Context) error {
 		d.add("mysql.columns", OK, "%d column(s) of %d table(s) can be captured", "", "", n, len(tables))
 	}
 	return nil
-}
-
-func backquoted(t *cdc.Table) string {
-	return fmt.Sprintf("`%s`.`%s`", strings.ReplaceAll(t.Schema, "`", "``"), strings.ReplaceAll(t.Name, "`", "``"))
 }
 
 // headroom compares what the checkpoint still needs with what the server keeps.
@@ -303,20 +300,10 @@ func (d *deep) see(r *recently, ev *replication.BinlogEvent, at Place) {
 		if ev.Header.EventType == replication.PARTIAL_UPDATE_ROWS_EVENT {
 			r.partial[name] = true
 		}
-		if lacks(e.ColumnBitmap1, e.ColumnCount) || e.ColumnBitmap2 != nil && lacks(e.ColumnBitmap2, e.ColumnCount) {
+		if n := int(e.ColumnCount); partial(e.ColumnBitmap1, n) || partial(e.ColumnBitmap2, n) {
 			r.thin[name] = true
 		}
 	}
-}
-
-// lacks reports whether a bitmap leaves out one of the first n columns.
-func lacks(bitmap []byte, n uint64) bool {
-	for i := range n {
-		if int(i/8) < len(bitmap) && bitmap[i/8]&(1<<(i%8)) == 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // judge says what is wrong with what was seen. What is in the log has happened: it is a warning where it is over.

@@ -29,38 +29,30 @@ type ColumnDescription struct {
 // Describe returns all tables of the databases that captured tables are in, ordered by name, those that are not captured
 // too. Errors are [*cdc.Error].
 func Describe(ctx context.Context, cfg Config) ([]Description, error) {
-	cfg, err := cfg.withDefaults()
+	source, err := New(cfg)
 	if err != nil {
 		return nil, err
 	}
-	selected, err := newSelection(cfg.Tables, cfg.ExcludeTables)
-	if err != nil {
-		return nil, err
-	}
-	treated, err := newTreatments(&cfg)
-	if err != nil {
-		return nil, err
-	}
-	s, err := connect(ctx, &cfg)
+	s, err := connect(ctx, &source.cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
 	databases, err := s.query("SHOW DATABASES")
 	if err != nil {
-		return nil, sourceError(&cfg, err)
+		return nil, sourceError(&source.cfg, err)
 	}
 	var out []Description
 	for _, row := range databases {
-		if !selected.mayHold(row[0]) {
+		if !source.selected.mayHold(row[0]) {
 			continue
 		}
-		tables, err := s.describe(row[0], selected)
+		tables, err := s.describe(row[0], source.selected)
 		if err != nil {
-			return nil, sourceError(&cfg, err)
+			return nil, sourceError(&source.cfg, err)
 		}
 		for i := range tables {
-			if err := tables[i].treat(treated); err != nil {
+			if err := tables[i].treat(source.treated); err != nil {
 				return nil, err
 			}
 		}

@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
@@ -84,7 +83,8 @@ func (s *Source) runFiles(ctx context.Context, from cdc.Checkpoint, next cdc.Han
 			first, from.File, from.Pos, begin.File, begin.Pos = 0, "", 0, "", 0
 		}
 	}
-	c := &capture{cfg: &s.cfg, ctx: ctx, next: next, selected: s.selected, flavor: flavor, fromFiles: true, tables: newTables(flavor, s.treated, nil)}
+	c := &capture{cfg: &s.cfg, ctx: ctx, next: next, selected: s.selected, flavor: flavor, fromFiles: true, tables: newTables(flavor, s.treated, nil),
+		notices: &Notices{}}
 	if from.GTIDSet != "" {
 		if c.executed, err = parseGTIDs(flavor, from.GTIDSet); err != nil {
 			return cdc.Errorf("CDCD-1302", "the checkpoint: %w", err)
@@ -108,10 +108,6 @@ func (s *Source) runFiles(ctx context.Context, from cdc.Checkpoint, next cdc.Han
 	defer func() { events.close(errQueueClosed); <-ended }()
 	err = c.run(events)
 	if !errors.Is(err, errFilesEnd) {
-		var handler *handlerError
-		if errors.As(err, &handler) {
-			return fmt.Errorf("hand over a frame: %w", handler.err)
-		}
 		return err
 	}
 	return c.finish()
@@ -122,18 +118,13 @@ func (c *capture) finish() error {
 	if c.tx.open {
 		return c.torn()
 	}
-	var err error
 	switch cp := c.checkpoint(); {
 	case c.open:
-		err = c.flush()
+		return c.flush()
 	case cp.File != c.sent.File || cp.Pos != c.sent.Pos || cp.GTIDSet != c.sent.GTIDSet:
-		err = c.heartbeat()
+		return c.heartbeat()
 	}
-	var handler *handlerError
-	if errors.As(err, &handler) {
-		return fmt.Errorf("hand over a frame: %w", handler.err)
-	}
-	return err
+	return nil
 }
 
 // readFiles reads the files one after the other, the first from the offset.
@@ -155,8 +146,6 @@ func readFiles(files []string, offset uint64, flavor string, reader *logReader) 
 		}
 		p := replication.NewBinlogParser()
 		p.SetFlavor(flavor)
-		p.SetTimestampStringLocation(time.UTC)
-		p.SetRenderJSONAsMySQLText(true)
 		p.SetRowsEventDecodeFunc(reader.rowsHeader)
 		if _, err := fileFlavor(path); err != nil {
 			return err

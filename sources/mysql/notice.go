@@ -51,7 +51,7 @@ func partial(bitmap []byte, columns int) bool {
 }
 
 func (c *capture) partialImages(table *cdc.Table) {
-	c.cfg.notices.PartialImages++
+	c.notices.PartialImages++
 	if name := table.String(); c.once("image", name) {
 		c.cfg.Logger.Warn("row images leave out columns: rules and partners do not see them", "event", "capture.partial_image", "code", "CDCD-1203",
 			"table", name, "gtid", c.tx.tx.GTID, "file", c.tx.tx.File, "pos", c.tx.tx.Pos, "fix", "SET GLOBAL binlog_row_image = 'FULL', and no session with another")
@@ -64,7 +64,7 @@ func (c *capture) badText(l *rowimage.Layout, before uint64) {
 	if n == before {
 		return
 	}
-	c.cfg.notices.BadText += n - before
+	c.notices.BadText += n - before
 	if name := l.Table().String() + "." + column; c.once("text", name) {
 		c.cfg.Logger.Warn("text has bytes that its character set does not allow; they became U+FFFD", "event", "capture.bad_text", "code", "CDCD-1319",
 			"column", name, "gtid", c.tx.tx.GTID, "file", c.tx.tx.File, "pos", c.tx.tx.Pos)

@@ -34,7 +34,7 @@ func (c *capture) shrink(info cdc.EventInfo, table *cdc.Table) (cdc.EventInfo, e
 	if info.After != 0 {
 		info.After = places[len(places)-1]
 	}
-	c.cfg.notices.Oversize++
+	c.notices.Oversize++
 	c.cfg.Logger.Warn("a change is larger than a frame can hold: its largest values are left out", "event", "capture.oversize", "code", "CDCD-1309",
 		"table", table.String(), "bytes", size, "gtid", c.tx.tx.GTID, "file", c.tx.tx.File, "pos", c.tx.tx.Pos, "row", c.tx.rows)
 	return info, nil

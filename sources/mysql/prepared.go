@@ -139,7 +139,7 @@ func (c *capture) decide(xid string, commit bool) error {
 // unknownXA is called for a commit whose rows were written before the capture began. Nobody knows here which they are.
 func (c *capture) unknownXA(xid string) error {
 	if c.cfg.OnUnknownXA == PolicyWarn {
-		c.cfg.notices.UnknownXA++
+		c.notices.UnknownXA++
 		c.cfg.Logger.Warn("an XA transaction committed that was prepared before the capture began: its rows are missing", "event", "capture.unknown_xa",
 			"code", "CDCD-1317", "xid", xid, "gtid", c.tx.tx.GTID, "file", c.tx.tx.File, "pos", c.tx.tx.Pos)
 		return nil

@@ -81,29 +81,21 @@ func lookupColumns(cfg *Config) func(ctx context.Context, schema, table string) 
 // Schema returns the captured tables as information_schema describes them now, with columns dropped and masked as in
 // frames, ordered by name. Views are not among them. Errors are [*cdc.Error].
 func Schema(ctx context.Context, cfg Config) ([]*cdc.Table, error) {
-	cfg, err := cfg.withDefaults()
+	source, err := New(cfg)
 	if err != nil {
 		return nil, err
 	}
-	selected, err := newSelection(cfg.Tables, cfg.ExcludeTables)
-	if err != nil {
-		return nil, err
-	}
-	treated, err := newTreatments(&cfg)
-	if err != nil {
-		return nil, err
-	}
-	s, err := connect(ctx, &cfg)
+	s, err := connect(ctx, &source.cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	out, err := s.schema(selected)
+	out, err := s.schema(source.selected)
 	if err != nil {
-		return nil, sourceError(&cfg, err)
+		return nil, sourceError(&source.cfg, err)
 	}
 	for i := range out {
-		if out[i], err = treated.table(out[i]); err != nil {
+		if out[i], err = source.treated.table(out[i]); err != nil {
 			return nil, err
 		}
 	}

@@ -131,7 +131,7 @@ func (s *server) end(cfg *Config) (file, pos, set string, err error) {
 	if s.flavor == FlavorMariaDB {
 		set, err = s.value("SELECT BINLOG_GTID_POS('" + quote(file) + "', " + pos + ")")
 	} else if len(rows[0]) > 4 {
-		set = strings.NewReplacer("\n", "", " ", "").Replace(rows[0][4])
+		set = oneLine(rows[0][4])
 	}
 	return file, pos, set, err
 }

@@ -3,7 +3,6 @@ package mysql
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync/atomic"
@@ -57,9 +56,9 @@ func (s *Source) Run(ctx context.Context, from cdc.Checkpoint, next cdc.Handler)
 		return s.runFiles(ctx, from, next)
 	}
 	cfg := s.cfg
-	known := &cdc.Tables{}
+	known, notices := &cdc.Tables{}, &Notices{}
 	for attempt := 0; ; attempt++ {
-		sent, err := s.session(ctx, &cfg, from, next, known)
+		sent, err := s.session(ctx, &cfg, from, next, known, notices)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -67,10 +66,6 @@ func (s *Source) Run(ctx context.Context, from cdc.Checkpoint, next cdc.Handler)
 			err = errors.New("the log ended")
 		}
 		if permanent(err) {
-			var handler *handlerError
-			if errors.As(err, &handler) {
-				return fmt.Errorf("hand over a frame: %w", handler.err)
-			}
 			return err
 		}
 		if sent.NextNo != from.NextNo || sent.GTIDSet != from.GTIDSet || sent.Pos != from.Pos {
@@ -103,7 +98,8 @@ func backoff(attempt int, most time.Duration) time.Duration {
 }
 
 // session reads through one connection. It returns the checkpoint of the last frame that was handed over.
-func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, next cdc.Handler, known *cdc.Tables) (cdc.Checkpoint, error) {
+func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, next cdc.Handler, known *cdc.Tables,
+	notices *Notices) (cdc.Checkpoint, error) {
 	origin, err := s.locate(ctx, cfg, from)
 	if err != nil {
 		return from, err
@@ -118,7 +114,7 @@ func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, 
 		HeartbeatPeriod: cfg.Heartbeat / 2, ReadTimeout: max(2*cfg.Heartbeat, 5*time.Second),
 		DisableRetrySync: true, // connecting again needs the checks of locate
 		DiscardGTIDSet:   true, EventCacheCount: 1, SynchronousEventHandler: reader,
-		TimestampStringLocation: time.UTC, RenderJSONAsMySQLText: true, VerifyChecksum: true,
+		VerifyChecksum:      true,
 		RowsEventDecodeFunc: reader.rowsHeader,
 		FillZeroLogPos:      origin.zeroLogPos,
 		Logger:              slog.New(slog.DiscardHandler), // it logs what it also returns
@@ -140,7 +136,8 @@ func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, 
 	defer func() { stop(); <-watched }()
 
 	c := &capture{cfg: cfg, ctx: ctx, next: next, selected: s.selected, flavor: origin.flavor, identity: origin.identity,
-		tables: newTables(origin.flavor, s.treated, lookupColumns(cfg)), executed: origin.executed, adoptGTIDs: origin.adoptGTIDs, known: known}
+		tables: newTables(origin.flavor, s.treated, lookupColumns(cfg)), executed: origin.executed, adoptGTIDs: origin.adoptGTIDs,
+		known: known, notices: notices}
 	if origin.again && origin.byGTID {
 		if c.skip, err = parseGTIDs(origin.flavor, origin.from.GTIDSet); err != nil {
 			return from, cdc.Errorf("CDCD-1302", "the checkpoint: %w", err)

@@ -20,7 +20,7 @@ func (c *capture) asStatement(st statement, schema string, thread uint32, start 
 	case st.verb == "SELECT" || st.verb == "DO" || st.verb == "CALL":
 		table = "unknown tables (by a stored function)"
 	default:
-		c.cfg.notices.Statements++
+		c.notices.Statements++
 		if c.once("statement", "") {
 			c.cfg.Logger.Warn("a table that is not captured was changed by a statement, not by rows: if a trigger of it changes captured tables, that is not captured",
 				"event", "capture.statement", "code", "CDCD-1304", "thread", thread, "gtid", c.tx.tx.GTID, "file", c.file, "pos", start)
@@ -62,7 +62,7 @@ func (c *capture) gone(st statement, schema string, start uint64) error {
 		return cdc.Errorf("CDCD-1318", "%s at %s:%d removed rows of %s; the binlog does not say which", st.verb, c.file, start, table).
 			WithFix("begin a new epoch (cdcd resync), or set source.mysql.on_truncate: warn and start again to go on without delete events")
 	}
-	c.cfg.notices.RowsGone++
+	c.notices.RowsGone++
 	c.cfg.Logger.Warn("rows of a captured table are gone without delete events", "event", "capture.rows_gone", "code", "CDCD-1318",
 		"statement", st.verb, "table", table, "gtid", c.tx.tx.GTID, "file", c.file, "pos", start)
 	return nil

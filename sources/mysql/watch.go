@@ -72,7 +72,7 @@ func (c *capture) lag(now time.Time) time.Duration {
 // report tells Observe how far the capture is.
 func (c *capture) report(lag time.Duration) {
 	c.pace.reported = c.cfg.Now()
-	c.cfg.Observe(Progress{Lag: lag, File: c.file, Pos: max(c.pos, c.pace.head), Checkpoint: c.sent, Notices: *c.cfg.notices})
+	c.cfg.Observe(Progress{Lag: lag, File: c.file, Pos: max(c.pos, c.pace.head), Checkpoint: c.sent, Notices: *c.notices})
 }
 
 // reportDue reports between frames, too.
@@ -431,7 +431,6 @@ func readLog(ctx context.Context, cfg *Config, flavor string, from Place, next f
 		TLSConfig: cfg.TLS, Dialer: cfg.dialer(ctx), Charset: "utf8mb4",
 		HeartbeatPeriod: time.Second, ReadTimeout: 10 * time.Second, DisableRetrySync: true, DiscardGTIDSet: true,
 		EventCacheCount: 16, VerifyChecksum: true, FillZeroLogPos: flavor == FlavorMariaDB,
-		TimestampStringLocation: time.UTC,
 		RowsEventDecodeFunc: func(e *replication.RowsEvent, data []byte) error {
 			_, err := e.DecodeHeader(data)
 			if e.TableID == 1<<24-1 || e.TableID == 1<<48-1 {
