@@ -14,6 +14,9 @@
 // Columns, their types and keys come from the log itself where binlog_row_metadata is FULL. Otherwise they come from
 // information_schema, and are checked against what little the log says.
 //
+// With [Config].Snapshot, and with [Source.StartSnapshot], rows that are in the tables already come too, each in its exact place
+// between the changes. How far that has got is part of the checkpoint.
+//
 // Columns can be left out, or masked, before anything is written anywhere: [Config].DropColumns and MaskColumns. They hold for
 // every way into a frame.
 //
