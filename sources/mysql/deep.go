@@ -190,7 +190,7 @@ type recently struct {
 	events, transactions, statements int
 	rows                             map[string]int // events with rows of captured tables, by table
 	unnamed                          map[string]bool
-	partial                          map[string]bool // updates with parts of JSON documents
+	partial                          map[string]bool // updates with parts of JSON documents, and without all that was there before
 	thin                             map[string]bool // images without all columns
 	statement                        string          // the first change of a captured table as a statement
 	unchecked                        bool            // events without checksums
@@ -297,10 +297,11 @@ func (d *deep) see(r *recently, ev *replication.BinlogEvent, at Place) {
 			break
 		}
 		r.rows[name]++
-		if ev.Header.EventType == replication.PARTIAL_UPDATE_ROWS_EVENT {
+		n := int(e.ColumnCount)
+		if ev.Header.EventType == replication.PARTIAL_UPDATE_ROWS_EVENT && partial(e.ColumnBitmap1, n) {
 			r.partial[name] = true
 		}
-		if n := int(e.ColumnCount); partial(e.ColumnBitmap1, n) || partial(e.ColumnBitmap2, n) {
+		if partial(e.ColumnBitmap1, n) || partial(e.ColumnBitmap2, n) {
 			r.thin[name] = true
 		}
 	}
@@ -341,7 +342,7 @@ func (d *deep) judge(r *recently) {
 		d.add("mysql.recent_image", OK, "all rows of captured tables have all columns", "", "")
 	}
 	if len(r.partial) > 0 {
-		d.add("mysql.recent_json", Warn, "%s, updates of %s hold only parts of JSON documents", "CDCD-1210", "SET GLOBAL binlog_row_value_options = ''", span, list(r.partial))
+		d.add("mysql.recent_json", Warn, "%s, updates of %s hold only parts of JSON documents, and not all of the row before", "CDCD-1210", "SET GLOBAL binlog_row_image = 'FULL', or binlog_row_value_options = ''", span, list(r.partial))
 	}
 	if r.unchecked {
 		d.add("mysql.checksum", Warn, "events have no checksums: damage on the disk or the way is not noticed", "CDCD-1224", "SET GLOBAL binlog_checksum = 'CRC32'")
