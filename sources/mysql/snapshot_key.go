@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/rowimage"
 )
 
 // A snapshot remembers the key of the last row that is in the stream as text, one per key column: a letter that says
@@ -103,9 +104,9 @@ func keyLiteral(text string) (string, error) {
 // keyColumn is how a key column is compared: members of an ENUM or SET by their number, as they are sorted.
 func keyColumn(c *cdc.Column) string {
 	if c.Kind == cdc.KindEnum || c.Kind == cdc.KindSet {
-		return "(" + identifier(c.Name) + " + 0)"
+		return "(" + rowimage.QuoteName(c.Name) + " + 0)"
 	}
-	return identifier(c.Name)
+	return rowimage.QuoteName(c.Name)
 }
 
 // beyond returns the condition that a row's key comes after the given one (op ">"), or not after it ("<="). A comparison of
@@ -141,5 +142,3 @@ func appendMergeKey(dst []byte, v cdc.Value) []byte {
 	}
 	return append(strconv.AppendUint(dst, v.Uint64(), 16), ';')
 }
-
-func identifier(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }

@@ -116,9 +116,9 @@ func (t *snapshotTable) keyNames() []string {
 }
 
 func (t *snapshotTable) from() string {
-	from := identifier(t.schema) + "." + identifier(t.name)
+	from := rowimage.QuoteName(t.schema) + "." + rowimage.QuoteName(t.name)
 	if t.index != "" {
-		from += " FORCE INDEX (" + identifier(t.index) + ")"
+		from += " FORCE INDEX (" + rowimage.QuoteName(t.index) + ")"
 	}
 	return from
 }
@@ -395,7 +395,7 @@ var autoIncrement = regexp.MustCompile(` AUTO_INCREMENT=\d+`)
 
 // shape returns the server's own description of a table. It costs little and is as fresh as the rows of the same transaction.
 func (r *snapshotReader) shape(t *snapshotTable) (string, error) {
-	rows, err := r.sv.query("SHOW CREATE TABLE " + identifier(t.schema) + "." + identifier(t.name))
+	rows, err := r.sv.query("SHOW CREATE TABLE " + rowimage.QuoteName(t.schema) + "." + rowimage.QuoteName(t.name))
 	if err != nil {
 		return "", err
 	}
@@ -407,7 +407,7 @@ func (r *snapshotReader) shape(t *snapshotTable) (string, error) {
 
 // findKey chooses the key to read by: the primary key, or else a unique one whose columns are never NULL.
 func (r *snapshotReader) findKey(t *snapshotTable) error {
-	result, err := r.sv.conn.Execute("SHOW INDEX FROM " + identifier(t.schema) + "." + identifier(t.name))
+	result, err := r.sv.conn.Execute("SHOW INDEX FROM " + rowimage.QuoteName(t.schema) + "." + rowimage.QuoteName(t.name))
 	if err != nil {
 		return err
 	}
@@ -570,7 +570,7 @@ func (r *snapshotReader) chunk(q *request) (a answer, err error) {
 	}
 	order := make([]string, len(t.key))
 	for i, at := range t.key {
-		order[i] = identifier(table.Columns[at].Name)
+		order[i] = rowimage.QuoteName(table.Columns[at].Name)
 	}
 	by := " ORDER BY " + strings.Join(order, ", ")
 	// A condition of the operator's may match few rows: look at no more rows than without it, and go on behind them.
@@ -780,7 +780,7 @@ func (s *Source) trySnapshot(ctx context.Context, schema, table, where string) e
 	}
 	_, err = sv.query("SET TRANSACTION READ ONLY")
 	if err == nil {
-		_, err = sv.query("SELECT 1 FROM " + identifier(schema) + "." + identifier(table) + " WHERE (\n" + where + "\n) LIMIT 0")
+		_, err = sv.query("SELECT 1 FROM " + rowimage.QuoteName(schema) + "." + rowimage.QuoteName(table) + " WHERE (\n" + where + "\n) LIMIT 0")
 	}
 	var my *gomysql.MyError
 	if errors.As(err, &my) {
