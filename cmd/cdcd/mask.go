@@ -119,9 +119,13 @@ func newMaskCmd(a *app) *cobra.Command {
 }
 
 // method finds the method that a person named.
-func (c *config) method(name string) (maskMethod, error) {
+func (a *app) method(name string) (maskMethod, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return maskMethod{}, err
+	}
 	var names []string
-	for _, m := range c.methods() {
+	for _, m := range cfg.methods() {
 		if string(m.method) == name {
 			return m, nil
 		}
@@ -147,11 +151,7 @@ a lost key stays so. Each machine that runs cdcd for this source needs the same 
 		Example: `  cdcd mask new-key hmac`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := a.config()
-			if err != nil {
-				return err
-			}
-			m, err := cfg.method(args[0])
+			m, err := a.method(args[0])
 			if err != nil {
 				return err
 			}
@@ -177,11 +177,7 @@ epoch.`,
 		Example: `  cdcd mask rotate-key hmac`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := a.config()
-			if err != nil {
-				return err
-			}
-			m, err := cfg.method(args[0])
+			m, err := a.method(args[0])
 			if err != nil {
 				return err
 			}
@@ -233,10 +229,18 @@ func writeKeyFile(name string, keys []byte, fresh bool) (err error) {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
+	put := os.Rename
 	if fresh {
-		return os.Link(f.Name(), name) // unlike Rename, not over another
+		put = os.Link // unlike Rename, not over another
 	}
-	return os.Rename(f.Name(), name)
+	if err := put(f.Name(), name); err != nil {
+		return err
+	}
+	folder, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close()) // a key that a power cut takes away takes along what it has masked
 }
 
 // maskValue is the answer of apply and reveal.
@@ -289,11 +293,7 @@ func newMaskRevealCmd(a *app) *cobra.Command {
 }
 
 func (a *app) maskOf(method, column string) (*mask.Mask, error) {
-	cfg, err := a.config()
-	if err != nil {
-		return nil, err
-	}
-	m, err := cfg.method(method)
+	m, err := a.method(method)
 	if err != nil {
 		return nil, err
 	}
