@@ -274,7 +274,9 @@ func (p *pipeline) captureOnce(ctx context.Context) error {
 		if err := publisher.Handle(ctx, b); err != nil {
 			return err
 		}
-		if !begun || p.asked.Load() > 0 { // a kill from here on must not begin again later in the log: there is nothing yet to tell where
+		// At the beginning, a kill from here on must not begin again later in the log: there is nothing yet to tell where.
+		// And people who ask for a snapshot wait until that is durable.
+		if !begun || p.asked.Load() > 0 {
 			if err := publisher.Flush(ctx); err != nil {
 				return err
 			}

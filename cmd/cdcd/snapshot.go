@@ -144,27 +144,13 @@ type refusal struct {
 
 // tellRunning has the cdcd that runs with cfg do something.
 func tellRunning(ctx context.Context, cfg *config, path string, wish, answer any) error {
-	listen := cfg.Console.Listen
-	if listen == "" || listen == "off" {
-		return cdc.Errorf("CDCD-1033", "the configuration has no console.listen to ask at").
-			WithFix("set console: {listen: 127.0.0.1:8480} and restart cdcd run")
-	}
 	text, err := json.Marshal(wish)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+listen+path, bytes.NewReader(text))
+	resp, err := callRunning(ctx, cfg, http.MethodPost, path, bytes.NewReader(text), 2*snapshotPatience)
 	if err != nil {
 		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := (&http.Client{Timeout: 2 * snapshotPatience}).Do(req)
-	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return cdc.Errorf("CDCD-1033", "no cdcd answers at %s: %w", listen, err).
-			WithFix("start it with `cdcd run`, or name its configuration with -c")
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
@@ -178,7 +164,7 @@ func tellRunning(ctx context.Context, cfg *config, path string, wish, answer any
 	case json.Unmarshal(body, &no) == nil && no.Code != "":
 		return &cdc.Error{Code: no.Code, What: no.What, Fix: no.Fix}
 	}
-	return fmt.Errorf("%s%s: %s: %s", listen, path, resp.Status, strings.TrimSpace(string(body)))
+	return fmt.Errorf("%s%s: %s: %s", cfg.Console.Listen, path, resp.Status, strings.TrimSpace(string(body)))
 }
 
 // snapshotPatience is how long a wish may take to become durable.
