@@ -9,8 +9,8 @@ import (
 
 // This file writes what go-mysql has decoded into frames. It is the only one that knows its Go types.
 
-// AppendDecoded is [Layout.AppendImage] for a row image that go-mysql has decoded, in a quarter of the speed or less.
-// Both must agree about every row. skipped are the columns that the image does not hold, in ascending order.
+// AppendDecoded writes a row image that go-mysql has decoded. It is there to be compared: [Event.Append] must write the same of
+// every row. skipped are the columns that the image does not hold, in ascending order.
 func (l *Layout) AppendDecoded(b *cdc.Builder, row []any, skipped []int) (uint32, error) {
 	if len(row) != len(l.columns) {
 		return 0, fmt.Errorf("a row of %d columns where the table has %d", len(row), len(l.columns))

@@ -8,7 +8,8 @@
 //	if !named {
 //		layout, err = rowimage.Resolve(tableMap, columns, "mysql")
 //	}
-//	after, rest, err := layout.AppendImage(&frame, image, present)
+//	inserted := rowimage.Event{Layout: layout, After: present} // a row event's, with the bitmap of its columns
+//	_, after, images, err := inserted.Append(&frame, images)
 //
 // The bytes go into the frame as they are read, without a stop. They may be a stranger's: what is claimed and not there
 // is an error. [Layout.AppendDecoded] writes what go-mysql makes of the same bytes, to compare.

@@ -22,7 +22,7 @@ var ErrNoDocument = errors.New("the binlog holds what changed in a JSON document
 func (e *Event) Append(b *cdc.Builder, data []byte) (before, after uint32, rest []byte, err error) {
 	rest = data
 	if e.Before != nil {
-		if before, rest, err = e.Layout.AppendImage(b, rest, e.Before); err != nil {
+		if before, rest, err = e.Layout.appendImage(b, rest, e.Before, nil); err != nil {
 			return 0, 0, nil, err
 		}
 	}
@@ -81,7 +81,7 @@ func (e *Event) cutPatches(before, image []byte) (p *patches, rest []byte, err e
 func (e *Event) Skip(data []byte) (rest []byte, err error) {
 	rest = data
 	if e.Before != nil {
-		if rest, err = e.Layout.SkipImage(rest, e.Before); err != nil {
+		if rest, err = e.Layout.skipImage(rest, e.Before); err != nil {
 			return nil, err
 		}
 	}
@@ -91,7 +91,7 @@ func (e *Event) Skip(data []byte) (rest []byte, err error) {
 				return nil, err
 			}
 		}
-		if rest, err = e.Layout.SkipImage(rest, e.After); err != nil {
+		if rest, err = e.Layout.skipImage(rest, e.After); err != nil {
 			return nil, err
 		}
 	}

@@ -17,13 +17,9 @@ import (
 // Columns returns how many columns a row image has, be they all in the frame's table or not.
 func (l *Layout) Columns() int { return len(l.columns) }
 
-// AppendImage writes the row image that stands at the beginning of image, and returns its place in the frame and what
-// follows it. present is the row event's bitmap of the columns that its images hold. After an error the row is taken
-// back.
-func (l *Layout) AppendImage(b *cdc.Builder, image, present []byte) (row uint32, rest []byte, err error) {
-	return l.appendImage(b, image, present, nil)
-}
-
+// appendImage writes the row image that stands at the beginning of image, and returns its place in the frame and what
+// follows it. present is the row event's bitmap of the columns that its images hold; with patches, some of them stand there
+// as differences. After an error the row is taken back.
 func (l *Layout) appendImage(b *cdc.Builder, image, present []byte, patches *patches) (row uint32, rest []byte, err error) {
 	nulls, rest, err := l.cutNulls(image, present)
 	if err != nil {
@@ -106,8 +102,8 @@ func (l *Layout) find(image, present []byte, column int) (value []byte, ok bool)
 	return value, ok
 }
 
-// SkipImage returns what follows the row image that stands at the beginning of image.
-func (l *Layout) SkipImage(image, present []byte) (rest []byte, err error) {
+// skipImage returns what follows the row image that stands at the beginning of image.
+func (l *Layout) skipImage(image, present []byte) (rest []byte, err error) {
 	nulls, rest, err := l.cutNulls(image, present)
 	if err != nil {
 		return nil, err

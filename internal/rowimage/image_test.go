@@ -159,7 +159,7 @@ func TestRowsTakeNoMemoryOfTheirOwn(t *testing.T) {
 	var frame cdc.Builder
 	frame.Reset(cdc.Header{Source: "test"})
 	append1 := func() {
-		at, rest, err := l.AppendImage(&frame, row, []byte{0x3f})
+		at, rest, err := l.appendImage(&frame, row, []byte{0x3f}, nil)
 		if err != nil || len(rest) > 0 {
 			t.Fatalf("%d bytes are left, error %v", len(rest), err)
 		}

@@ -98,7 +98,7 @@ func TestColumnsAreDroppedAndMaskedOnEveryWayIntoAFrame(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			raw := image(1, test.ssn, test.email, test.age, test.note)
 			row, table, frame := written(t, l, func(b *cdc.Builder) (uint32, error) {
-				at, rest, err := l.AppendImage(b, raw, []byte{0b11111})
+				at, rest, err := l.appendImage(b, raw, []byte{0b11111}, nil)
 				if len(rest) > 0 {
 					t.Errorf("%d bytes are left", len(rest))
 				}
@@ -147,7 +147,7 @@ func TestMinimalImagesOfTreatedTables(t *testing.T) {
 			raw = append(raw, 1, 'x')
 		}
 		got, _, _ := written(t, l, func(b *cdc.Builder) (uint32, error) {
-			at, _, err := l.AppendImage(b, raw, []byte{present})
+			at, _, err := l.appendImage(b, raw, []byte{present}, nil)
 			return at, err
 		})
 		if got != want {
@@ -190,7 +190,7 @@ func TestErrorsDoNotShowWhatIsDroppedOrMasked(t *testing.T) {
 	var b cdc.Builder
 	b.Reset(cdc.Header{})
 	const want = "column email: a value cannot be read or masked"
-	_, _, err = l.AppendImage(&b, image(1, "123-45", "x\xff", 3, "n"), []byte{0b11111})
+	_, _, err = l.appendImage(&b, image(1, "123-45", "x\xff", 3, "n"), []byte{0b11111}, nil)
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
