@@ -98,8 +98,8 @@ func (r *report) machine() {
 	r.section("machine")
 	r.add("processors", "%d × %s", runtime.NumCPU(), first(grep("/proc/cpuinfo", "model name"), "unknown"))
 	r.add("memory", "%s", first(grep("/proc/meminfo", "MemTotal"), "unknown"))
-	r.add("kernel, Go", "%s, %s", strings.TrimSpace(read("/proc/sys/kernel/osrelease")), runtime.Version())
-	r.add("load before", "%s", strings.TrimSpace(read("/proc/loadavg")))
+	r.add("kernel, Go", "%s, %s", strings.TrimSpace(content("/proc/sys/kernel/osrelease")), runtime.Version())
+	r.add("load before", "%s", strings.TrimSpace(content("/proc/loadavg")))
 }
 
 func (r *report) print(to *os.File) {
@@ -114,14 +114,14 @@ func (r *report) print(to *os.File) {
 	}
 }
 
-func read(name string) string {
+func content(name string) string {
 	b, _ := os.ReadFile(name) // what the kernel does not tell stays empty
 	return string(b)
 }
 
 // grep returns what follows "key:" in a file of /proc, for each such line.
 func grep(name, key string) (values []string) {
-	for _, text := range strings.Split(read(name), "\n") {
+	for _, text := range strings.Split(content(name), "\n") {
 		if k, v, ok := strings.Cut(text, ":"); ok && strings.TrimSpace(k) == key {
 			values = append(values, strings.TrimSpace(v))
 		}

@@ -25,7 +25,10 @@ type measured struct {
 	wall, cpu time.Duration
 }
 
-func (m measured) rate() float64 { return updates / m.wall.Seconds() }
+func (m measured) rate() float64 { return m.rateOf(updates) }
+
+// rateOf is rate for something else than all updates.
+func (m measured) rateOf(rows int) float64 { return float64(rows) / m.wall.Seconds() }
 
 // perRow returns the processor time a row, in microseconds.
 func (m measured) perRow() float64 { return float64(m.cpu.Microseconds()) / updates }
@@ -56,6 +59,18 @@ func processorTime() time.Duration {
 // decode reads the updates with go-mysql alone, as its documentation shows it: what any capture built on it can reach
 // that has it decode rows.
 func decode(b *testing.B, db *testenv.Server, from place) measured {
+	return here(func() {
+		rows := 0
+		read(b, syncerConfig(b, db), from, func(ev *replication.BinlogEvent) (more bool) {
+			if e, ok := ev.Event.(*replication.RowsEvent); ok {
+				rows += len(e.Rows) / 2
+			}
+			return rows < updates
+		})
+	})
+}
+
+func syncerConfig(b *testing.B, db *testenv.Server) replication.BinlogSyncerConfig {
 	host, portText, err := net.SplitHostPort(db.Addr)
 	if err != nil {
 		b.Fatal(err)
@@ -64,26 +79,25 @@ func decode(b *testing.B, db *testenv.Server, from place) measured {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return here(func() {
-		syncer := replication.NewBinlogSyncer(replication.BinlogSyncerConfig{
-			ServerID: 4711, Flavor: db.Flavor, Host: host, Port: uint16(port), User: testenv.User, Password: testenv.Password,
-			Logger: slog.New(slog.DiscardHandler),
-		})
-		defer syncer.Close()
-		streamer, err := syncer.StartSync(gomysql.Position{Name: from.file, Pos: from.pos})
+	return replication.BinlogSyncerConfig{ServerID: 4711, Flavor: db.Flavor, Host: host, Port: uint16(port),
+		User: testenv.User, Password: testenv.Password, Logger: slog.New(slog.DiscardHandler)}
+}
+
+// read hands over events from the place on until it is told that no more are wanted.
+func read(b *testing.B, c replication.BinlogSyncerConfig, from place, next func(*replication.BinlogEvent) (more bool)) {
+	syncer := replication.NewBinlogSyncer(c)
+	defer syncer.Close()
+	streamer, err := syncer.StartSync(gomysql.Position{Name: from.file, Pos: from.pos})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for more := true; more; {
+		ev, err := streamer.GetEvent(b.Context())
 		if err != nil {
 			b.Fatal(err)
 		}
-		for rows := 0; rows < updates; {
-			ev, err := streamer.GetEvent(b.Context())
-			if err != nil {
-				b.Fatal(err)
-			}
-			if e, ok := ev.Event.(*replication.RowsEvent); ok {
-				rows += len(e.Rows) / 2
-			}
-		}
-	})
+		more = next(ev)
+	}
 }
 
 func newSource(b *testing.B, db *testenv.Server) *mysql.Source {

@@ -116,7 +116,7 @@ func (d *deployment) stop(b *testing.B) {
 
 func (d *deployment) fail(b *testing.B, format string, args ...any) {
 	b.Helper()
-	log := read(filepath.Join(d.dir, "log"))
+	log := content(filepath.Join(d.dir, "log"))
 	b.Fatalf("%s\n%s", fmt.Sprintf(format, args...), log[max(0, len(log)-4000):])
 }
 
@@ -234,7 +234,7 @@ func (d *deployment) memory(key string) int {
 
 // processorTime returns what the process has used.
 func (d *deployment) processorTime(b *testing.B) time.Duration {
-	text := read(fmt.Sprintf("/proc/%d/stat", d.process.PID()))
+	text := content(fmt.Sprintf("/proc/%d/stat", d.process.PID()))
 	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
 	if len(fields) < 13 {
 		b.Fatalf("/proc/%d/stat: %q", d.process.PID(), text)

@@ -41,7 +41,7 @@ func (r *report) throughput(db *testenv.Server) *sourced {
 		}
 		done()
 	}
-	r.captureFigures(db, alone, framed, captured)
+	r.captureFigures(db, from, alone, framed, captured)
 	for _, to := range []struct {
 		name string
 		run
@@ -78,12 +78,16 @@ func (r *report) captured(db *testenv.Server) {
 		captured = faster(captured, capture(b, db, checkpoint))
 		done()
 	}
-	r.captureFigures(db, alone, framed, captured)
+	r.captureFigures(db, from, alone, framed, captured)
 }
 
 // captureFigures adds the section that both servers have.
-func (r *report) captureFigures(db *testenv.Server, alone, framed, captured measured) {
+func (r *report) captureFigures(db *testenv.Server, from place, alone, framed, captured measured) {
+	theirs, ours, rows := decoders(r.b, db, from)
 	r.section(db.Flavor + ": updates of 12 columns")
+	r.add("row images in memory, go-mysql to values", "%6.0f rows/s", theirs.rateOf(rows))
+	faster := ours.rateOf(rows) / theirs.rateOf(rows)
+	r.judge(faster >= 4, "row images in memory, to sealed frames", "≥ 4 × go-mysql", "%6.0f rows/s  %.2f ×", ours.rateOf(rows), faster)
 	r.add("go-mysql decoding alone", "%6.0f rows/s  %5.2f µs CPU", alone.rate(), alone.perRow())
 	r.add("capture to frames, which go nowhere", "%6.0f rows/s  %5.2f µs CPU  %.2f ×", framed.rate(), framed.perRow(), framed.rate()/alone.rate())
 	ratio := captured.rate() / alone.rate()
