@@ -382,6 +382,10 @@ func (c *config) complete() {
 	}
 }
 
+// forgetful reports whether a power cut may take back what the stream has acknowledged. Changes are then captured again
+// with the same numbers; rows of a snapshot, which come in wherever they are read, are not.
+func (c *config) forgetful() bool { return c.Bus.Embedded != nil && c.Bus.Embedded.AllowUnsynced }
+
 // ruleFiles returns the files that the rules globs match, in order, each once.
 func (c *config) ruleFiles() ([]string, error) {
 	var files []string
@@ -585,6 +589,10 @@ func (v *validator) checkMySQL(m *mysqlConfig) {
 	}
 	if m.ServerID == 0 && v.isSet(steps("source", "mysql", "server_id")) {
 		v.invalid(steps("source", "mysql", "server_id"), "server_id 0 cannot replicate").Hint("use 1 to 4294967295, or leave it out")
+	}
+	if m.Snapshot == "initial" && v.forgetful() {
+		v.invalid(steps("source", "mysql", "snapshot"), "a snapshot needs a stream that keeps what it has acknowledged, and bus.embedded.allow_unsynced lets a power cut take that back").
+			Hint("remove allow_unsynced, or set snapshot: none")
 	}
 	v.checkTables(steps("source", "mysql", "tables"), m.Tables)
 	v.checkCaptured(steps("source", "mysql"), &m.Captured)

@@ -421,7 +421,8 @@ func (f *feed) set() *rules.Set {
 
 // resume returns the sequence to consume from: of the frame that holds the first event which the chain has not answered
 // for. A stream that has lost its tail (a power cut without synced disks) is captured again with the same numbers, but
-// maybe in other frames; so the frame is looked for from where the chain has seen it. A stream of another lineage is refused.
+// maybe in other frames; so the frame is looked for from where the chain has seen it. Rows of a snapshot would come in
+// another place the second time, so a stream that has lost its tail within one is refused, as is one of another lineage.
 func (p *pipeline) resume(ctx context.Context, f *feed, c *chain.Chain) (uint64, error) {
 	last, err := p.last(ctx)
 	if err != nil {
@@ -432,7 +433,12 @@ func (p *pipeline) resume(ctx context.Context, f *feed, c *chain.Chain) (uint64,
 		return 0, nil // a new feed begins with the oldest change that is still there
 	}
 	if last.Epoch != 0 && epoch>>32 != last.Epoch>>32 {
-		return 0, cdc.Errorf("CDCD-4104", "feed %s in %s was delivered from another stream (epoch %x, this one has %x)", f.name, f.cfg.To, epoch, last.Epoch).
+		return 0, cdc.Errorf("CDCD-4104", "%s was delivered from another stream (epoch %x, this one has %x)", f.cfg.To, epoch, last.Epoch).
+			WithFix("restore the data folder or stream that this feed was made from, or give the feed a new name and a new prefix in `to`")
+	}
+	if len(last.PartNos) > 0 && next > last.PartNos[0] && last.Snapshot != "" {
+		return 0, cdc.Errorf("CDCD-4105", "%s has been delivered up to event %d, the stream ends with event %d, and a snapshot was under way",
+			f.cfg.To, next-1, last.PartNos[0]-1).
 			WithFix("restore the data folder or stream that this feed was made from, or give the feed a new name and a new prefix in `to`")
 	}
 	info, err := p.stream.Info(ctx)
@@ -685,7 +691,7 @@ func final(err error) bool {
 // keep its promise, or the chain there is not this one.
 func misconfigured(err error) bool {
 	var e *cdc.Error
-	return errors.As(err, &e) && slices.Contains([]string{"CDCD-4001", "CDCD-4007", "CDCD-4101", "CDCD-4102", "CDCD-4104"}, e.Code)
+	return errors.As(err, &e) && slices.Contains([]string{"CDCD-4001", "CDCD-4007", "CDCD-4101", "CDCD-4102", "CDCD-4104", "CDCD-4105"}, e.Code)
 }
 
 func pause(ctx context.Context, attempt int) error {

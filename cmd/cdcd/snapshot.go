@@ -185,6 +185,10 @@ func (p *pipeline) startSnapshot(w http.ResponseWriter, r *http.Request) {
 		if !ok {
 			return "", usagef("%q is not of the form schema.table", wish.Table)
 		}
+		if p.cfg.forgetful() {
+			return "", cdc.Errorf("CDCD-1336", "a snapshot needs a stream that keeps what it has acknowledged, and bus.embedded.allow_unsynced lets a power cut take that back").
+				WithFix("remove allow_unsynced from the configuration and restart cdcd")
+		}
 		return server.StartSnapshot(ctx, schema, table, wish.Where)
 	})
 }
