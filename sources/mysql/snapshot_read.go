@@ -770,6 +770,10 @@ func (r *snapshotReader) whole(q *asked, a answer) {
 
 // trySnapshot finds out whether a table can be read.
 func (s *Source) trySnapshot(ctx context.Context, schema, table, where string) error {
+	if err := oneCondition(where); err != nil {
+		return cdc.Errorf("CDCD-1334", "the condition of a snapshot of %s.%s: %w", schema, table, err).
+			WithFix("write one SQL condition, such as created_at >= '2026-01-01'")
+	}
 	sv, err := connect(ctx, &s.cfg)
 	if err != nil {
 		return err

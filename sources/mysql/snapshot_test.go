@@ -685,7 +685,9 @@ func TestASnapshotThatCannotBeReadIsRefused(t *testing.T) {
 		for _, c := range []struct{ schema, table, where, code string }{
 			{"shop", "orders", "nothing = 1", "CDCD-1334"},
 			{"shop", "orders", "1 = 1; DROP TABLE orders", "CDCD-1334"},
-			{"shop", "orders", "1 = 1) OR (1 = 1", ""},
+			{"shop", "orders", "1 = 1) OR (1 = 1", "CDCD-1334"},
+			{"shop", "orders", "FALSE) UNION SELECT * FROM shop.orders WHERE (TRUE", "CDCD-1334"}, // rows of any table, masked columns too
+			{"shop", "orders", "(1 = 1) OR (1 = 1)", ""},
 			{"shop", "absent", "", "CDCD-1334"},
 			{"other", "t", "", "CDCD-1331"},
 		} {
