@@ -719,6 +719,9 @@ func (c *Chain) due(ctx context.Context) (*draft, error) {
 	}
 }
 
+// committedTakes is how long Committed may take, whoever waits for the chain to end.
+const committedTakes = 10 * time.Second
+
 // commit puts one object and has Committed called. The order is the contract: object, then audit, then all else.
 func (c *Chain) commit(ctx context.Context, d *draft) error {
 	c.mu.Lock()
@@ -742,7 +745,10 @@ func (c *Chain) commit(ctx context.Context, d *draft) error {
 		return err
 	}
 	if c.cfg.Committed != nil {
-		if err := c.cfg.Committed(ctx, o); err != nil {
+		// The object is there: who is asked to stop now must not leave it without what belongs to it.
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), committedTakes)
+		defer cancel()
+		if err := c.cfg.Committed(late, o); err != nil {
 			return fmt.Errorf("object %d of %s: %w", o.Ordinal, c.name, err)
 		}
 	}

@@ -285,6 +285,32 @@ func TestABatchThatWasInterruptedIsNeitherLostNorDoubled(t *testing.T) {
 	})
 }
 
+func TestWhoeverStopsTheChainGetsTheObjectThatIsThereLogged(t *testing.T) {
+	s := newStream(t, 2)
+	store, log := newMemory(), &audit{}
+	cfg := config(store, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cfg.Committed = func(ctx context.Context, o cdc.Object) error {
+		cancel() // the object is in the store, and now the program is asked to end
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return log.committed(ctx, o)
+	}
+	c, err := chain.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(ctx, c)
+	_ = deliver(ctx, c, s)
+	if err := r.stop(); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that it was stopped", err)
+	}
+	if got := spans(t, s, store); got != "1-1:1" || len(log.objects) != 1 {
+		t.Errorf("objects %q, of which %d are logged", got, len(log.objects))
+	}
+}
+
 func TestSyncMeansCommitted(t *testing.T) {
 	s := newStream(t, 3, 0, 2, 4)
 	s.match = func(no uint64) bool { return no != 5 && no != 4 }
