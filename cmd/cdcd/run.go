@@ -85,7 +85,7 @@ func boundMemory(cfg *config) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
-	limit := int64(192 << 20)
+	limit := int64(112 << 20)
 	for _, f := range cfg.Feeds {
 		limit += 2*int64(f.Rotate.Bytes) + 8<<20
 	}
