@@ -313,7 +313,7 @@ func TestRestoredFromAnOlderBackup(t *testing.T) {
 		insert(t, s, 2, 3)
 		r.wait(t, 6)
 		r.stop(t)
-		s.Stop(t)
+		s.Kill() // what it has is thrown away
 		s.Restore(t)
 		s.Start(t)
 		launch(t, config(s), r.checkpoint(), nil).ends(t, "CDCD-1302")
