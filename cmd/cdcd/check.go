@@ -119,6 +119,10 @@ func (c *checker) rules() {
 	}
 	c.set = set
 	c.add("rules.valid", "ok", "%s", plural(len(set.Rules()), "rule"))
+	if unwanted := unwantedSnapshot(c.cfg, set); unwanted != nil {
+		item := c.add("rules.snapshot", "warn", "%s", unwanted.What)
+		item.Code, item.Fix = unwanted.Code, unwanted.Fix
+	}
 }
 
 func (c *checker) source() {

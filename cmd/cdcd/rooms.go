@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cdcd-project/cdcd/bus"
@@ -218,6 +219,9 @@ func loadRules(ctx context.Context, a *app, cfg *config) (*rules.Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	if unwanted := unwantedSnapshot(cfg, set); unwanted != nil {
+		a.log.Warn(unwanted.What, "event", "rules.no_snapshot", "code", unwanted.Code, "fix", unwanted.Fix)
+	}
 	tables, err := tablesOf(ctx, a, cfg)
 	var coded *cdc.Error
 	if errors.As(err, &coded) && strings.HasPrefix(coded.Code, "CDCD-12") {
@@ -235,6 +239,16 @@ func loadRules(ctx context.Context, a *app, cfg *config) (*rules.Set, error) {
 		a.ui.note("%s", f)
 	}
 	return set, nil
+}
+
+// unwantedSnapshot finds out whether rows are read that no rule lets through.
+func unwantedSnapshot(cfg *config, set *rules.Set) *cdc.Error {
+	wanted := func(r *rules.Rule) bool { return r.Mode == rules.Active && slices.Contains(r.On, cdc.OpSnapshot) }
+	if m := cfg.Source.MySQL; m == nil || m.Snapshot != "initial" || slices.ContainsFunc(set.Rules(), wanted) {
+		return nil
+	}
+	return cdc.Errorf("CDCD-1337", "source.mysql.snapshot is initial, but no rule takes its rows: nothing of it will be delivered").
+		WithFix("on: [insert, update, delete, snapshot] in a rule, or snapshot: none")
 }
 
 // tablesOf asks the source for the tables that are captured.

@@ -94,6 +94,7 @@ type options struct {
 	bucket string         // folder of the file store; default in dir
 	rules  string         // rule file; default: everything to acme
 	more   string         // further settings
+	mysql  string         // further settings of source.mysql
 	rotate string
 }
 
@@ -142,11 +143,11 @@ source:
     url: %s://%s@%s
     password_env: DB_PASSWORD
     tables: [ledger.*]
-%sfeeds:
+%s%sfeeds:
   acme:
     %s    rotate: %s
 console: {listen: "127.0.0.1:%d"}
-%s`, db.Flavor, testenv.User, o.source, bus, feed, o.rotate, freePort(t), o.more)
+%s`, db.Flavor, testenv.User, o.source, o.mysql, bus, feed, o.rotate, freePort(t), o.more)
 	d.env = append(d.env, "DB_PASSWORD="+testenv.Password)
 	write(t, filepath.Join(d.dir, "cdcd.yaml"), config)
 	write(t, filepath.Join(d.dir, "rules", "all.yaml"), o.rules)

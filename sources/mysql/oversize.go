@@ -4,7 +4,7 @@ import "github.com/cdcd-project/cdcd/cdc"
 
 // room returns how large a frame's rows may become. The rest is for the texts of transactions and of the checkpoint.
 func (c *capture) room() int {
-	return c.cfg.MaxFrame - 64<<10 - len(c.done.GTIDSet) - len(c.done.Prepared) - len(c.done.Snapshot)
+	return c.cfg.MaxFrame - 64<<10 - len(c.done.GTIDSet) - len(c.done.Prepared) - c.snapshots.size()
 }
 
 // shrink makes an event fit into a frame that holds nothing else, by leaving out its largest values.

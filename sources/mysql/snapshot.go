@@ -155,6 +155,14 @@ func (n *snapshots) String() string {
 	return n.text
 }
 
+// size returns about how many bytes of a frame the state takes.
+func (n *snapshots) size() int {
+	if n == nil {
+		return 0
+	}
+	return len(n.text)
+}
+
 // stop lets go of the reader, and tells those who wait that what they asked for may not be in the stream.
 func (n *snapshots) stop() {
 	if n.reader != nil {
@@ -282,10 +290,13 @@ func (n *snapshots) send(c *capture) {
 		n.reader = startReader(c.ctx, n.cfg, c.flavor, c.identity, n.source)
 	}
 	ch := n.flight[len(n.flight)-1]
-	ch.taken, ch.takenSet = c.place(), c.executed.String()
+	ch.taken, ch.takenSet, ch.room = c.place(), c.executed.String(), c.room()-roomToGrow
 	n.busy = true
 	n.reader.requests <- asked{ch, ch.request} // it has room for one, and the reader had none
 }
+
+// roomToGrow is left for what a checkpoint may gain between the reading of a row and its frame.
+const roomToGrow = 16 << 10
 
 // receive takes what the reader has read.
 func (n *snapshots) receive() bool {
@@ -514,19 +525,33 @@ type part struct {
 }
 
 func (p *part) emit(b *cdc.Batch, i int) error {
-	c := p.c
-	row := b.Event(i).After()
-	if c.full || c.open && c.frame.Size()+len(b.Frame()) > cdc.MaxFrame-64<<10 {
+	c, read := p.c, b.Event(i)
+	if c.full {
 		if err := c.flush(); err != nil {
 			return err
 		}
 	}
-	c.openFrame()
-	if c.tx.inTx < 0 {
-		c.tx.inTx = c.frame.AddTx(p.tx)
+	for {
+		c.openFrame()
+		if c.tx.inTx < 0 {
+			c.tx.inTx = c.frame.AddTx(p.tx)
+		}
+		info := cdc.EventInfo{No: c.no, Tx: c.tx.inTx, Row: p.rows, Table: c.frame.AddTable(read.Table()), Op: cdc.OpSnapshot,
+			Incomplete: read.Incomplete(), After: c.frame.CopyRow(read.After())}
+		if c.frame.Len() == 0 || c.frame.Size() <= c.room() { // the reader has seen to it that a row has room
+			c.frame.AddEvent(info)
+			break
+		}
+		c.frame.DropRows(info.After) // it begins the next frame
+		if err := c.flush(); err != nil {
+			return err
+		}
 	}
-	c.frame.AddEvent(cdc.EventInfo{No: c.no, Tx: c.tx.inTx, Row: p.rows, Table: c.frame.AddTable(row.Table()), Op: cdc.OpSnapshot,
-		After: c.frame.CopyRow(row)})
+	if read.Incomplete() {
+		c.notices.Oversize++
+		c.cfg.Logger.Warn("a row is larger than a frame can hold: its largest values are left out", "event", "capture.oversize", "code", "CDCD-1309",
+			"table", read.Table().String(), "snapshot", p.ch.job.ID, "no", c.no)
+	}
 	c.no++
 	c.partNo++
 	p.rows++
@@ -661,6 +686,9 @@ type commandResult struct {
 	err error
 }
 
+// maxWhere bounds a condition: it stands in every checkpoint until its snapshot is complete.
+const maxWhere = 8 << 10
+
 // StartSnapshot has a table read beside the log that Run follows, as far as where says, an SQL condition; "" is all of
 // it. It returns when the frame that says so was handed over, with the snapshot's id. Errors are [*cdc.Error].
 func (s *Source) StartSnapshot(ctx context.Context, schema, table, where string) (id string, err error) {
@@ -669,6 +697,10 @@ func (s *Source) StartSnapshot(ctx context.Context, schema, table, where string)
 	}
 	if !s.selected.match(schema, table) {
 		return "", cdc.Errorf("CDCD-1331", "%s.%s is not captured", schema, table).WithFix("add it to source.mysql.tables and restart cdcd run")
+	}
+	if len(where) > maxWhere {
+		return "", cdc.Errorf("CDCD-1331", "the condition has %d bytes, and at most %d can be kept", len(where), maxWhere).
+			WithFix("put the keys into a table of their own and ask for id IN (SELECT …)")
 	}
 	if err := s.trySnapshot(ctx, schema, table, where); err != nil {
 		return "", err

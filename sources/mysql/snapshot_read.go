@@ -35,6 +35,9 @@ type snapshotReader struct {
 	release func() bool
 	known   cdc.Tables
 	frame   cdc.Builder
+	number  int // of the table in it
+	tx      int // of its only transaction
+	empty   int // its size without rows
 	rowSize int // mean bytes of a row, so far
 
 	listedFor string // id of the job that list is for
@@ -60,6 +63,7 @@ type request struct {
 	taken    mark     // what capture has taken by now
 	takenSet string   // the same as GTIDs
 	shrink   int      // how often to halve the chunk
+	room     int      // how large a frame may become that holds one row and nothing else
 }
 
 type answer struct {
@@ -576,7 +580,7 @@ func (r *snapshotReader) chunk(q *request) (a answer, err error) {
 	// A condition of the operator's may match few rows: look at no more rows than without it, and go on behind them.
 	var bound []string
 	if q.cursor.Where != "" {
-		bound, err = r.bound(t, fmt.Sprintf("SELECT %s FROM %s WHERE %s%s LIMIT 1 OFFSET %d", t.layout.SelectList(), t.from(), condition, by, limit-1))
+		bound, err = r.bound(q, fmt.Sprintf("SELECT %s FROM %s WHERE %s%s LIMIT 1 OFFSET %d", t.layout.SelectList(), t.from(), condition, by, limit-1))
 		if err != nil {
 			return a, err
 		}
@@ -589,7 +593,7 @@ func (r *snapshotReader) chunk(q *request) (a answer, err error) {
 		}
 		condition = "(" + condition + ") AND (\n" + q.cursor.Where + "\n)"
 	}
-	full, err := r.rows(&a, t, fmt.Sprintf("SELECT %s FROM %s WHERE %s%s LIMIT %d", t.layout.SelectList(), t.from(), condition, by, limit))
+	full, err := r.rows(&a, q, fmt.Sprintf("SELECT %s FROM %s WHERE %s%s LIMIT %d", t.layout.SelectList(), t.from(), condition, by, limit))
 	if err != nil {
 		return a, err
 	}
@@ -623,21 +627,57 @@ func (r *snapshotReader) limit(q *request) int {
 
 var errEnough = errors.New("the chunk is full")
 
+// reset begins a frame for rows of a table.
+func (r *snapshotReader) reset(t *snapshotTable) {
+	r.frame.Reset(cdc.Header{Source: r.cfg.Name})
+	r.number, r.tx = r.frame.AddTable(t.layout.Table()), r.frame.AddTx(cdc.Tx{})
+	r.empty = r.frame.Size()
+}
+
+// add adds a row to the frame. It reports false when there is no room left: the row must begin another one. What capture
+// could not put into a frame of its own goes without its largest values, as changes do.
+func (r *snapshotReader) add(q *request, row []byte) (fits bool, err error) {
+	t, before := q.table, r.frame.Size()
+	info := cdc.EventInfo{No: uint64(r.frame.Len()), Tx: r.tx, Row: uint32(r.frame.Len()), Table: r.number, Op: cdc.OpSnapshot}
+	if info.After, err = t.layout.AppendResult(&r.frame, row); err != nil {
+		return false, err
+	}
+	if r.frame.Len() > 0 && r.frame.Size() > cdc.MaxFrame-64<<10 {
+		r.frame.DropRows(info.After)
+		return false, nil
+	}
+	if size := r.frame.Size() - before; size > q.room-r.empty {
+		ok := r.cfg.Oversize != PolicyHalt
+		if ok {
+			var places []uint32
+			if places, ok = r.frame.Shrink(before+q.room-r.empty, t.keep(), info.After); ok {
+				info.After, info.Incomplete = places[0], true
+			}
+		}
+		if !ok {
+			return false, cdc.Errorf("CDCD-1309", "a row of %s takes %d bytes; a frame can hold %d", t, size, r.cfg.MaxFrame)
+		}
+	}
+	r.frame.AddEvent(info)
+	return true, nil
+}
+
+// keep returns the columns that no row can do without.
+func (t *snapshotTable) keep() []int {
+	return append(slices.Clone(t.key), t.layout.Table().Key()...)
+}
+
 // rows runs a statement and fills the answer. full says that there was more than a chunk may hold; the rest was not read,
 // and with it the connection was given up.
-func (r *snapshotReader) rows(a *answer, t *snapshotTable, statement string) (full bool, err error) {
-	r.frame.Reset(cdc.Header{Source: r.cfg.Name})
-	number, tx := r.frame.AddTable(t.layout.Table()), r.frame.AddTx(cdc.Tx{})
+func (r *snapshotReader) rows(a *answer, q *request, statement string) (full bool, err error) {
+	t := q.table
+	r.reset(t)
 	err = r.sv.rows(r.ctx, t.layout, statement, func(row []byte) error {
-		image, err := t.layout.AppendResult(&r.frame, row)
-		if err != nil {
-			return err
+		fits, err := r.add(q, row)
+		if err == nil && (!fits || r.frame.Size() >= 2*r.cfg.SnapshotBytes) {
+			err = errEnough
 		}
-		r.frame.AddEvent(cdc.EventInfo{No: uint64(r.frame.Len()), Tx: tx, Row: uint32(r.frame.Len()), Table: number, Op: cdc.OpSnapshot, After: image})
-		if r.frame.Size() >= 2*r.cfg.SnapshotBytes {
-			return errEnough
-		}
-		return nil
+		return err
 	})
 	if full = errors.Is(err, errEnough); full {
 		r.disconnect()
@@ -665,12 +705,12 @@ func (r *snapshotReader) rows(a *answer, t *snapshotTable, statement string) (fu
 }
 
 // bound returns the key of the only row that a statement gives; nil if it gives none.
-func (r *snapshotReader) bound(t *snapshotTable, statement string) ([]string, error) {
+func (r *snapshotReader) bound(q *request, statement string) ([]string, error) {
 	var a answer
-	if _, err := r.rows(&a, t, statement); err != nil || a.batch.Len() == 0 {
+	if _, err := r.rows(&a, q, statement); err != nil || a.batch.Len() == 0 {
 		return nil, err
 	}
-	return keyOf(t, a.batch.Event(0).After())
+	return keyOf(q.table, a.batch.Event(0).After())
 }
 
 func keyOf(t *snapshotTable, row cdc.Row) ([]string, error) {
@@ -723,11 +763,6 @@ func (r *snapshotReader) whole(q *asked, a answer) {
 	if q.cursor.Where != "" {
 		where = " WHERE (\n" + q.cursor.Where + "\n)"
 	}
-	tx, number := 0, 0
-	reset := func() {
-		r.frame.Reset(cdc.Header{Source: r.cfg.Name})
-		number, tx = r.frame.AddTable(t.layout.Table()), r.frame.AddTx(cdc.Tx{})
-	}
 	pass := func() error {
 		batch, err := cdc.Open(r.frame.Seal(cdc.Checkpoint{}), &r.known)
 		if err != nil {
@@ -735,21 +770,22 @@ func (r *snapshotReader) whole(q *asked, a answer) {
 		}
 		select {
 		case a.parts <- batch:
-			reset()
+			r.reset(t)
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	reset()
+	r.reset(t)
 	err := r.sv.rows(ctx, t.layout, "SELECT "+t.layout.SelectList()+" FROM "+t.from()+where, func(row []byte) error {
-		image, err := t.layout.AppendResult(&r.frame, row)
-		if err != nil {
-			return err
+		fits, err := r.add(&q.request, row)
+		if err == nil && !fits {
+			if err = pass(); err == nil {
+				_, err = r.add(&q.request, row)
+			}
 		}
-		r.frame.AddEvent(cdc.EventInfo{No: uint64(r.frame.Len()), Tx: tx, Row: uint32(r.frame.Len()), Table: number, Op: cdc.OpSnapshot, After: image})
-		if r.frame.Size() < r.cfg.SnapshotBytes && r.frame.Len() < r.cfg.SnapshotRows {
-			return nil
+		if err != nil || r.frame.Size() < r.cfg.SnapshotBytes && r.frame.Len() < r.cfg.SnapshotRows {
+			return err
 		}
 		return pass()
 	})

@@ -688,6 +688,7 @@ func TestASnapshotThatCannotBeReadIsRefused(t *testing.T) {
 			{"shop", "orders", "1 = 1) OR (1 = 1", "CDCD-1334"},
 			{"shop", "orders", "FALSE) UNION SELECT * FROM shop.orders WHERE (TRUE", "CDCD-1334"}, // rows of any table, masked columns too
 			{"shop", "orders", "(1 = 1) OR (1 = 1)", ""},
+			{"shop", "orders", strings.Repeat("1 AND ", 2000) + "1", "CDCD-1331"},
 			{"shop", "absent", "", "CDCD-1334"},
 			{"other", "t", "", "CDCD-1331"},
 		} {
