@@ -290,6 +290,7 @@ func (p *pipeline) captureOnce(ctx context.Context) error {
 		return nil
 	}
 	err = source.Run(ctx, last.Checkpoint, next)
+	p.server.Store(nil) // whoever asks it for a snapshot now would wait in vain
 	p.source.follows(false)
 	if err != nil {
 		return err
