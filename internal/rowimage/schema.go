@@ -16,6 +16,13 @@ type Column struct {
 	cdc.Column
 	Known   bool   // the type is known
 	Charset string // name of its character set, if it has one
+	Hidden  bool   // it stands in row images only: see [HashColumn]
+}
+
+// HashColumn is the n-th column that MariaDB adds to a table for UNIQUE keys of long columns.
+func HashColumn(n int) Column {
+	return Column{Known: true, Hidden: true, Column: cdc.Column{Name: hashPrefix + strconv.Itoa(n), Type: "bigint unsigned", Kind: cdc.KindUint64,
+		Unsigned: true, Nullable: true}}
 }
 
 // New makes the layout of a table from what information_schema says, the same as [Read] makes of a TABLE_MAP that says
@@ -106,6 +113,7 @@ func expected(schema, table string, now []Column, flavor string) (*Layout, []bin
 			c.Type = geometryName(n.Type)
 		}
 		n.refine(c, v, flavor)
+		v.hidden = n.Hidden
 	}
 	l.settle()
 	return l, types, nil

@@ -20,3 +20,9 @@ func Supports(c *Column) error {
 	}
 	return nil
 }
+
+// Skippable reports whether the rows of a table with such a column can be read without the column, by [ReadExcept].
+func Skippable(c *Column) bool {
+	c = &Column{Column: c.Column, Known: c.Known}
+	return Supports(c) == nil
+}

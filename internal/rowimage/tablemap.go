@@ -38,6 +38,8 @@ type column struct {
 	size      int    // BINARY: its length; ENUM, SET: bytes of a value
 	charset   *charset
 	members   []string // of ENUM and SET
+	skips     bool     // its values cannot be converted, but skipped
+	hidden    bool     // the server's own, which no SELECT * and no information_schema shows
 	masked    *masked  // nil if its values are written as they are
 	isMember  map[string]struct{}
 	bad       *badText // of the layout
@@ -92,6 +94,12 @@ func realType(tp byte, meta uint16) (byte, int) {
 // Read describes the columns by what the event says. named reports whether it names them; without names, nothing but
 // the physical types is sure.
 func Read(te *replication.TableMapEvent) (l *Layout, named bool, err error) {
+	return ReadExcept(te, func(string) bool { return false })
+}
+
+// ReadExcept is [Read] for who drops some columns: of those, values need only be skipped, so that text of any character
+// set will do.
+func ReadExcept(te *replication.TableMapEvent, dropped func(column string) bool) (l *Layout, named bool, err error) {
 	defer func() {
 		if r := recover(); r != nil { // go-mysql trusts that the metadata speaks of all columns
 			err = cdc.Errorf("CDCD-1307", "the columns of %s.%s cannot be decoded: %v", te.Schema, te.Table, r)
@@ -131,7 +139,7 @@ func Read(te *replication.TableMapEvent) (l *Layout, named bool, err error) {
 			}
 		}
 		c.Members = list
-		if err := describe(c, v, tp, size, te.ColumnMeta[i]); err != nil {
+		if err := describe(c, v, tp, size, te.ColumnMeta[i]); err != nil && !(v.skips && dropped(c.Name)) {
 			return nil, false, columnError(t, i, err)
 		}
 		if tp == gomysql.MYSQL_TYPE_GEOMETRY || tp == gomysql.MYSQL_TYPE_VECTOR {
@@ -195,6 +203,20 @@ func (l *Layout) settle() {
 		}
 	}
 }
+
+// HideHashes marks the columns that MariaDB adds at the end of a table for UNIQUE keys of long columns. [Layout.Treat]
+// drops them.
+func (l *Layout) HideHashes() {
+	for i := len(l.columns) - 1; i >= 0; i-- {
+		c, v := &l.table.Columns[i], &l.columns[i]
+		if !strings.HasPrefix(c.Name, hashPrefix) || v.convert != convertInt || v.fixed != 8 || !c.Unsigned || !c.Nullable {
+			return
+		}
+		v.hidden = true
+	}
+}
+
+const hashPrefix = "DB_ROW_HASH_"
 
 // name returns a column's name for messages.
 func (l *Layout) name(i int) string {
@@ -359,6 +381,7 @@ func describe(c *cdc.Column, v *column, tp byte, size int, meta uint16) error {
 		c.Collation = 0
 	}
 	if err == nil && v.charset != nil && !v.charset.known && v.convert == convertText {
+		v.skips = true
 		err = fmt.Errorf("the character set %s is not supported", v.charset.name)
 	}
 	return err

@@ -62,8 +62,10 @@ type masked struct {
 	column cdc.Column // unmasked
 }
 
-// Treat returns the layout with columns dropped and masked. Where nothing is to be done it returns l itself.
+// Treat returns the layout with columns dropped and masked, and without what is the server's own. Where nothing is to be
+// done it returns l itself.
 func (l *Layout) Treat(of func(column string) Treatment) (*Layout, error) {
+	of = l.withoutHidden(of)
 	table, at, err := Treat(l.table, of)
 	if err != nil || table == l.table {
 		return l, err
@@ -80,6 +82,21 @@ func (l *Layout) Treat(of func(column string) Treatment) (*Layout, error) {
 		}
 	}
 	return &out, nil
+}
+
+func (l *Layout) withoutHidden(of func(column string) Treatment) func(column string) Treatment {
+	hidden := map[string]bool{}
+	for i := range l.columns {
+		if l.columns[i].hidden {
+			hidden[l.table.Columns[i].Name] = true
+		}
+	}
+	return func(column string) Treatment {
+		if hidden[column] {
+			return Treatment{Drop: true}
+		}
+		return of(column)
+	}
 }
 
 // maskLast replaces the value that was written last, which is the column's.

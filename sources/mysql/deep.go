@@ -131,14 +131,22 @@ func (d *deep) columns(context.Context) error {
 	if err != nil {
 		return err
 	}
+	treated, err := newTreatments(d.cfg)
+	if err != nil {
+		return err
+	}
 	bad, n := 0, 0
 	for _, t := range tables {
 		found, _, err := d.server.schemaColumns(whereTable(t.Schema, t.Name))
 		if err != nil {
 			return err
 		}
+		of := treated.of(t.Schema, t.Name)
 		for _, c := range found[t.Schema+"\x00"+t.Name] {
 			n++
+			if of(c.Name).Drop && rowimage.Skippable(&c) {
+				continue
+			}
 			if err := rowimage.Supports(&c); err != nil {
 				bad++
 				d.add("mysql.columns", Fail, "column %s of %s cannot be captured: %v", "CDCD-1308",

@@ -106,13 +106,16 @@ func (s *server) describe(database string, selected *selection) ([]Description, 
 		if !isTable {
 			continue // a view
 		}
-		d := Description{Table: &cdc.Table{Schema: schema, Name: name}, Captured: selected.match(schema, name), Rows: rows}
+		d := Description{Table: canonical(schema, name, columns[key], s.flavor), Captured: selected.match(schema, name), Rows: rows}
 		for _, c := range columns[key] {
+			if c.Hidden {
+				continue
+			}
 			one := ColumnDescription{Charset: c.Charset, Collation: collation[[2]string{name, c.Name}]}
 			if err := rowimage.Supports(&c); err != nil {
 				one.Problem = err.Error()
 			}
-			d.Table.Columns, d.Columns = append(d.Table.Columns, c.Column), append(d.Columns, one)
+			d.Columns = append(d.Columns, one)
 		}
 		out = append(out, d)
 	}

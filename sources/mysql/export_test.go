@@ -19,7 +19,11 @@ func SelectRows(ctx context.Context, cfg Config, schema, table, rest string, ins
 		return nil, err
 	}
 	defer s.close()
-	l, err := s.layoutOf(schema, table)
+	treated, err := newTreatments(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	l, err := s.layoutOf(schema, table, treated)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
@@ -10,8 +11,8 @@ import (
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
 )
 
-// layoutOf returns the layout of a table as it is now, the same that its TABLE_MAPs announce.
-func (s *server) layoutOf(schema, table string) (*rowimage.Layout, error) {
+// layoutOf returns the layout of a table as it is now and as frames have it, the same that its TABLE_MAPs announce.
+func (s *server) layoutOf(schema, table string, treated *treatments) (*rowimage.Layout, error) {
 	found, _, err := s.schemaColumns(whereTable(schema, table))
 	if err != nil {
 		return nil, err
@@ -21,7 +22,21 @@ func (s *server) layoutOf(schema, table string) (*rowimage.Layout, error) {
 		return nil, cdc.Errorf("CDCD-1342", "there is no table %s.%s that the source's user may read", schema, table).
 			WithFix("GRANT SELECT ON %s.%s TO the user, or correct the name", rowimage.QuoteName(schema), rowimage.QuoteName(table))
 	}
-	return rowimage.New(schema, table, now, s.flavor)
+	return layoutOfColumns(schema, table, now, s.flavor, treated)
+}
+
+// layoutOfColumns makes the layout of what information_schema says. A column that is dropped is never asked for, so it
+// may be of any type.
+func layoutOfColumns(schema, table string, now []rowimage.Column, flavor string, treated *treatments) (*rowimage.Layout, error) {
+	of := treated.of(schema, table)
+	now = slices.DeleteFunc(slices.Clone(now), func(c rowimage.Column) bool {
+		return c.Key == 0 && of(c.Name).Drop && rowimage.Supports(&c) != nil
+	})
+	l, err := rowimage.New(schema, table, now, flavor)
+	if err != nil {
+		return nil, err
+	}
+	return treated.layout(l)
 }
 
 // exactRows prepares the connection for [server.rows].

@@ -25,6 +25,9 @@ func (s *server) schemaColumns(where string) (map[string][]rowimage.Column, []st
 			ids[row[0]] = uint16(n)
 		}
 	}
+	if s.flavor == FlavorMySQL { // so that generated invisible keys are told; servers before 8.0.30 have none
+		_, _ = s.query("SET SESSION show_gipk_in_create_table_and_information_schema = ON")
+	}
 	keys, err := s.query(`SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, SEQ_IN_INDEX FROM information_schema.STATISTICS
 		WHERE INDEX_NAME = 'PRIMARY' AND ` + where)
 	if err != nil {
@@ -35,12 +38,12 @@ func (s *server) schemaColumns(where string) (map[string][]rowimage.Column, []st
 		n, _ := strconv.ParseUint(row[3], 10, 16)
 		place[[3]string{row[0], row[1], row[2]}] = uint16(n)
 	}
-	rows, err := s.query(`SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME, COLLATION_NAME
+	rows, err := s.query(`SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME, COLLATION_NAME, GENERATION_EXPRESSION
 		FROM information_schema.COLUMNS WHERE ` + where + ` ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION`)
 	if err != nil {
 		return nil, nil, err
 	}
-	out, order := map[string][]rowimage.Column{}, []string(nil)
+	out, order, explicit := map[string][]rowimage.Column{}, []string(nil), map[string]bool{}
 	for _, row := range rows {
 		table := row[0] + "\x00" + row[1]
 		if _, ok := out[table]; !ok {
@@ -54,8 +57,59 @@ func (s *server) schemaColumns(where string) (map[string][]rowimage.Column, []st
 		c.Name, c.Nullable, c.Collation = row[2], row[4] == "YES", ids[row[6]]
 		c.Key = place[[3]string{row[0], row[1], row[2]}]
 		out[table] = append(out[table], c)
+		explicit[table] = explicit[table] || row[7] == "ROW START"
 	}
-	return out, order, nil
+	if s.flavor == FlavorMariaDB {
+		err = s.addHidden(where, out, explicit)
+	}
+	return out, order, err
+}
+
+// addHidden adds the columns that MariaDB has in row images and not in information_schema: the period of a row in
+// system-versioned tables that do not name theirs (explicit), and the hashes of UNIQUE keys of long columns.
+func (s *server) addHidden(where string, columns map[string][]rowimage.Column, explicit map[string]bool) error {
+	tables, err := s.query("SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE FROM information_schema.TABLES WHERE " + where)
+	if err != nil {
+		return err
+	}
+	inMemory := map[string]bool{} // where HASH is what it says
+	for _, row := range tables {
+		table := row[0] + "\x00" + row[1]
+		inMemory[table] = row[3] == "MEMORY"
+		now := columns[table]
+		if len(now) == 0 || row[2] != "SYSTEM VERSIONED" || explicit[table] {
+			continue
+		}
+		var key uint16
+		for _, c := range now {
+			key = max(key, c.Key)
+		}
+		for _, name := range []string{"row_start", "row_end"} {
+			c := rowimage.Column{Known: true}
+			c.Column, _ = cdc.ParseType("timestamp(6)")
+			c.Name, c.Nullable = name, false
+			if name == "row_end" && key > 0 {
+				c.Key = key + 1
+			}
+			now = append(now, c)
+		}
+		columns[table] = now
+	}
+	hashes, err := s.query(`SELECT TABLE_SCHEMA, TABLE_NAME, COUNT(DISTINCT INDEX_NAME) FROM information_schema.STATISTICS
+		WHERE INDEX_TYPE = 'HASH' AND NON_UNIQUE = 0 AND ` + where + ` GROUP BY TABLE_SCHEMA, TABLE_NAME`)
+	if err != nil {
+		return err
+	}
+	for _, row := range hashes {
+		table := row[0] + "\x00" + row[1]
+		n, _ := strconv.Atoi(row[2])
+		for i := range n {
+			if len(columns[table]) > 0 && !inMemory[table] {
+				columns[table] = append(columns[table], rowimage.HashColumn(i+1))
+			}
+		}
+	}
+	return nil
 }
 
 func whereTable(schema, table string) string {
@@ -100,6 +154,24 @@ func Schema(ctx context.Context, cfg Config) ([]*cdc.Table, error) {
 		}
 	}
 	return out, nil
+}
+
+// canonical returns a table as frames have it, but for columns that cannot be captured: they are as information_schema
+// has them, so that the rest can be told.
+func canonical(schema, name string, now []rowimage.Column, flavor string) *cdc.Table {
+	t := &cdc.Table{Schema: schema, Name: name}
+	for _, c := range now {
+		if c.Hidden {
+			continue
+		}
+		if l, err := rowimage.New(schema, name, []rowimage.Column{c}, flavor); err == nil {
+			c.Column = l.Table().Columns[0]
+		} else if !c.Known {
+			c.Kind = cdc.KindBytes
+		}
+		t.Columns = append(t.Columns, c.Column)
+	}
+	return t
 }
 
 // schema asks one database after the other, and only those that can hold selected tables. A condition on all databases
@@ -148,14 +220,7 @@ func (s *server) schemaOf(database string, selected *selection) ([]*cdc.Table, e
 		if !wanted[name] {
 			continue
 		}
-		t := &cdc.Table{Schema: schema, Name: name}
-		for _, c := range columns[key] {
-			if !c.Known {
-				c.Kind = cdc.KindBytes
-			}
-			t.Columns = append(t.Columns, c.Column)
-		}
-		out = append(out, t)
+		out = append(out, canonical(schema, name, columns[key], s.flavor))
 	}
 	return out, nil
 }

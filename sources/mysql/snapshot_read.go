@@ -382,10 +382,7 @@ func (r *snapshotReader) describe(schema, name string) (*snapshotTable, error) {
 		}
 		return nil, err
 	}
-	if t.layout, err = r.sv.layoutOf(schema, name); err != nil {
-		return nil, err
-	}
-	if t.layout, err = r.treatments.layout(t.layout); err != nil {
+	if t.layout, err = r.sv.layoutOf(schema, name, r.treatments); err != nil {
 		return nil, err
 	}
 	if err := r.findKey(t); err != nil {

@@ -47,9 +47,13 @@ func (t *tables) layout(ctx context.Context, body []byte, te *replication.TableM
 }
 
 func (t *tables) read(ctx context.Context, te *replication.TableMapEvent) (*rowimage.Layout, error) {
-	l, named, err := rowimage.Read(te)
+	of := t.treated.of(string(te.Schema), string(te.Table))
+	l, named, err := rowimage.ReadExcept(te, func(column string) bool { return of(column).Drop })
 	if err != nil {
 		return nil, err
+	}
+	if t.flavor == FlavorMariaDB {
+		l.HideHashes()
 	}
 	switch {
 	case !named && t.columns == nil:

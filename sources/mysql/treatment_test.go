@@ -194,7 +194,7 @@ func TestSchemaShowsTablesAsFramesHaveThem(t *testing.T) {
 			}
 			got = append(got, fmt.Sprintf("%s without %s", table, table.Dropped))
 		}
-		id, n := "int(11)", "int(11)"
+		id, n := "int", "int(11)"
 		if s.Flavor == "mysql" {
 			id, n = "int", "int"
 		}
