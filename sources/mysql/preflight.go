@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/rowimage"
 )
 
 // Verdict is the outcome of one check.
@@ -271,6 +273,41 @@ func parseGrant(s string) (privileges []string, target string, ok bool) {
 	return privileges, target, ok
 }
 
+// cascades looks for captured tables whose rows foreign keys change inside the storage engine: such changes are not in
+// the log. MySQL has them there from 9.6 on, unless told otherwise.
+func (p *preflight) cascades(tables []*cdc.Table) error {
+	if p.server.flavor == FlavorMySQL && versionAtLeast(p.server.version, 9, 6) {
+		rows, err := p.server.query("SHOW GLOBAL VARIABLES LIKE 'innodb_native_foreign_keys'")
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 || !strings.EqualFold(rows[0][1], "ON") {
+			return nil
+		}
+	}
+	for _, t := range tables {
+		// What information_schema says of foreign keys MariaDB keeps from accounts that may only read.
+		rows, err := p.server.query("SHOW CREATE TABLE " + rowimage.QuoteName(t.Schema) + "." + rowimage.QuoteName(t.Name))
+		if err != nil || len(rows) == 0 {
+			continue // that it cannot be read is a finding of its own
+		}
+		for _, key := range foreignKey.FindAllStringSubmatch(rows[0][1], -1) {
+			if rules := silentRule.FindAllString(key[2], -1); len(rules) > 0 {
+				p.add("mysql.cascades", Warn, "%s has a foreign key to %s with %s: what it changes is not in the binlog", "CDCD-1320",
+					"drop the foreign key's rule and let the application, or a trigger, change these rows: `cdcd errors CDCD-1320`",
+					t, strings.ReplaceAll(key[1], "`", ""), strings.Join(rules, ", "))
+			}
+		}
+	}
+	return nil
+}
+
+// A line of SHOW CREATE TABLE, and the rules in it that change rows of the table.
+var (
+	foreignKey = regexp.MustCompile(`(?m)^  CONSTRAINT .* FOREIGN KEY \(.*\) REFERENCES (.+) \(.*\)( ON .*)$`)
+	silentRule = regexp.MustCompile(`ON (DELETE|UPDATE) (CASCADE|SET NULL|SET DEFAULT)`)
+)
+
 // tables checks that every pattern matches, that the matching tables can be read, and that they have keys.
 func (p *preflight) tables(selected *selection) error {
 	found, err := p.server.schema(selected)
@@ -291,6 +328,9 @@ func (p *preflight) tables(selected *selection) error {
 			continue
 		}
 		p.add("mysql.tables", OK, "%s matches %d table(s)", "", "", p.cfg.Tables[i], n)
+	}
+	if err := p.cascades(found); err != nil {
+		return err
 	}
 	for _, t := range found {
 		name := fmt.Sprintf("`%s`.`%s`", strings.ReplaceAll(t.Schema, "`", "``"), strings.ReplaceAll(t.Name, "`", "``"))
