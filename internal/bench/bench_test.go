@@ -50,7 +50,11 @@ func BenchmarkFigures(b *testing.B) {
 		r.latency(source.db, source.store)
 		r.smallFigures(source)
 		r.bigTransaction(source.db)
-		r.captured(testenv.MySQL(b, mysqlOptions...))
+		r.snapshots(source.db)
+		other := testenv.MySQL(b, mysqlOptions...)
+		r.captured(other)
+		insertBig(b, other)
+		r.snapshots(other)
 		r.print(os.Stdout)
 	}
 }

@@ -83,26 +83,15 @@ func findMariaDB() (dbserver.Program, error) {
 	return program, nil
 }
 
-// findMySQL finds the MySQL server that scripts/setup unpacked with debootstrap. It is a tree of another Debian
-// release; started through the tree's own dynamic loader it needs no chroot and no special rights.
+// findMySQL finds the MySQL server that scripts/setup unpacked with debootstrap.
 func findMySQL() (dbserver.Program, error) {
-	cache, err := cacheDir()
+	tree, command, err := unpacked("usr/sbin/mysqld")
 	if err != nil {
-		return dbserver.Program{}, err
-	}
-	tree := filepath.Join(cache, "mysql-sid")
-	server := filepath.Join(tree, "usr/sbin/mysqld")
-	if _, err := os.Stat(server); err != nil {
 		return dbserver.Program{}, fmt.Errorf("no MySQL server: %w", err)
-	}
-	loaders, _ := filepath.Glob(filepath.Join(tree, "usr/lib*/ld-linux-*.so.*"))
-	libraries, _ := filepath.Glob(filepath.Join(tree, "usr/lib/*-linux-gnu*"))
-	if len(loaders) == 0 || len(libraries) == 0 {
-		return dbserver.Program{}, fmt.Errorf("no dynamic loader below %s", tree)
 	}
 	return dbserver.Program{
 		Flavor:  dbserver.MySQL,
-		Command: []string{loaders[0], "--library-path", strings.Join(libraries, ":"), server},
+		Command: command,
 		Args: []string{
 			"--basedir=" + filepath.Join(tree, "usr"),
 			"--lc-messages-dir=" + filepath.Join(tree, "usr/share/mysql"),
@@ -110,6 +99,47 @@ func findMySQL() (dbserver.Program, error) {
 			"--plugin-dir=" + filepath.Join(tree, "usr/lib/mysql/plugin"),
 		},
 	}, nil
+}
+
+// unpacked returns the command of a program in the tree of another Debian release that has MySQL; started through the
+// tree's own dynamic loader it needs no chroot and no special rights.
+func unpacked(name string) (tree string, command []string, err error) {
+	cache, err := cacheDir()
+	if err != nil {
+		return "", nil, err
+	}
+	tree = filepath.Join(cache, "mysql-sid")
+	program := filepath.Join(tree, name)
+	if _, err := os.Stat(program); err != nil {
+		return "", nil, err
+	}
+	loaders, _ := filepath.Glob(filepath.Join(tree, "usr/lib*/ld-linux-*.so.*"))
+	libraries, _ := filepath.Glob(filepath.Join(tree, "usr/lib/*-linux-gnu*"))
+	if len(loaders) == 0 || len(libraries) == 0 {
+		return "", nil, fmt.Errorf("no dynamic loader below %s", tree)
+	}
+	return tree, []string{loaders[0], "--library-path", strings.Join(libraries, ":"), program}, nil
+}
+
+// Dump returns the command that writes a table to its standard output as SQL, in one transaction and without keeping rows
+// in memory, by the program that the server's makers have for it; nil if that is not installed. (MySQL's cannot log in to MariaDB.)
+func (s *Server) Dump(schema, table string) *exec.Cmd {
+	var command []string
+	if s.Flavor == dbserver.MariaDB {
+		own, err := exec.LookPath("mariadb-dump")
+		if err != nil {
+			return nil
+		}
+		command = []string{own, "--no-defaults"}
+	} else {
+		_, own, err := unpacked("usr/bin/mysqldump")
+		if err != nil {
+			return nil
+		}
+		command = append(own, "--no-defaults", "--set-gtid-purged=OFF")
+	}
+	command = append(command, "--single-transaction", "--quick", "--skip-lock-tables", "--user=root", "--socket="+s.Socket, schema, table)
+	return exec.Command(command[0], command[1:]...)
 }
 
 func start(t testing.TB, program dbserver.Program, options []string) *Server {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
@@ -163,14 +164,36 @@ func (c *Config) dialer(ctx context.Context) client.Dialer {
 			conn.SetDeadline(time.Now().Add(courtesy))
 			return lastConn{conn}, nil
 		}
-		return &boundConn{conn, context.AfterFunc(ctx, func() { conn.Close() })}, nil
+		return &boundConn{Conn: conn, unbind: context.AfterFunc(ctx, func() { conn.Close() }), slack: min(time.Second, c.Patience/16)}, nil
 	}
 }
 
-// boundConn is closed when its context ends.
+// boundConn is closed when its context ends. go-mysql moves its read deadline with each packet, a row or less, which
+// costs as much as the reading: moves by less than slack are left out.
 type boundConn struct {
 	net.Conn
 	unbind func() bool
+	slack  time.Duration
+	readBy atomic.Int64 // the read deadline in nanoseconds since 1970, or 0
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *boundConn) SetReadDeadline(t time.Time) error {
+	by := int64(0)
+	if !t.IsZero() {
+		by = t.UnixNano()
+	}
+	if moved := by - c.readBy.Load(); by != 0 && moved >= 0 && moved < int64(c.slack) {
+		return nil
+	}
+	c.readBy.Store(by)
+	return c.Conn.SetReadDeadline(t)
+}
+
+// SetDeadline implements net.Conn.
+func (c *boundConn) SetDeadline(t time.Time) error {
+	c.readBy.Store(0)
+	return c.Conn.SetDeadline(t)
 }
 
 func (c *boundConn) Close() error {

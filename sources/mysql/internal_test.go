@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"testing"
 	"time"
@@ -242,3 +243,28 @@ func TestBackoffGrowsToItsLimit(t *testing.T) {
 }
 
 func classify(text string) statement { return session{}.classify(text) }
+
+type deadlines struct {
+	net.Conn
+	set []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error { d.set = append(d.set, t); return nil }
+func (d *deadlines) SetDeadline(t time.Time) error     { return d.SetReadDeadline(t) }
+
+func TestReadDeadlinesThatHardlyMoveAreLeftOut(t *testing.T) {
+	at := func(ms int64) time.Time { return time.UnixMilli(1_000_000 + ms) }
+	below := &deadlines{}
+	c := &boundConn{Conn: below, slack: 10 * time.Millisecond}
+	for _, by := range []time.Time{at(0), at(1), at(9), at(10), at(19), at(5), at(8), at(100), {}, {}, at(101)} {
+		if err := c.SetReadDeadline(by); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(c.SetDeadline(at(-50)), c.SetReadDeadline(at(102))); err != nil { // after an interruption, too
+		t.Fatal(err)
+	}
+	if want := []time.Time{at(0), at(10), at(5), at(100), {}, {}, at(101), at(-50), at(102)}; !slices.Equal(below.set, want) {
+		t.Errorf("got  %v\nwant %v", below.set, want)
+	}
+}

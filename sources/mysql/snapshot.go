@@ -290,7 +290,7 @@ func (n *snapshots) send(c *capture) {
 		n.reader = startReader(c.ctx, n.cfg, c.flavor, c.identity, n.source)
 	}
 	ch := n.flight[len(n.flight)-1]
-	ch.taken, ch.takenSet, ch.room = c.place(), c.executed.String(), c.room()-roomToGrow
+	ch.taken, ch.takenSet, ch.heard, ch.room = c.place(), c.executed.String(), c.pace.heard, c.room()-roomToGrow
 	n.busy = true
 	n.reader.requests <- asked{ch, ch.request} // it has room for one, and the reader had none
 }

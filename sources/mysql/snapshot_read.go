@@ -59,11 +59,12 @@ type answered struct {
 type request struct {
 	cursor   snapshotJob
 	table    *snapshotTable
-	after    []string // nil: from the beginning
-	taken    mark     // what capture has taken by now
-	takenSet string   // the same as GTIDs
-	shrink   int      // how often to halve the chunk
-	room     int      // how large a frame may become that holds one row and nothing else
+	after    []string  // nil: from the beginning
+	taken    mark      // what capture has taken by now
+	takenSet string    // the same as GTIDs
+	heard    time.Time // when the last of it came, at the latest
+	shrink   int       // how often to halve the chunk
+	room     int       // how large a frame may become that holds one row and nothing else
 }
 
 type answer struct {
@@ -500,7 +501,7 @@ func (r *snapshotReader) pause(d time.Duration) error {
 	}
 }
 
-// settle is how long MySQL without GTIDs is given to make visible what it has sent to its replicas; there is nothing
+// settle is how long MySQL without GTIDs is given to make visible what it has sent to its replicas, from when it came; there is nothing
 // that it could be asked. Only a server that waits for semi-synchronous replicas needs longer.
 const settle = 500 * time.Millisecond
 
@@ -511,7 +512,7 @@ func (r *snapshotReader) beginMySQL(q *request) (mark, error) {
 		if err != nil || visible != "1" {
 			return mark{}, err
 		}
-	} else if err := r.pause(settle); err != nil {
+	} else if err := r.pause(settle - r.cfg.Now().Sub(q.heard)); err != nil {
 		return mark{}, err
 	}
 	if _, err := r.sv.query("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"); err != nil {

@@ -271,11 +271,12 @@ func (m *mirror) same(t *testing.T, s *testenv.Server, conn *client.Conn, tables
 func writer(t *testing.T, s *testenv.Server, random *rand.Rand, one func(r *rand.Rand) string) (stop func()) {
 	t.Helper()
 	conn := s.Conn(t)
+	random = rand.New(rand.NewPCG(random.Uint64(), 0)) // the test's own is the test's
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { // stop awaits it
 		defer close(done)
-		for ctx.Err() == nil {
+		for ; ctx.Err() == nil; time.Sleep(time.Millisecond) { // chunks wait for the log's end, so capture must be able to keep up
 			n := 1
 			if random.IntN(4) == 0 {
 				n += random.IntN(10)
