@@ -83,7 +83,10 @@ type transaction struct {
 	holding   bool
 	held      []rowsEvent
 	heldBytes int
-	points    []savepoint
+	events    int  // row events that were held, for good or not
+	loosed    int  // how many they were when some left held early, because they were too many
+	undoable  bool // a ROLLBACK at its end undoes all its rows
+	points    savepoints
 	xid       string
 	xa        bool
 }
@@ -94,12 +97,6 @@ type rowsEvent struct {
 	op         cdc.Op
 	images     []byte // as they stand in the log
 	compressed bool   // by MariaDB
-}
-
-type savepoint struct {
-	name     string
-	held     int
-	released bool // rows after it have left held
 }
 
 // handlerError marks what the handler said: it is no error of the source.
@@ -130,10 +127,11 @@ func (c *capture) start(from cdc.Checkpoint, begin place) error {
 	c.no = from.NextNo - uint64(from.TxRows)
 	c.partNo = from.PartNos[0]
 	c.done = cdc.Checkpoint{Flavor: c.flavor, Server: c.identity, GTIDSet: from.GTIDSet, File: from.File, Pos: from.Pos,
-		Commit: from.Commit, Prepared: from.Prepared}
+		Commit: from.Commit, Prepared: waiting.without().text()}
 	c.maps = map[uint64]*rowimage.Layout{}
 	c.lastSent = c.cfg.Now()
 	c.cut.begin(from, c.executed == nil && c.flavor == FlavorMySQL && !c.fromFiles)
+	c.cut.loosed = waiting.Loosed
 	if c.known == nil {
 		c.known = &cdc.Tables{}
 	}
@@ -298,6 +296,10 @@ func (c *capture) beginMariaDB(h *replication.EventHeader, e *replication.Mariad
 	if e.Flags&mariadbPreparedXA != 0 {
 		c.tx.holding, c.tx.xa = true, true
 	}
+	if c.tx.explicit && e.Flags&replication.BINLOG_MARIADB_FL_TRANSACTIONAL != 0 && !c.tx.xa {
+		// One that made or dropped temporary tables is in the log even if it was rolled back. Only its end tells.
+		c.tx.holding, c.tx.undoable = true, true
+	}
 	return nil
 }
 
@@ -311,7 +313,7 @@ func (c *capture) checkEnded() error {
 func (c *capture) begin(tx cdc.Tx, commit func()) {
 	clear(c.maps)
 	c.tx = transaction{open: true, tx: tx, commit: commit, inTx: -1, firstNo: c.no,
-		held: c.tx.held[:0], points: c.tx.points[:0]}
+		held: c.tx.held[:0]}
 	c.cut.seen = c.cut.seen || tx.GTID == c.cut.gtid
 	c.tx.start = cdc.Checkpoint{Flavor: c.flavor, Server: c.identity, GTIDSet: c.done.GTIDSet, File: tx.File, Pos: tx.Pos, TxGTID: tx.GTID,
 		Commit: c.done.Commit, Prepared: c.done.Prepared}
@@ -464,19 +466,25 @@ func (c *capture) rows(h *replication.EventHeader, e *replication.RowsEvent) err
 	return c.deliver(&rows)
 }
 
+// heldOverhead is about what a row event takes that is held, besides its images.
+const heldOverhead = 256
+
 // hold keeps rows until it is clear that they are not undone, in the log's form.
+//
+// Where they get too many, they go into frames all the same: to undo them is then an error, and must be one again when
+// the transaction is read anew with more room. So checkpoints say when that was.
 func (c *capture) hold(rows rowsEvent) error {
 	c.tx.held = append(c.tx.held, rows)
-	c.tx.heldBytes += len(rows.images)
-	if c.tx.heldBytes <= c.cfg.HoldBytes {
+	c.tx.heldBytes += len(rows.images) + heldOverhead
+	c.tx.events++
+	if c.tx.heldBytes <= c.cfg.HoldBytes && (c.tx.events != c.cut.loosed || c.tx.firstNo >= c.deliverFrom) {
 		return nil
 	}
 	if c.tx.xa {
 		return c.tooMuchHeld("an XA transaction has", "it began at %s:%d", c.tx.tx.File, c.tx.tx.Pos)
 	}
-	for i := range c.tx.points {
-		c.tx.points[i].released = true
-	}
+	c.tx.points.release()
+	c.tx.loosed = c.tx.events
 	return c.release()
 }
 
@@ -659,6 +667,11 @@ func (c *capture) checkpoint() cdc.Checkpoint {
 	cp, firstNo := c.done, c.no
 	if c.tx.open && c.tx.rows > 0 {
 		cp, firstNo = c.tx.start, c.tx.firstNo
+		if c.tx.loosed > 0 {
+			p, _ := pendingOf(cp) // it was written here
+			p.Loosed = c.tx.loosed
+			cp.Prepared = p.text()
+		}
 	}
 	cp.NextNo = max(c.no, c.deliverFrom)
 	cp.TxRows = uint32(cp.NextNo - min(firstNo, cp.NextNo))
@@ -707,6 +720,14 @@ func (c *capture) query(h *replication.EventHeader, e *replication.QueryEvent, s
 	case stmtCommit:
 		return c.end()
 	case stmtRollback:
+		if c.tx.undoable {
+			clear(c.tx.held)
+			c.tx.held, c.tx.heldBytes = c.tx.held[:0], 0
+		}
+		if c.tx.loosed > 0 {
+			return cdc.Errorf("CDCD-1310", "the transaction at %s:%d was rolled back after more changes than can be held (%d bytes)",
+				c.tx.tx.File, c.tx.tx.Pos, c.cfg.HoldBytes)
+		}
 		if c.tx.rows > 0 || len(c.tx.held) > 0 {
 			return cdc.Errorf("CDCD-1310", "the transaction at %s:%d was rolled back after it had changed captured tables, some of which cannot be rolled back",
 				c.tx.tx.File, c.tx.tx.Pos)
@@ -714,7 +735,7 @@ func (c *capture) query(h *replication.EventHeader, e *replication.QueryEvent, s
 		return c.close()
 	case stmtSavepoint:
 		c.tx.holding = true
-		c.tx.points = append(c.tx.points, savepoint{name: st.arg, held: len(c.tx.held)})
+		c.tx.points.set(st.arg, len(c.tx.held), c.tx.heldBytes)
 		return nil
 	case stmtRollbackTo:
 		return c.rollbackTo(st.arg)
@@ -754,28 +775,19 @@ func (c *capture) query(h *replication.EventHeader, e *replication.QueryEvent, s
 }
 
 func (c *capture) rollbackTo(name string) error {
-	for i := len(c.tx.points) - 1; i >= 0; i-- {
-		p := c.tx.points[i]
-		if p.name != name {
-			continue
-		}
-		if p.released {
-			return cdc.Errorf("CDCD-1310", "the transaction at %s:%d went back to savepoint %s after more changes than can be held (%d bytes)",
-				c.tx.tx.File, c.tx.tx.Pos, name, c.cfg.HoldBytes)
-		}
-		clear(c.tx.held[p.held:])
-		c.tx.held = c.tx.held[:p.held]
-		c.tx.heldBytes = 0
-		for _, rows := range c.tx.held {
-			c.tx.heldBytes += len(rows.images)
-		}
-		c.tx.points = c.tx.points[:i+1]
+	p, ok := c.tx.points.back(name)
+	switch {
+	case !ok && len(c.tx.held) == 0 && c.tx.rows == 0:
 		return nil
+	case !ok:
+		return cdc.Errorf("CDCD-1310", "the transaction at %s:%d went back to savepoint %s, which is not known", c.tx.tx.File, c.tx.tx.Pos, name)
+	case p.released:
+		return cdc.Errorf("CDCD-1310", "the transaction at %s:%d went back to savepoint %s after more changes than can be held (%d bytes)",
+			c.tx.tx.File, c.tx.tx.Pos, name, c.cfg.HoldBytes)
 	}
-	if len(c.tx.held) == 0 && c.tx.rows == 0 {
-		return nil
-	}
-	return cdc.Errorf("CDCD-1310", "the transaction at %s:%d went back to savepoint %s, which is not known", c.tx.tx.File, c.tx.tx.Pos, name)
+	clear(c.tx.held[p.held:])
+	c.tx.held, c.tx.heldBytes = c.tx.held[:p.held], p.bytes
+	return nil
 }
 
 // shorten cuts the dumps that go-mysql puts into its errors.

@@ -55,7 +55,7 @@ type Config struct {
 	Linger        time.Duration // how long a frame that is not full waits for more transactions; 2 ms
 	Heartbeat     time.Duration // a frame without events is sent after this time without frames; 10 s
 	QueueBytes    int           // bound of what has been read but is not in a frame yet; 8 MiB
-	HoldBytes     int           // bound of rows that wait for the outcome of XA transactions and savepoints; 64 MiB
+	HoldBytes     int           // bound of rows that wait for the outcome of their transaction: XA, savepoints, MariaDB; 64 MiB
 	MaxBackoff    time.Duration // longest pause between two attempts to connect; 30 s
 	Patience      time.Duration // how long the server may take to answer a question; 1 min
 	SnapshotRows  int           // bound of the rows that a snapshot reads at once; 10000

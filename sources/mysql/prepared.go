@@ -32,6 +32,24 @@ type place struct {
 type pending struct {
 	Oldest *place   `json:"oldest,omitempty"` // of those that hold rows
 	Empty  []string `json:"empty,omitempty"`  // ids of those that changed no captured table
+
+	// Of the transaction that the checkpoint lies within, which is not prepared: see [capture.hold].
+	Loosed int `json:"loosed,omitempty"`
+}
+
+// without returns what is said of prepared transactions alone.
+func (p pending) without() pending {
+	p.Loosed = 0
+	return p
+}
+
+// text is what pendingOf reads.
+func (p pending) text() string {
+	if p.Oldest == nil && len(p.Empty) == 0 && p.Loosed == 0 {
+		return ""
+	}
+	text, _ := json.Marshal(p) // strings and numbers
+	return string(text)
 }
 
 // pendingOf reads what a checkpoint says.
@@ -68,8 +86,7 @@ func (c *capture) pendingText() string {
 			p.Oldest = &one.start
 		}
 	}
-	text, _ := json.Marshal(p) // strings and a number
-	return string(text)
+	return p.text()
 }
 
 // prepare ends an XA transaction's first half.

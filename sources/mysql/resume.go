@@ -420,6 +420,8 @@ type cutTransaction struct {
 	gtid string // "" at a transaction's end, and without GTIDs
 	seen bool   // it has begun
 
+	loosed int // see [capture.hold]
+
 	file    string    // without GTIDs: where reading goes on,
 	written time.Time // and when the last transaction before was committed, which must be in that file
 }
