@@ -65,7 +65,7 @@ func (g TableGlob) Match(schema, table string) bool {
 // String returns the pattern as it was read.
 func (g TableGlob) String() string { return string(g.Schema) + "." + string(g.Table) }
 
-// ColumnGlob is a pattern for columns: schema.table.column, with * and ? in each of the three names.
+// ColumnGlob is a pattern for columns: schema.table.column, with * and ? in each of the three names, in any case.
 type ColumnGlob struct {
 	TableGlob
 	Column Glob
@@ -84,9 +84,14 @@ func ParseColumnGlob(text string) (ColumnGlob, error) {
 	return ColumnGlob{TableGlob{names[0], names[1]}, names[2]}, nil
 }
 
-// Match reports whether the pattern matches the column.
+// Match reports whether the pattern matches the column. Case does not count: for SQL email and Email are one column, and
+// what is to be hidden is rather hidden too often than once too few.
 func (g ColumnGlob) Match(schema, table, column string) bool {
-	return g.TableGlob.Match(schema, table) && g.Column.Match(column)
+	return g.Schema.matchFold(schema) && g.Table.matchFold(table) && g.Column.matchFold(column)
+}
+
+func (g Glob) matchFold(name string) bool {
+	return Glob(strings.ToLower(string(g))).Match(strings.ToLower(name))
 }
 
 // String returns the pattern as it was read.

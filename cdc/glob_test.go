@@ -61,11 +61,11 @@ func TestTableAndColumnGlobs(t *testing.T) {
 	if g, _ := ParseTableGlob("a.b.c"); g != (TableGlob{"a", "b.c"}) {
 		t.Errorf("a.b.c is %q", g)
 	}
-	g, err := ParseColumnGlob("shop_*.customers.*password*")
+	g, err := ParseColumnGlob("shop_*.Customers.*passWord*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for column, want := range map[string]bool{"shop_eu.customers.password_hash": true, "shop_eu.customers.name": false,
+	for column, want := range map[string]bool{"shop_eu.customers.password_hash": true, "shop_eu.customers.name": false, "Shop_EU.CUSTOMERS.OldPassword": true,
 		"shop_eu.orders.password": false, "crm.customers.password": false} {
 		names := strings.Split(column, ".")
 		if got := g.Match(names[0], names[1], names[2]); got != want {

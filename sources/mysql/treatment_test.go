@@ -32,10 +32,10 @@ func treated(t *testing.T, s *testenv.Server) (cfg mysql.Config, hmac, encrypt *
 	cfg = config(s)
 	hmac, encrypt = newMask(t, mask.HMAC), newMask(t, mask.Encrypt)
 	cfg.ExcludeTables = []string{"shop.hidden"}
-	cfg.DropColumns = []string{"shop.customers.ssn", "*.*.*password*"}
+	cfg.DropColumns = []string{"shop.customers.SSN", "*.*.*Password*"}
 	cfg.MaskColumns = []mysql.ColumnMask{
 		{Columns: "shop.*.email", Mask: hmac}, {Columns: "shop.customers.plan", Mask: hmac},
-		{Columns: "shop.customers.phone", Mask: encrypt}, {Columns: "*.*.doc", Mask: encrypt}, {Columns: "*.*.email", Mask: encrypt},
+		{Columns: "shop.customers.Phone", Mask: encrypt}, {Columns: "*.*.doc", Mask: encrypt}, {Columns: "*.*.email", Mask: encrypt},
 	}
 	return cfg, hmac, encrypt
 }
