@@ -14,7 +14,7 @@ import (
 func binlogSeeds(f *testing.F) [][]byte {
 	f.Helper()
 	var seeds [][]byte
-	for _, name := range []string{"mariadb", "mysql"} {
+	for _, name := range []string{"mariadb", "mysql", "mariadb-unchecked", "mysql-unchecked"} {
 		log, err := os.ReadFile(filepath.Join("testdata", "binlog", name+".binlog"))
 		if err != nil {
 			f.Fatal(err)

@@ -42,3 +42,12 @@ func (f *Inflater) Inflate(data []byte) ([]byte, error) {
 	}
 	return f.out.Bytes(), nil
 }
+
+// Inflatable reports whether compressed data can be as long as it tells: zlib makes it at most 1032 times shorter.
+func Inflatable(data []byte) bool {
+	if len(data) == 0 || data[0]>>4&7 != 0 || len(data) < 1+int(data[0]&7) {
+		return false
+	}
+	n := 1 + data[0]&7
+	return uintBE(data[1:n]) <= 1032*uint64(len(data))
+}

@@ -169,6 +169,9 @@ func (c *capture) event(ev *replication.BinlogEvent) error {
 	case *replication.TransactionPayloadEvent:
 		return c.payload(e)
 	case *replication.PreviousGTIDsEvent:
+		if err := c.writtenBy(FlavorMySQL, start); err != nil {
+			return err
+		}
 		c.pace.head = uint64(h.LogPos)
 		if c.adoptGTIDs && c.executed == nil {
 			said, err := c.previous(ev, e)
@@ -180,6 +183,9 @@ func (c *capture) event(ev *replication.BinlogEvent) error {
 		}
 		return nil
 	case *replication.MariadbGTIDListEvent:
+		if err := c.writtenBy(FlavorMariaDB, start); err != nil {
+			return err
+		}
 		c.pace.head = uint64(h.LogPos)
 		if c.fromFiles {
 			return c.before(ev)
@@ -270,12 +276,12 @@ func (c *capture) beginMySQL(h *replication.EventHeader, e *replication.GTIDEven
 // MariaDB's flags of GTID events that go-mysql does not name.
 const mariadbPreparedXA = 64
 
-// writtenBy refuses a transaction of the other flavor, whose GTID would make a checkpoint that nobody can read.
+// writtenBy refuses GTIDs of the other flavor, which would make a checkpoint that nobody can read.
 func (c *capture) writtenBy(flavor string, start uint64) error {
 	if c.flavor == flavor {
 		return nil
 	}
-	return cdc.Errorf("CDCD-1307", "the transaction at %s:%d has a GTID as %s writes it, in a log of %s", c.file, start, flavor, c.flavor)
+	return cdc.Errorf("CDCD-1307", "the event at %s:%d has a GTID as %s writes it, in a log of %s", c.file, start, flavor, c.flavor)
 }
 
 func (c *capture) beginMariaDB(h *replication.EventHeader, e *replication.MariadbGTIDEvent, start uint64) error {

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/rowimage"
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
 )
@@ -150,7 +151,7 @@ func readFiles(files []string, offset uint64, flavor string, reader *logReader) 
 		if _, err := fileFlavor(path); err != nil {
 			return err
 		}
-		if err := readFile(p, path, int64(offset), verified(reader, i == len(files)-1)); err != nil {
+		if err := readFile(p, path, int64(offset), behind(reader, i == len(files)-1)); err != nil {
 			if errors.Is(err, errQueueClosed) {
 				return err
 			}
@@ -168,42 +169,113 @@ func readFile(p *replication.BinlogParser, path string, offset int64, next repli
 		return err
 	}
 	defer f.Close()
-	if _, err := f.Seek(int64(len(replication.BinLogFileHeader)), io.SeekStart); err != nil {
+	at := int64(len(replication.BinLogFileHeader))
+	if _, err := f.Seek(at, io.SeekStart); err != nil {
 		return err
 	}
-	if _, err := p.ParseSingleEvent(f, next); err != nil {
+	log := &fileReader{file: bufio.NewReaderSize(f, 256<<10), parser: p}
+	if at, err = log.next(at, next); err != nil || at < 0 {
 		return err
 	}
-	if at, err := f.Seek(0, io.SeekCurrent); err != nil {
-		return err
-	} else if offset > at {
+	if offset > at {
 		if _, err := f.Seek(offset, io.SeekStart); err != nil {
 			return err
 		}
+		log.file.Reset(f)
+		at = offset
 	}
-	return p.ParseReader(bufio.NewReaderSize(f, 256<<10), next)
+	for at >= 0 {
+		if at, err = log.next(at, next); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// verified checks checksums before it passes events on. go-mysql could, but fails on the file that the server writes to
-// at present: the flag that says so is not part of the checksum.
-//
-// Where the last file names the one that follows it, that is left out: the checkpoint must stay in a file that there is.
-func verified(reader *logReader, last bool) replication.OnEventFunc {
-	var checksum bool
+// fileReader reads the events of a file.
+type fileReader struct {
+	file     *bufio.Reader
+	parser   *replication.BinlogParser
+	checksum bool
+}
+
+// next reads the event at a place and returns where the next one begins, -1 at the file's end. It looks at the checksum
+// before anything else: go-mysql would believe any length.
+func (r *fileReader) next(at int64, next replication.OnEventFunc) (int64, error) {
+	head, err := r.file.Peek(replication.EventHeaderSize)
+	if errors.Is(err, io.EOF) {
+		return -1, nil // the server may be about to write the rest
+	} else if err != nil {
+		return 0, err
+	}
+	size := int64(binary.LittleEndian.Uint32(head[9:]))
+	if size < replication.EventHeaderSize {
+		return 0, fmt.Errorf("the event at %d has a size of %d", at, size)
+	}
+	var raw bytes.Buffer
+	if n, err := io.CopyN(&raw, r.file, size); err != nil {
+		return 0, fmt.Errorf("the event at %d has %d of its %d bytes: %w", at, n, size, err)
+	}
+	data := bytes.Clone(raw.Bytes())
+	if replication.EventType(data[4]) != replication.FORMAT_DESCRIPTION_EVENT {
+		if err := r.plausible(data); err != nil {
+			return 0, fmt.Errorf("the event at %d: %w", at, err)
+		}
+	}
+	ev, err := r.parser.Parse(data)
+	if err != nil {
+		return 0, fmt.Errorf("the event at %d: %w", at, err)
+	}
+	if e, ok := ev.Event.(*replication.FormatDescriptionEvent); ok {
+		r.checksum = e.ChecksumAlgorithm == replication.BINLOG_CHECKSUM_ALG_CRC32
+		data = bytes.Clone(data)
+		data[17] &^= byte(replication.LOG_EVENT_BINLOG_IN_USE_F) // it is not part of the checksum, so that go-mysql's check fails
+		if err := r.verify(data); err != nil {
+			return 0, fmt.Errorf("the event at %d: %w", at, err)
+		}
+	}
+	return at + size, next(ev)
+}
+
+// verify compares an event's checksum.
+func (r *fileReader) verify(raw []byte) error {
+	if n := len(raw) - replication.BinlogChecksumLength; r.checksum &&
+		(n < replication.EventHeaderSize || crc32.ChecksumIEEE(raw[:n]) != binary.LittleEndian.Uint32(raw[n:])) {
+		return replication.ErrChecksumMismatch
+	}
+	return nil
+}
+
+// plausible refuses an event that is broken, and lengths that it cannot have, for which go-mysql would take memory.
+func (r *fileReader) plausible(raw []byte) error {
+	if err := r.verify(raw); err != nil {
+		return err
+	}
+	body := raw[replication.EventHeaderSize:]
+	switch replication.EventType(raw[4]) {
+	case replication.MARIADB_GTID_LIST_EVENT:
+		if len(body) < 4 || int(binary.LittleEndian.Uint32(body)&(1<<28-1)) > len(body)/16 {
+			return errors.New("a list of GTIDs that is longer than the event")
+		}
+	case replication.MARIADB_QUERY_COMPRESSED_EVENT:
+		const fixed = 13
+		if len(body) < fixed {
+			return errors.New("a statement that is cut short")
+		}
+		at := fixed + int(binary.LittleEndian.Uint16(body[11:])) + int(body[8]) + 1
+		if at >= len(body) || !rowimage.Inflatable(body[at:]) {
+			return errors.New("a statement that cannot have been compressed so")
+		}
+	}
+	return nil
+}
+
+// behind passes events on to the reader. Where the last file names the one that follows it, that is left out: the
+// checkpoint must stay in a file that there is.
+func behind(reader *logReader, last bool) replication.OnEventFunc {
 	return func(ev *replication.BinlogEvent) error {
 		if _, ok := ev.Event.(*replication.RotateEvent); ok && last {
 			return nil
-		}
-		raw := ev.RawData
-		if e, ok := ev.Event.(*replication.FormatDescriptionEvent); ok {
-			checksum = e.ChecksumAlgorithm == replication.BINLOG_CHECKSUM_ALG_CRC32
-			raw = bytes.Clone(raw)
-			raw[17] &^= byte(replication.LOG_EVENT_BINLOG_IN_USE_F)
-		}
-		if n := len(raw) - replication.BinlogChecksumLength; checksum && n > 0 {
-			if sum := crc32.ChecksumIEEE(raw[:n]); sum != binary.LittleEndian.Uint32(raw[n:]) {
-				return fmt.Errorf("the event of type %s that ends at %d: %w", ev.Header.EventType, ev.Header.LogPos, replication.ErrChecksumMismatch)
-			}
 		}
 		return reader.HandleEvent(ev)
 	}
