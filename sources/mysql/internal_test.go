@@ -97,7 +97,7 @@ func TestStatementsAreReadAsTheirSessionWroteThem(t *testing.T) {
 		"a backtick in a character of sjis": {session{collation: 13}, "DELETE FROM `\x83\x60`", []string{"s\x00チ"}},
 		"a character set that nobody knows": {session{collation: 9999}, "DELETE FROM `t`", []string{"s\x00t"}},
 		"utf8mb4":                           {session{collation: 255}, "DELETE FROM `köln`", []string{"s\x00köln"}},
-		"bytes that are no text whatsoever": {session{collation: 255}, "DELETE FROM `k\xf6ln`", []string{"s\x00k\xf6ln"}},
+		"bytes that are no text whatsoever": {session{collation: 255}, "DELETE FROM `k\xf6ln`", []string{"s\x00k�ln"}},
 	} {
 		got := test.session.read([]byte(test.text)).tables("s")
 		slices.Sort(got)
