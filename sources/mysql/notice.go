@@ -61,12 +61,17 @@ func (c *capture) partialImages(table *cdc.Table) {
 // badText says what came of text with bytes that its character set does not allow; before is what the layout had counted.
 func (c *capture) badText(l *rowimage.Layout, before uint64) {
 	n, column := l.BadText()
-	if n == before {
+	c.noticeBadText(l.Table(), n-before, column, c.tx.tx)
+}
+
+// noticeBadText reports n such values, in tx and the last of them in column.
+func (c *capture) noticeBadText(table *cdc.Table, n uint64, column string, tx cdc.Tx) {
+	if n == 0 {
 		return
 	}
-	c.notices.BadText += n - before
-	if name := l.Table().String() + "." + column; c.once("text", name) {
+	c.notices.BadText += n
+	if name := table.String() + "." + column; c.once("text", name) {
 		c.cfg.Logger.Warn("text has bytes that its character set does not allow; they became U+FFFD", "event", "capture.bad_text", "code", "CDCD-1319",
-			"column", name, "gtid", c.tx.tx.GTID, "file", c.tx.tx.File, "pos", c.tx.tx.Pos)
+			"column", name, "gtid", tx.GTID, "file", tx.File, "pos", tx.Pos)
 	}
 }

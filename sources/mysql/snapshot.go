@@ -438,6 +438,7 @@ func (c *capture) merge(ch *chunk) error {
 	if ch.parts != nil {
 		return c.mergeWhole(ch, p)
 	}
+	c.noticeBadText(ch.table.layout.Table(), ch.bad.n, ch.bad.column, p.tx)
 	for i, key := range ch.keys {
 		switch ch.window.judge(key) {
 		case emitted:
@@ -481,6 +482,7 @@ func (c *capture) mergeWhole(ch *chunk, p *part) error {
 			if !more {
 				p.end()
 				n.flight = n.flight[1:]
+				c.noticeBadText(ch.table.layout.Table(), ch.bad.n, ch.bad.column, p.tx)
 				switch err := ch.failed(); {
 				case c.ctx.Err() != nil:
 					return c.ctx.Err()

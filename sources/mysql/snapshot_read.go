@@ -81,10 +81,24 @@ type answer struct {
 	high    mark       // the end of the log after the rows were there
 	at      time.Time  // when they were read
 	emitted int        // how many are in frames or not wanted there
+	bad     *badText   // in the rows
 
 	parts  chan *cdc.Batch // of a table without a key; closed at its end
 	why    *error          // what closed it, to be looked at afterwards
 	cancel context.CancelFunc
+}
+
+// badText counts values with bytes that their character set does not allow.
+type badText struct {
+	n      uint64
+	column string // that had the last of them
+}
+
+// count counts what the layout has met since it had counted before.
+func (b *badText) count(l *rowimage.Layout, before uint64) {
+	if n, column := l.BadText(); n > before {
+		b.n, b.column = n-before, column
+	}
 }
 
 // abandon says that nobody wants the answer.
@@ -670,6 +684,7 @@ func (t *snapshotTable) keep() []int {
 func (r *snapshotReader) rows(a *answer, q *request, statement string) (full bool, err error) {
 	t := q.table
 	r.reset(t)
+	before, _ := t.layout.BadText()
 	err = r.sv.rows(r.ctx, t.layout, statement, func(row []byte) error {
 		fits, err := r.add(q, row)
 		if err == nil && (!fits || r.frame.Size() >= 2*r.cfg.SnapshotBytes) {
@@ -683,6 +698,8 @@ func (r *snapshotReader) rows(a *answer, q *request, statement string) (full boo
 		r.disconnect() // there may be more of the result
 		return false, err
 	}
+	a.bad = &badText{}
+	a.bad.count(t.layout, before)
 	if n := r.frame.Len(); n > 0 {
 		r.rowSize = max(1, r.frame.Size()/n)
 	}
@@ -743,7 +760,7 @@ func (r *snapshotReader) view(q *request) (a answer, err error) {
 	if a.high, err = r.begin(q); err != nil {
 		return a, err
 	}
-	a.at, a.parts, a.why = r.cfg.Now(), make(chan *cdc.Batch), new(error)
+	a.at, a.parts, a.why, a.bad = r.cfg.Now(), make(chan *cdc.Batch), new(error), &badText{}
 	return a, nil
 }
 
@@ -775,6 +792,8 @@ func (r *snapshotReader) whole(q *asked, a answer) {
 		}
 	}
 	r.reset(t)
+	before, _ := t.layout.BadText()
+	defer func() { a.bad.count(t.layout, before) }() // before the parts are closed
 	err := r.sv.rows(ctx, t.layout, "SELECT "+t.layout.SelectList()+" FROM "+t.from()+where, func(row []byte) error {
 		fits, err := r.add(&q.request, row)
 		if err == nil && !fits {

@@ -105,5 +105,16 @@ func TestBytesThatAreNoTextAreReported(t *testing.T) {
 		if seen != (mysql.Notices{BadText: 1}) {
 			t.Errorf("notices %+v", seen)
 		}
+
+		// In rows that are there already too, with a key and without.
+		s.Exec(t, "CREATE TABLE shop.b AS SELECT c, s FROM shop.a")
+		seen, cfg.Snapshot, cfg.SnapshotRows = mysql.Notices{}, true, 1
+		m := newMirror()
+		snapshot := read(t, cfg, m)
+		m.complete(t)
+		snapshot.stop(t)
+		if seen != (mysql.Notices{BadText: 2}) {
+			t.Errorf("notices of a snapshot: %+v", seen)
+		}
 	})
 }
