@@ -69,6 +69,7 @@ type capture struct {
 type transaction struct {
 	open     bool // a GTID or BEGIN has been seen
 	explicit bool // it ends with an event of its own: COMMIT, XID, XA PREPARE
+	payload  bool // it comes compressed, to its end
 	skipped  bool // it is in the stream already
 	start    cdc.Checkpoint
 	firstNo  uint64 // No of its first captured row
@@ -141,6 +142,13 @@ func (c *capture) start(from cdc.Checkpoint, begin place) error {
 // event takes one event of the log.
 func (c *capture) event(ev *replication.BinlogEvent) error {
 	h := ev.Header
+	if e, ok := ev.Event.(payloadPart); ok {
+		if !c.tx.open {
+			return cdc.Errorf("CDCD-1307", "the compressed events that end at %s:%d are outside of any transaction", c.file, c.pos)
+		}
+		ev.Event = e.Event
+		return c.inner(ev, c.pos, false)
+	}
 	start := c.advance(h)
 	switch e := ev.Event.(type) {
 	case *replication.FormatDescriptionEvent:
@@ -167,7 +175,8 @@ func (c *capture) event(ev *replication.BinlogEvent) error {
 	case *replication.MariadbGTIDEvent:
 		return c.beginMariaDB(h, e, start)
 	case *replication.TransactionPayloadEvent:
-		return c.payload(e)
+		c.tx.payload = true
+		return nil // its parts follow
 	case *replication.PreviousGTIDsEvent:
 		if err := c.writtenBy(FlavorMySQL, start); err != nil {
 			return err
@@ -310,7 +319,7 @@ func (c *capture) beginMariaDB(h *replication.EventHeader, e *replication.Mariad
 }
 
 func (c *capture) checkEnded() error {
-	if c.tx.open && c.tx.explicit {
+	if c.tx.open && (c.tx.explicit || c.tx.payload) {
 		return cdc.Errorf("CDCD-1307", "a transaction begins at %s:%d before the one of %d has ended", c.file, c.pos, c.tx.tx.Pos)
 	}
 	return nil
@@ -351,17 +360,6 @@ func committed(micros uint64, h *replication.EventHeader) time.Time {
 }
 
 func headerTime(h *replication.EventHeader) time.Time { return time.Unix(int64(h.Timestamp), 0).UTC() }
-
-// payload takes a compressed transaction, whose events have no places of their own.
-func (c *capture) payload(e *replication.TransactionPayloadEvent) error {
-	for i, inner := range e.Events {
-		if err := c.inner(inner, c.pos, false); err != nil {
-			return err
-		}
-		e.Events[i] = nil // decoded rows are many times larger than the log's
-	}
-	return nil
-}
 
 // inner takes an event that may stand in a compressed transaction too.
 func (c *capture) inner(ev *replication.BinlogEvent, start uint64, checksum bool) error {

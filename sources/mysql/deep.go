@@ -228,7 +228,9 @@ func (d *deep) recent(ctx context.Context) error {
 	err = readLog(limited, d.cfg, d.server.flavor, d.begin, func(ev *replication.BinlogEvent, at Place) bool {
 		d.see(r, ev, at)
 		reached = at
-		bytes += int(ev.Header.EventSize)
+		if _, ok := ev.Event.(payloadPart); !ok {
+			bytes += int(ev.Header.EventSize)
+		}
 		return bytes < deepBytes && !d.beyond(at)
 	})
 	if err != nil && (r.events == 0 || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
@@ -271,10 +273,8 @@ func (d *deep) see(r *recently, ev *replication.BinlogEvent, at Place) {
 		r.unchecked = r.unchecked || e.ChecksumAlgorithm != replication.BINLOG_CHECKSUM_ALG_CRC32
 	case *replication.GTIDEvent, *replication.GtidTaggedLogEvent, *replication.MariadbGTIDEvent:
 		r.transactions++
-	case *replication.TransactionPayloadEvent:
-		for _, inner := range e.Events {
-			d.see(r, inner, at)
-		}
+	case payloadPart:
+		d.see(r, &replication.BinlogEvent{Header: ev.Header, Event: e.Event}, at)
 	case *replication.QueryEvent:
 		st := sessionOf(e.StatusVars).read(e.Query)
 		if st.kind != stmtDML {

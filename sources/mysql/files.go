@@ -5,11 +5,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,7 +16,6 @@ import (
 	"strings"
 
 	"github.com/cdcd-project/cdcd/cdc"
-	"github.com/cdcd-project/cdcd/internal/rowimage"
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
 )
@@ -100,11 +98,11 @@ func (s *Source) runFiles(ctx context.Context, from cdc.Checkpoint, next cdc.Han
 	s.cfg.Following(nil)
 
 	events := newQueue(s.cfg.QueueBytes)
-	reader := &logReader{queue: events, selected: s.selected.clone()}
+	selected := s.selected.clone()
 	ended := make(chan struct{})
 	go func() { // awaited right below
 		defer close(ended)
-		events.close(readFiles(s.files[first:], offset, flavor, reader))
+		events.close(readFiles(s.files[first:], offset, func() *logReader { return newLogReader(flavor, selected, events.put) }))
 	}()
 	defer func() { events.close(errQueueClosed); <-ended }()
 	err = c.run(events)
@@ -128,16 +126,11 @@ func (c *capture) finish() error {
 	return nil
 }
 
-// readFiles reads the files one after the other, the first from the offset.
-func readFiles(files []string, offset uint64, flavor string, reader *logReader) (err error) {
-	path := ""
-	defer func() {
-		if r := recover(); r != nil { // go-mysql panics on some broken events
-			err = cdc.Errorf("CDCD-1307", "%s cannot be decoded: %v", path, r)
-		}
-	}()
-	for i, file := range files {
-		path = file
+// readFiles reads the files one after the other, the first from the offset, each with a new reader.
+func readFiles(files []string, offset uint64, newReader func() *logReader) error {
+	for i, path := range files {
+		reader := newReader()
+		reader.verify = true
 		rotate := &replication.BinlogEvent{
 			Header: &replication.EventHeader{EventType: replication.ROTATE_EVENT, Flags: replication.LOG_EVENT_ARTIFICIAL_F},
 			Event:  &replication.RotateEvent{NextLogName: []byte(filepath.Base(path)), Position: offset},
@@ -145,15 +138,16 @@ func readFiles(files []string, offset uint64, flavor string, reader *logReader) 
 		if err := reader.HandleEvent(rotate); err != nil {
 			return err
 		}
-		p := replication.NewBinlogParser()
-		p.SetFlavor(flavor)
-		p.SetRowsEventDecodeFunc(reader.rowsHeader)
 		if _, err := fileFlavor(path); err != nil {
 			return err
 		}
-		if err := readFile(p, path, int64(offset), behind(reader, i == len(files)-1)); err != nil {
-			if errors.Is(err, errQueueClosed) {
+		if err := readFile(reader, path, int64(offset), i == len(files)-1); err != nil {
+			var broken *replication.EventError
+			switch {
+			case errors.Is(err, errQueueClosed):
 				return err
+			case errors.As(err, &broken):
+				err = eventText(broken)
 			}
 			return cdc.Errorf("CDCD-1307", "%s: %w", path, shorten(err))
 		}
@@ -163,121 +157,44 @@ func readFiles(files []string, offset uint64, flavor string, reader *logReader) 
 }
 
 // readFile reads the events from the offset on, and before them the first of the file, which says how to read the others.
-func readFile(p *replication.BinlogParser, path string, offset int64, next replication.OnEventFunc) error {
+//
+// Where the last file names the one that follows it, that is left out: the checkpoint must stay in a file that there is.
+func readFile(reader *logReader, path string, offset int64, last bool) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	events := eventReader{from: f, most: math.MaxUint32}
 	at := int64(len(replication.BinLogFileHeader))
 	if _, err := f.Seek(at, io.SeekStart); err != nil {
 		return err
 	}
-	log := &fileReader{file: bufio.NewReaderSize(f, 256<<10), parser: p}
-	if at, err = log.next(at, next); err != nil || at < 0 {
-		return err
-	}
-	if offset > at {
-		if _, err := f.Seek(offset, io.SeekStart); err != nil {
-			return err
-		}
-		log.file.Reset(f)
-		at = offset
-	}
-	for at >= 0 {
-		if at, err = log.next(at, next); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// fileReader reads the events of a file.
-type fileReader struct {
-	file     *bufio.Reader
-	parser   *replication.BinlogParser
-	checksum bool
-}
-
-// next reads the event at a place and returns where the next one begins, -1 at the file's end. It looks at the checksum
-// before anything else: go-mysql would believe any length.
-func (r *fileReader) next(at int64, next replication.OnEventFunc) (int64, error) {
-	head, err := r.file.Peek(replication.EventHeaderSize)
-	if errors.Is(err, io.EOF) {
-		return -1, nil // the server may be about to write the rest
-	} else if err != nil {
-		return 0, err
-	}
-	size := int64(binary.LittleEndian.Uint32(head[9:]))
-	if size < replication.EventHeaderSize {
-		return 0, fmt.Errorf("the event at %d has a size of %d", at, size)
-	}
-	var raw bytes.Buffer
-	if n, err := io.CopyN(&raw, r.file, size); err != nil {
-		return 0, fmt.Errorf("the event at %d has %d of its %d bytes: %w", at, n, size, err)
-	}
-	data := bytes.Clone(raw.Bytes())
-	if replication.EventType(data[4]) != replication.FORMAT_DESCRIPTION_EVENT {
-		if err := r.plausible(data); err != nil {
-			return 0, fmt.Errorf("the event at %d: %w", at, err)
-		}
-	}
-	ev, err := r.parser.Parse(data)
-	if err != nil {
-		return 0, fmt.Errorf("the event at %d: %w", at, err)
-	}
-	if e, ok := ev.Event.(*replication.FormatDescriptionEvent); ok {
-		r.checksum = e.ChecksumAlgorithm == replication.BINLOG_CHECKSUM_ALG_CRC32
-		data = bytes.Clone(data)
-		data[17] &^= byte(replication.LOG_EVENT_BINLOG_IN_USE_F) // it is not part of the checksum, so that go-mysql's check fails
-		if err := r.verify(data); err != nil {
-			return 0, fmt.Errorf("the event at %d: %w", at, err)
-		}
-	}
-	return at + size, next(ev)
-}
-
-// verify compares an event's checksum.
-func (r *fileReader) verify(raw []byte) error {
-	if n := len(raw) - replication.BinlogChecksumLength; r.checksum &&
-		(n < replication.EventHeaderSize || crc32.ChecksumIEEE(raw[:n]) != binary.LittleEndian.Uint32(raw[n:])) {
-		return replication.ErrChecksumMismatch
-	}
-	return nil
-}
-
-// plausible refuses an event that is broken, and lengths that it cannot have, for which go-mysql would take memory.
-func (r *fileReader) plausible(raw []byte) error {
-	if err := r.verify(raw); err != nil {
-		return err
-	}
-	body := raw[replication.EventHeaderSize:]
-	switch replication.EventType(raw[4]) {
-	case replication.MARIADB_GTID_LIST_EVENT:
-		if len(body) < 4 || int(binary.LittleEndian.Uint32(body)&(1<<28-1)) > len(body)/16 {
-			return errors.New("a list of GTIDs that is longer than the event")
-		}
-	case replication.MARIADB_QUERY_COMPRESSED_EVENT:
-		const fixed = 13
-		if len(body) < fixed {
-			return errors.New("a statement that is cut short")
-		}
-		at := fixed + int(binary.LittleEndian.Uint16(body[11:])) + int(body[8]) + 1
-		if at >= len(body) || !rowimage.Inflatable(body[at:]) {
-			return errors.New("a statement that cannot have been compressed so")
-		}
-	}
-	return nil
-}
-
-// behind passes events on to the reader. Where the last file names the one that follows it, that is left out: the
-// checkpoint must stay in a file that there is.
-func behind(reader *logReader, last bool) replication.OnEventFunc {
-	return func(ev *replication.BinlogEvent) error {
-		if _, ok := ev.Event.(*replication.RotateEvent); ok && last {
+	for first := true; ; first = false {
+		raw, err := events.next()
+		if err == io.EOF || err == errCutHead { // the server may be about to write the rest
 			return nil
 		}
-		return reader.HandleEvent(ev)
+		if err != nil {
+			return fmt.Errorf("the event at %d: %w", at, err)
+		}
+		h := &replication.EventHeader{}
+		if err := h.Decode(raw); err != nil {
+			return err
+		}
+		if !last || h.EventType != replication.ROTATE_EVENT {
+			if err := reader.event(h, raw); err != nil {
+				return fmt.Errorf("the event at %d: %w", at, err)
+			}
+		}
+		at += int64(len(raw))
+		if first {
+			at = max(at, offset)
+			if _, err := f.Seek(at, io.SeekStart); err != nil {
+				return err
+			}
+			events.from = bufio.NewReaderSize(f, 256<<10)
+		}
 	}
 }
 

@@ -156,12 +156,12 @@ func sourceError(cfg *Config, err error) error {
 	if errors.As(err, &my) {
 		return serverSaid(cfg, my, err)
 	}
-	var undecodable *replication.EventError
+	var broken *replication.EventError
 	var network net.Error
 	var number syscall.Errno
 	switch {
-	case errors.As(err, &undecodable):
-		return cdc.Errorf("CDCD-1307", "event of type %s that ends at %d: %w", undecodable.Header.EventType, undecodable.Header.LogPos, shorten(errors.New(undecodable.Err)))
+	case errors.As(err, &broken):
+		return cdc.Errorf("CDCD-1307", "%w", eventText(broken))
 	case errors.Is(err, replication.ErrChecksumMismatch):
 		return cdc.Errorf("CDCD-1307", "the log is damaged: %w", shorten(err))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, gomysql.ErrBadConn), errors.Is(err, net.ErrClosed),
@@ -171,6 +171,11 @@ func sourceError(cfg *Config, err error) error {
 		return cdc.Errorf("CDCD-1307", "an event of the log cannot be decoded: %w", shorten(err))
 	}
 	return unreachable(cfg, err)
+}
+
+// eventText is the error of a broken event without the event.
+func eventText(e *replication.EventError) error {
+	return fmt.Errorf("event of type %s that ends at %d: %w", e.Header.EventType, e.Header.LogPos, shorten(errors.New(e.Err)))
 }
 
 func unreachable(cfg *Config, err error) error {

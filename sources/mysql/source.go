@@ -106,7 +106,7 @@ func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, 
 	}
 	lineCtx, hangUp := context.WithCancel(ctx)
 	events := newQueue(cfg.QueueBytes)
-	reader := &logReader{queue: events, selected: s.selected.clone()}
+	reader := newLogReader(origin.flavor, s.selected.clone(), events.put)
 	host, port := cfg.hostPort()
 	syncer := replication.NewBinlogSyncer(replication.BinlogSyncerConfig{
 		ServerID: cfg.ServerID, Flavor: origin.flavor, Host: host, Port: port, User: cfg.User, Password: cfg.Password,
@@ -114,10 +114,9 @@ func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, 
 		HeartbeatPeriod: cfg.Heartbeat / 2, ReadTimeout: max(2*cfg.Heartbeat, 5*time.Second),
 		DisableRetrySync: true, // connecting again needs the checks of locate
 		DiscardGTIDSet:   true, EventCacheCount: 1, SynchronousEventHandler: reader,
-		VerifyChecksum:      true,
-		RowsEventDecodeFunc: reader.rowsHeader,
-		FillZeroLogPos:      origin.zeroLogPos,
-		Logger:              slog.New(slog.DiscardHandler), // it logs what it also returns
+		RawModeEnabled: true, VerifyChecksum: true, // reader decodes
+		FillZeroLogPos: origin.zeroLogPos,
+		Logger:         slog.New(slog.DiscardHandler), // it logs what it also returns
 	})
 	defer syncer.Close()               // ends and awaits its goroutine
 	defer hangUp()                     // before that: the server may have stopped answering
@@ -190,42 +189,4 @@ func (c *capture) run(events *queue) error {
 		}
 	}
 	return err
-}
-
-// logReader receives events where they are read, and puts them into the queue.
-type logReader struct {
-	queue    *queue
-	selected *selection
-	last     *replication.TableMapEvent // the table seen last, and whether it is captured
-	captured bool
-}
-
-// HandleEvent implements replication.EventHandler.
-func (r *logReader) HandleEvent(ev *replication.BinlogEvent) error {
-	size := len(ev.RawData) + 200
-	if e, ok := ev.Event.(*replication.TransactionPayloadEvent); ok {
-		size += int(e.UncompressedSize)
-	}
-	return r.queue.put(ev, size)
-}
-
-// rowsHeader stands in for the decoding of row events: it finds out whether the table is captured, and leaves the rows'
-// bytes in NdbData (a field for another engine), from where capture reads them. It is called for the rows of compressed
-// transactions too.
-func (r *logReader) rowsHeader(e *replication.RowsEvent, data []byte) error {
-	pos, err := e.DecodeHeader(data)
-	if err != nil {
-		if e.TableID == 1<<24-1 || e.TableID == 1<<48-1 {
-			return nil // an event without rows, that only ends a statement
-		}
-		return err
-	}
-	e.NdbData = nil
-	if e.Table != r.last {
-		r.last, r.captured = e.Table, r.selected.has(e.Table.Schema, e.Table.Table)
-	}
-	if r.captured {
-		e.NdbData = data[pos:]
-	}
-	return nil
 }

@@ -422,7 +422,8 @@ func (s *server) keepsManaged() (Keeps, error) {
 }
 
 // readLog reads the server's log from a place on as a replica does, until next has enough, the log's end is waited at
-// for longer than ctx has, or something fails. Rows are not decoded. next gets each event with the place of its end.
+// for longer than ctx has, or something fails. Rows are not decoded. next gets each event with the place of its
+// end, and the parts of a compressed transaction whether it has enough or not.
 func readLog(ctx context.Context, cfg *Config, flavor string, from Place, next func(*replication.BinlogEvent, Place) bool) error {
 	host, port := cfg.hostPort()
 	syncer := replication.NewBinlogSyncer(replication.BinlogSyncerConfig{
@@ -430,14 +431,7 @@ func readLog(ctx context.Context, cfg *Config, flavor string, from Place, next f
 		Flavor:   flavor, Host: host, Port: port, User: cfg.User, Password: cfg.Password,
 		TLSConfig: cfg.TLS, Dialer: cfg.dialer(ctx), Charset: "utf8mb4",
 		HeartbeatPeriod: time.Second, ReadTimeout: 10 * time.Second, DisableRetrySync: true, DiscardGTIDSet: true,
-		EventCacheCount: 16, VerifyChecksum: true, FillZeroLogPos: flavor == FlavorMariaDB,
-		RowsEventDecodeFunc: func(e *replication.RowsEvent, data []byte) error {
-			_, err := e.DecodeHeader(data)
-			if e.TableID == 1<<24-1 || e.TableID == 1<<48-1 {
-				return nil // an event without rows, that only ends a statement
-			}
-			return err
-		},
+		EventCacheCount: 16, RawModeEnabled: true, VerifyChecksum: true, FillZeroLogPos: flavor == FlavorMariaDB,
 		Logger: slog.New(slog.DiscardHandler), // it logs what it also returns
 	})
 	defer syncer.Close() // ends and awaits its goroutine
@@ -445,19 +439,29 @@ func readLog(ctx context.Context, cfg *Config, flavor string, from Place, next f
 	if err != nil {
 		return err
 	}
-	at := from
-	for {
+	at, enough := from, false
+	none := (&selection{}).clone()
+	reader := newLogReader(flavor, none, func(ev *replication.BinlogEvent, _ int) error {
+		switch e := ev.Event.(type) {
+		case *replication.RotateEvent:
+			at = Place{string(e.NextLogName), e.Position}
+		case payloadPart: // the place is that of the whole
+		default:
+			if ev.Header.LogPos > 0 && ev.Header.Flags&replication.LOG_EVENT_ARTIFICIAL_F == 0 {
+				at.Pos = uint64(ev.Header.LogPos)
+			}
+		}
+		enough = !next(ev, at)
+		return ctx.Err()
+	})
+	for !enough {
 		ev, err := streamer.GetEvent(ctx)
 		if err != nil {
 			return err
 		}
-		if e, ok := ev.Event.(*replication.RotateEvent); ok {
-			at = Place{string(e.NextLogName), e.Position}
-		} else if ev.Header.LogPos > 0 && ev.Header.Flags&replication.LOG_EVENT_ARTIFICIAL_F == 0 {
-			at.Pos = uint64(ev.Header.LogPos)
-		}
-		if !next(ev, at) {
-			return nil
+		if err := reader.HandleEvent(ev); err != nil {
+			return err
 		}
 	}
+	return nil
 }
