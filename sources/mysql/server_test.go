@@ -3,6 +3,7 @@ package mysql_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,11 +114,16 @@ func TestCompressedTransactionsAndEvents(t *testing.T) {
 			r := begin(t, cfg, cdc.Checkpoint{}, nil)
 			statements := []string{"BEGIN", "INSERT INTO shop.a VALUES (1, REPEAT('x', 1000)), (2, REPEAT('y', 1000)), (3, 'z')",
 				"UPDATE shop.a SET v = 'u' WHERE id = 1", "DELETE FROM shop.a WHERE id = 2", "COMMIT", "INSERT INTO shop.a VALUES (4, REPEAT('ü', 500))"}
+			more := []string{"BEGIN", "INSERT INTO shop.a VALUES (6, REPEAT('v', 500)), (7, 'w'), (8, 'x')", "DELETE FROM shop.a WHERE id = 1", "COMMIT"}
 			if flavor == "mysql" {
-				statements = append([]string{"SET SESSION binlog_transaction_compression = ON"}, statements...)
+				statements = slices.Concat([]string{"SET SESSION binlog_transaction_compression = ON"}, statements,
+					[]string{"SET SESSION binlog_transaction_compression = OFF", "INSERT INTO shop.a VALUES (5, 'plain')", "SET SESSION binlog_transaction_compression = ON"}, more)
+			} else {
+				statements = slices.Concat(statements, []string{"INSERT INTO shop.a VALUES (5, 'plain')"}, more)
 			}
 			s.Exec(t, statements...)
-			want := r.wait(t, 6)
+			const changes = 11
+			want := r.wait(t, changes)
 			x := strings.Repeat("x", 1000)
 			compare(t, short(want)[3:5], []string{
 				`update shop.a {"id":1} {"id":1,"v":"` + x + `"} -> {"id":1,"v":"u"}`,
@@ -127,8 +133,9 @@ func TestCompressedTransactionsAndEvents(t *testing.T) {
 			for _, b := range r.frames {
 				n += b.Len()
 				rest := launch(t, config(s), b.Checkpoint(), nil)
-				compare(t, rest.wait(t, 6-n), want[n:])
+				compare(t, rest.wait(t, changes-n), want[n:])
 				rest.stop(t)
+				compare(t, fileEvents(t, s, config(s), b.Checkpoint()).list(), want[n:])
 			}
 		})
 	}
