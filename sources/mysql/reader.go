@@ -10,6 +10,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/cdcd-project/cdcd/internal/rowimage"
 	"github.com/go-mysql-org/go-mysql/replication"
 	"github.com/klauspost/compress/zstd"
 )
@@ -94,7 +95,7 @@ func (r *logReader) begin(e *replication.FormatDescriptionEvent, raw []byte) err
 // sum checks an event's checksum. go-mysql could, but fails on the file that the server writes to at present.
 func (r *logReader) sum(raw []byte) error {
 	n := len(raw) - replication.BinlogChecksumLength
-	if r.verify && r.checksum && crc32.ChecksumIEEE(raw[:n]) != binary.LittleEndian.Uint32(raw[n:]) {
+	if r.verify && r.checksum && (n < replication.EventHeaderSize || crc32.ChecksumIEEE(raw[:n]) != binary.LittleEndian.Uint32(raw[n:])) {
 		return replication.ErrChecksumMismatch
 	}
 	return nil
@@ -107,7 +108,31 @@ func parse(p *replication.BinlogParser, raw []byte) (ev *replication.BinlogEvent
 			err = fmt.Errorf("it is broken: %v", r)
 		}
 	}()
+	if err := plausible(raw); err != nil {
+		return nil, err
+	}
 	return p.Parse(raw)
+}
+
+// plausible refuses lengths that an event cannot have, for which go-mysql would take memory.
+func plausible(raw []byte) error {
+	body := raw[replication.EventHeaderSize:]
+	switch replication.EventType(raw[4]) {
+	case replication.MARIADB_GTID_LIST_EVENT:
+		if len(body) < 4 || int(binary.LittleEndian.Uint32(body)&(1<<28-1)) > len(body)/16 {
+			return errors.New("a list of GTIDs that is longer than the event")
+		}
+	case replication.MARIADB_QUERY_COMPRESSED_EVENT:
+		const fixed = 13
+		if len(body) < fixed {
+			return errors.New("a statement that is cut short")
+		}
+		at := fixed + int(binary.LittleEndian.Uint16(body[11:])) + int(body[8]) + 1
+		if at >= len(body) || !rowimage.Inflatable(body[at:]) {
+			return errors.New("a statement that cannot have been compressed so")
+		}
+	}
+	return nil
 }
 
 // undecodable says which event is broken, as go-mysql does.
@@ -292,15 +317,18 @@ type eventReader struct {
 	head [replication.EventHeaderSize]byte
 }
 
-// errCut says that a stream ends where it must not.
-var errCut = errors.New("an event is cut short")
+// errCutHead and errCut say that a stream ends within an event: in its header, or after it.
+var (
+	errCutHead = errors.New("the header of an event is cut short")
+	errCut     = errors.New("an event is cut short")
+)
 
 // next returns the next event, and io.EOF at the stream's end. What an event says of its size is believed only as far
 // as it has come.
 func (r *eventReader) next() ([]byte, error) {
 	if _, err := io.ReadFull(r.from, r.head[:]); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
-			err = errCut
+			err = errCutHead
 		}
 		return nil, err
 	}
