@@ -420,6 +420,9 @@ func (c *capture) tableMap(ev *replication.BinlogEvent, e *replication.TableMapE
 		return nil
 	}
 	c.maps[e.TableID] = l
+	if !c.tx.skipped {
+		c.lent(l.Table())
+	}
 	return nil
 }
 
@@ -762,6 +765,9 @@ func (c *capture) query(h *replication.EventHeader, e *replication.QueryEvent, s
 		c.snapshots.ddl()
 		if c.tx.skipped {
 			break
+		}
+		if err := c.outlived(st, string(e.Schema), start); err != nil {
+			return err
 		}
 		if err := c.gone(st, string(e.Schema), start); err != nil {
 			return err

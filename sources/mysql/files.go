@@ -82,7 +82,7 @@ func (s *Source) runFiles(ctx context.Context, from cdc.Checkpoint, next cdc.Han
 			first, from.File, from.Pos, begin.File, begin.Pos = 0, "", 0, "", 0
 		}
 	}
-	c := &capture{cfg: &s.cfg, ctx: ctx, next: next, selected: s.selected, flavor: flavor, fromFiles: true, tables: newTables(flavor, s.treated, nil),
+	c := &capture{cfg: &s.cfg, ctx: ctx, next: next, selected: s.selected, flavor: flavor, fromFiles: true, tables: newTables(flavor, s.treated, nil, s.asked),
 		notices: &Notices{}}
 	if from.GTIDSet != "" {
 		if c.executed, err = parseGTIDs(flavor, from.GTIDSet); err != nil {

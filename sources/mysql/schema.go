@@ -116,19 +116,26 @@ func whereTable(schema, table string) string {
 	return fmt.Sprintf("TABLE_SCHEMA = '%s' AND TABLE_NAME = '%s'", quote(schema), quote(table))
 }
 
-// lookupColumns returns what asks information_schema on a fresh connection.
-func lookupColumns(cfg *Config) func(ctx context.Context, schema, table string) ([]rowimage.Column, error) {
-	return func(ctx context.Context, schema, table string) ([]rowimage.Column, error) {
+// lookupColumns returns what asks information_schema on a fresh connection, and then how far the server's log has come:
+// a change of the table that lies further on is not in the answer.
+func lookupColumns(cfg *Config) func(ctx context.Context, schema, table string) ([]rowimage.Column, Place, error) {
+	return func(ctx context.Context, schema, table string) (now []rowimage.Column, at Place, err error) {
 		s, err := connect(ctx, cfg)
 		if err != nil {
-			return nil, err
+			return nil, at, err
 		}
 		defer s.close()
 		found, _, err := s.schemaColumns(whereTable(schema, table))
 		if err != nil {
-			return nil, sourceError(cfg, err)
+			return nil, at, sourceError(cfg, err)
 		}
-		return found[schema+"\x00"+table], nil
+		file, pos, _, err := s.end(cfg)
+		if err != nil {
+			return nil, at, sourceError(cfg, err)
+		}
+		at.File = file
+		at.Pos, _ = strconv.ParseUint(pos, 10, 64)
+		return found[schema+"\x00"+table], at, nil
 	}
 }
 

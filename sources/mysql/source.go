@@ -18,6 +18,7 @@ type Source struct {
 	selected *selection
 	treated  *treatments
 	files    []string // of a Source made by Files
+	asked    borrowed // on all connections
 
 	commands chan snapshotCommand          // to the session that captures
 	events   atomic.Pointer[queue]         // of that session; nil: there is none
@@ -39,7 +40,7 @@ func New(cfg Config) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{cfg: cfg, selected: selected, treated: treated, commands: make(chan snapshotCommand, 16)}, nil
+	return &Source{cfg: cfg, selected: selected, treated: treated, asked: borrowed{}, commands: make(chan snapshotCommand, 16)}, nil
 }
 
 // Run reads the log from the checkpoint on and hands frame after frame to next, until ctx ends (it returns ctx.Err()),
@@ -135,7 +136,7 @@ func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, 
 	defer func() { stop(); <-watched }()
 
 	c := &capture{cfg: cfg, ctx: ctx, next: next, selected: s.selected, flavor: origin.flavor, identity: origin.identity,
-		tables: newTables(origin.flavor, s.treated, lookupColumns(cfg)), executed: origin.executed, adoptGTIDs: origin.adoptGTIDs,
+		tables: newTables(origin.flavor, s.treated, lookupColumns(cfg), s.asked), executed: origin.executed, adoptGTIDs: origin.adoptGTIDs,
 		known: known, notices: notices}
 	if origin.again && origin.byGTID {
 		if c.skip, err = parseGTIDs(origin.flavor, origin.from.GTIDSet); err != nil {

@@ -13,15 +13,18 @@ type tables struct {
 	byMap map[string]*rowimage.Layout
 
 	// columns returns what information_schema says about a table now; nil when there is no server to ask.
-	columns func(ctx context.Context, schema, table string) ([]rowimage.Column, error)
+	columns lookup
 	flavor  string
 	treated *treatments
+	asked   borrowed
 }
+
+type lookup func(ctx context.Context, schema, table string) (now []rowimage.Column, at Place, err error)
 
 const maxLayouts = 10_000
 
-func newTables(flavor string, treated *treatments, columns func(ctx context.Context, schema, table string) ([]rowimage.Column, error)) *tables {
-	return &tables{byMap: map[string]*rowimage.Layout{}, columns: columns, flavor: flavor, treated: treated}
+func newTables(flavor string, treated *treatments, columns lookup, asked borrowed) *tables {
+	return &tables{byMap: map[string]*rowimage.Layout{}, columns: columns, flavor: flavor, treated: treated, asked: asked}
 }
 
 // forget drops what depends on information_schema: a statement may have changed it.
@@ -62,11 +65,12 @@ func (t *tables) read(ctx context.Context, te *replication.TableMapEvent) (*rowi
 	case named && (t.columns == nil || !l.Ambiguous(t.flavor)):
 		return l, nil
 	}
-	now, err := t.columns(ctx, l.Table().Schema, l.Table().Name)
+	now, at, err := t.columns(ctx, l.Table().Schema, l.Table().Name)
 	if err != nil {
 		return nil, err
 	}
 	if !named {
+		t.asked.note(l.Table().Schema, l.Table().Name, at)
 		return rowimage.Resolve(te, now, t.flavor)
 	}
 	return l.Refine(now, t.flavor), nil
