@@ -1,13 +1,17 @@
 package mysql
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/cdcd-project/cdcd/cdc"
+	gomysql "github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
 )
 
@@ -266,5 +270,41 @@ func TestReadDeadlinesThatHardlyMoveAreLeftOut(t *testing.T) {
 	}
 	if want := []time.Time{at(0), at(10), at(5), at(100), {}, {}, at(101), at(-50), at(102)}; !slices.Equal(below.set, want) {
 		t.Errorf("got  %v\nwant %v", below.set, want)
+	}
+}
+
+func TestACheckpointNamesNoMorePreparedTransactionsThanItCanHold(t *testing.T) {
+	c := &capture{}
+	for i := range 1000 {
+		c.prepared = append(c.prepared, &prepared{xid: fmt.Sprintf("X'%0128x',X'',1", i), start: place{File: "binlog.000001", Pos: uint64(i)}})
+	}
+	text := c.pendingText()
+	p, err := pendingOf(cdc.Checkpoint{Prepared: text})
+	if err != nil || len(text) > 2*maxNamed || len(p.Empty) == 0 || len(p.Empty) >= 1000 {
+		t.Fatalf("%d bytes name %d transactions: %v", len(text), len(p.Empty), err)
+	}
+	if p.Oldest == nil || p.Oldest.Pos != uint64(len(p.Empty)) {
+		t.Errorf("%d are named, the log is read again from %+v", len(p.Empty), p.Oldest)
+	}
+}
+
+func TestLayoutsAreForgottenWhenTheyTakeTooMuchMemory(t *testing.T) {
+	tables := newTables(FlavorMySQL, &treatments{}, nil, borrowed{})
+	names := make([][]byte, 4000)
+	for i := range names {
+		names[i] = fmt.Appendf(nil, "%064d", i)
+	}
+	te := &replication.TableMapEvent{Schema: []byte("shop"), Table: []byte("a"), ColumnCount: 4000, ColumnType: bytes.Repeat([]byte{gomysql.MYSQL_TYPE_LONG}, 4000),
+		ColumnMeta: make([]uint16, 4000), NullBitmap: make([]byte, 500), SignednessBitmap: make([]byte, 500), ColumnName: names}
+	for i := range 100 {
+		if _, err := tables.layout(t.Context(), fmt.Appendf(make([]byte, 4000*65), "%d", i), te); err != nil {
+			t.Fatal(err)
+		}
+		if tables.bytes > maxLayoutBytes {
+			t.Fatalf("%d bytes are remembered", tables.bytes)
+		}
+	}
+	if len(tables.byMap) == 100 {
+		t.Error("nothing was forgotten")
 	}
 }

@@ -30,8 +30,8 @@ type place struct {
 
 // pending is what a checkpoint says of prepared transactions.
 type pending struct {
-	Oldest *place   `json:"oldest,omitempty"` // of those that hold rows
-	Empty  []string `json:"empty,omitempty"`  // ids of those that changed no captured table
+	Oldest *place   `json:"oldest,omitempty"` // of those that hold rows, or are not named in Empty
+	Empty  []string `json:"empty,omitempty"`  // ids of those that changed no captured table, if they are not too many
 
 	// Of the transaction that the checkpoint lies within, which is not prepared: see [capture.hold].
 	Loosed int `json:"loosed,omitempty"`
@@ -72,16 +72,22 @@ func readFrom(cp cdc.Checkpoint) (place, error) {
 	return *p.Oldest, nil
 }
 
+// maxNamed is how many bytes of ids a checkpoint may hold: every frame has it. Where there are more, the log is read again
+// from where the rest were prepared.
+const maxNamed = 32 << 10
+
 // pendingText writes what the next checkpoint says of prepared transactions.
 func (c *capture) pendingText() string {
 	if len(c.prepared) == 0 {
 		return ""
 	}
 	var p pending
+	named := 0
 	for _, one := range c.prepared {
 		switch {
-		case len(one.held) == 0:
+		case len(one.held) == 0 && named+len(one.xid) <= maxNamed:
 			p.Empty = append(p.Empty, one.xid)
+			named += len(one.xid)
 		case p.Oldest == nil:
 			p.Oldest = &one.start
 		}
@@ -103,7 +109,7 @@ func (c *capture) prepare(raw []byte) error {
 	}
 	known := len(c.tx.held) == 0 && c.findPrepared(c.tx.xid) >= 0 // read again, and the checkpoint has named it
 	if !known {
-		c.prepared = append(c.prepared, &prepared{xid: c.tx.xid, held: c.tx.held, bytes: c.tx.heldBytes,
+		c.prepared = append(c.prepared, &prepared{xid: c.tx.xid, held: c.tx.held, bytes: c.tx.heldBytes + preparedBytes(c.tx.xid, c.tx.start),
 			start: place{c.tx.start.GTIDSet, c.tx.start.File, c.tx.start.Pos}})
 	}
 	c.tx.held, c.tx.heldBytes = nil, 0
@@ -116,6 +122,9 @@ func (c *capture) prepare(raw []byte) error {
 	}
 	return c.close()
 }
+
+// preparedBytes is what remembering one takes, without its rows.
+func preparedBytes(xid string, start cdc.Checkpoint) int { return 200 + len(xid) + len(start.GTIDSet) }
 
 func (c *capture) tooMuchHeld(who, format string, args ...any) error {
 	return cdc.Errorf("CDCD-1311", "%s changed more than %d bytes, which is what may be held until they commit; %s", who, c.cfg.HoldBytes,

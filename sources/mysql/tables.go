@@ -11,6 +11,7 @@ import (
 // tables knows the layouts of rows, by the bytes of the TABLE_MAP that announced them.
 type tables struct {
 	byMap map[string]*rowimage.Layout
+	bytes int // roughly what they take
 
 	// columns returns what information_schema says about a table now; nil when there is no server to ask.
 	columns lookup
@@ -21,14 +22,21 @@ type tables struct {
 
 type lookup func(ctx context.Context, schema, table string) (now []rowimage.Column, at Place, err error)
 
-const maxLayouts = 10_000
+// Limits of what is remembered. A table of 1,000 columns takes half a megabyte.
+const (
+	maxLayouts     = 10_000
+	maxLayoutBytes = 64 << 20
+)
 
 func newTables(flavor string, treated *treatments, columns lookup, asked borrowed) *tables {
 	return &tables{byMap: map[string]*rowimage.Layout{}, columns: columns, flavor: flavor, treated: treated, asked: asked}
 }
 
 // forget drops what depends on information_schema: a statement may have changed it.
-func (t *tables) forget() { clear(t.byMap) }
+func (t *tables) forget() {
+	clear(t.byMap)
+	t.bytes = 0
+}
 
 // layout returns the layout that the TABLE_MAP announces. Equal TABLE_MAPs give the same pointers.
 func (t *tables) layout(ctx context.Context, body []byte, te *replication.TableMapEvent) (*rowimage.Layout, error) {
@@ -42,10 +50,12 @@ func (t *tables) layout(ctx context.Context, body []byte, te *replication.TableM
 	if l, err = t.treated.layout(l); err != nil {
 		return nil, err
 	}
-	if len(t.byMap) >= maxLayouts {
-		clear(t.byMap)
+	size := 4*len(body) + 400*l.Columns()
+	if len(t.byMap) >= maxLayouts || t.bytes+size > maxLayoutBytes {
+		t.forget()
 	}
 	t.byMap[string(body)] = l
+	t.bytes += size
 	return l, nil
 }
 
