@@ -108,6 +108,9 @@ func resync(cmd *cobra.Command, a *app, cfg *config, yes bool, reason string) (*
 	if err := a.confirm(yes); err != nil {
 		return nil, err
 	}
+	if err := os.MkdirAll(cfg.Data, 0o750); err != nil { // with an external NATS it need not be there
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
 
 	epoch, err := resyncEpoch(header.Epoch, cfg)
 	if err != nil {
