@@ -34,6 +34,7 @@ type capture struct {
 	adoptGTIDs bool   // the next file says what executed is
 	skip       *gtids // transactions that are not wanted, when the log begins before the checkpoint; mostly nil
 	again      bool   // what the checkpoint has behind it is being read again, for XA transactions that were prepared in it
+	sameServer bool   // the checkpoint's place in the log is one of this server
 	checksum   bool   // events end with four bytes of checksum
 	maps       map[uint64]*rowimage.Layout
 
@@ -112,7 +113,7 @@ func (c *capture) start(from cdc.Checkpoint, begin place) error {
 	if err != nil {
 		return err
 	}
-	c.again = waiting.Oldest != nil
+	c.again, c.sameServer = waiting.Oldest != nil, from.Server == c.identity
 	for _, xid := range waiting.Empty {
 		c.prepared = append(c.prepared, &prepared{xid: xid})
 	}
@@ -632,6 +633,9 @@ func (c *capture) close() error {
 	}
 	c.tx.open, c.tx.holding = false, false
 	if c.tx.skipped && c.again {
+		if c.sameServer && !(mark{c.file, c.pos}).before(mark{c.done.File, c.done.Pos}) {
+			c.again = false // nothing more may come for a long time
+		}
 		return nil // the checkpoint is ahead of it
 	}
 	if c.tx.commit != nil && !c.tx.skipped {

@@ -35,6 +35,10 @@ func connect(ctx context.Context, cfg *Config) (*server, error) {
 		return nil, connectError(cfg, err)
 	}
 	s := &server{conn: conn, flavor: FlavorMySQL}
+	if _, err := s.query("SET SESSION sql_select_limit = 18446744073709551615"); err != nil { // or lists are cut off silently
+		conn.Close()
+		return nil, sourceError(cfg, err)
+	}
 	rows, err := s.query("SELECT @@version, @@version_comment")
 	if err != nil {
 		conn.Close()

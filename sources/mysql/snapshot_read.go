@@ -455,7 +455,8 @@ func (r *snapshotReader) findKey(t *snapshotTable) error {
 		at := t.layout.Table().Column(text("Column_name"))
 		x.columns = append(x.columns, at)
 		x.prefix = x.prefix || text("Sub_part") != ""
-		x.unfit = x.unfit || at < 0 || text("Non_unique") != "0" || text("Null") == "YES" || text("Visible") == "NO" || text("Ignored") == "YES"
+		x.unfit = x.unfit || at < 0 || text("Non_unique") != "0" || text("Null") == "YES" || text("Visible") == "NO" || text("Ignored") == "YES" ||
+			text("Index_type") != "BTREE" // others have no order to read by
 	}
 	for _, name := range order {
 		x := found[name]
@@ -479,6 +480,10 @@ func (r *snapshotReader) keyable(t *snapshotTable, columns []int) bool {
 		switch c.Kind {
 		case cdc.KindJSON, cdc.KindGeometry, cdc.KindVector:
 			return false
+		case cdc.KindEnum, cdc.KindSet: // a member without a name looks like no member, and some are shown with question marks
+			if slices.ContainsFunc(c.Members, func(m string) bool { return m == "" || strings.Contains(m, "?") }) {
+				return false
+			}
 		}
 		if !r.treatments.plain(t.schema, t.name, c.Name) {
 			return false
