@@ -311,7 +311,7 @@ func cutLeg(path []byte) (step leg, rest []byte, err error) {
 		if end < 0 {
 			end = len(path)
 		}
-		if end == 0 || bytes.IndexAny(path[:end], " *\"\\") >= 0 {
+		if end == 0 || bytes.ContainsAny(path[:end], " *\"\\") {
 			return step, nil, fmt.Errorf("%.20q in the path is no name", path[:end])
 		}
 		step.key = path[:end:end]
