@@ -114,11 +114,27 @@ func (s *server) hasGTIDs() (bool, error) {
 
 // end returns the present end of the server's log.
 func (s *server) end(cfg *Config) (file, pos, set string, err error) {
+	status, err := s.logStatus(cfg)
+	if err != nil {
+		return "", "", "", err
+	}
+	file, pos = status[0], status[1]
+	if s.flavor == FlavorMariaDB {
+		set, err = s.value("SELECT BINLOG_GTID_POS('" + quote(file) + "', " + pos + ")")
+	} else if len(status) > 4 {
+		set = oneLine(status[4])
+	}
+	return file, pos, set, err
+}
+
+// logStatus returns file and position of the log's end, and what else the server says with them.
+func (s *server) logStatus(cfg *Config) ([]string, error) {
 	statements := []string{"SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"}
 	if s.flavor == FlavorMariaDB {
 		statements = []string{"SHOW MASTER STATUS"}
 	}
 	var rows [][]string
+	var err error
 	for _, q := range statements {
 		var my *gomysql.MyError
 		if rows, err = s.query(q); !errors.As(err, &my) || my.Code != gomysql.ER_PARSE_ERROR {
@@ -126,18 +142,12 @@ func (s *server) end(cfg *Config) (file, pos, set string, err error) {
 		}
 	}
 	if err != nil {
-		return "", "", "", sourceError(cfg, err)
+		return nil, sourceError(cfg, err)
 	}
 	if len(rows) == 0 {
-		return "", "", "", logBinOff(cfg)
+		return nil, logBinOff(cfg)
 	}
-	file, pos = rows[0][0], rows[0][1]
-	if s.flavor == FlavorMariaDB {
-		set, err = s.value("SELECT BINLOG_GTID_POS('" + quote(file) + "', " + pos + ")")
-	} else if len(rows[0]) > 4 {
-		set = oneLine(rows[0][4])
-	}
-	return file, pos, set, err
+	return rows[0], nil
 }
 
 func logBinOff(cfg *Config) error {

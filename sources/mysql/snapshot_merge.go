@@ -14,7 +14,7 @@ import (
 //  1. Capture, between two transactions, opens a window. Let B be all transactions that it has taken until then. From now
 //     on the window notes the keys that the log changes.
 //  2. The reader waits until all of B is visible to a new reader, and opens a read view V.
-//  3. It asks for the end of the server's log, high, and reads the chunk's rows in V.
+//  3. It reads the chunk's rows in V and then, the table still in use, asks for the end of the server's log, high.
 //  4. When capture, again between two transactions, has taken everything up to high, it emits the rows whose keys the
 //     window has not noted, and closes the window. Let P be all transactions that it has taken by then.
 //
@@ -28,7 +28,10 @@ import (
 // for other replicas or for its disk. Without the wait, a row could be emitted as it was before a change that is in
 // the stream already.
 //
-// DDL changes rows without naming them, so it spoils all windows.
+// DDL changes rows without naming them, so it spoils all windows. V does not fix which table a name means: after a rename, as
+// tools for schema changes do it, the rows are those that another table had in V. That is why high is asked for last: from
+// the read on the table keeps its name until the transaction ends, so a rename that the read has seen is in the log
+// before high, and the window is spoilt before anything is emitted.
 
 // mark is a place in the log of one server.
 type mark struct {

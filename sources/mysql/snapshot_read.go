@@ -492,23 +492,34 @@ func (r *snapshotReader) keyable(t *snapshotTable, columns []int) bool {
 	return true
 }
 
-// begin opens a read view that has all that capture has taken, and returns a place in the log up to which at least the
-// log must be taken to have all that is in the view.
-func (r *snapshotReader) begin(q *request) (high mark, err error) {
+// begin opens a read view that has all that capture has taken.
+func (r *snapshotReader) begin(q *request) error {
 	// Step 2 of snapshot_merge.go.
+	begin := r.beginMariaDB
+	if r.flavor == FlavorMySQL {
+		begin = r.beginMySQL
+	}
 	for wait := time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
-		if r.flavor == FlavorMySQL {
-			high, err = r.beginMySQL(q)
-		} else {
-			high, err = r.beginMariaDB(q)
-		}
-		if err != nil || high != (mark{}) {
-			return high, err
+		if visible, err := begin(q); visible || err != nil {
+			return err
 		}
 		if err := r.pause(wait); err != nil {
-			return high, err
+			return err
 		}
 	}
+}
+
+// logEnd returns the end of the log. It is asked for once the table is in use, see snapshot_merge.go.
+func (r *snapshotReader) logEnd() (mark, error) {
+	if err := r.connect(); err != nil { // the connection may have been given up with the rest of a result
+		return mark{}, err
+	}
+	status, err := r.sv.logStatus(r.cfg)
+	if err != nil {
+		return mark{}, err
+	}
+	n, err := strconv.ParseUint(status[1], 10, 64)
+	return mark{status[0], n}, err
 }
 
 func (r *snapshotReader) pause(d time.Duration) error {
@@ -524,35 +535,28 @@ func (r *snapshotReader) pause(d time.Duration) error {
 // that it could be asked. Only a server that waits for semi-synchronous replicas needs longer.
 const settle = 500 * time.Millisecond
 
-// beginMySQL: a transaction is added to gtid_executed after it has become visible, and it becomes visible after the file has it.
-func (r *snapshotReader) beginMySQL(q *request) (mark, error) {
+// beginMySQL: a transaction is added to gtid_executed after it has become visible.
+func (r *snapshotReader) beginMySQL(q *request) (visible bool, err error) {
 	if q.takenSet != "" {
-		visible, err := r.sv.value("SELECT GTID_SUBSET('" + quote(q.takenSet) + "', @@global.gtid_executed)")
-		if err != nil || visible != "1" {
-			return mark{}, err
+		yes, err := r.sv.value("SELECT GTID_SUBSET('" + quote(q.takenSet) + "', @@global.gtid_executed)")
+		if err != nil || yes != "1" {
+			return false, err
 		}
 	} else if err := r.pause(settle - r.cfg.Now().Sub(q.heard)); err != nil {
-		return mark{}, err
+		return false, err
 	}
-	if _, err := r.sv.query("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"); err != nil {
-		return mark{}, err
-	}
-	file, pos, _, err := r.sv.end(r.cfg)
-	if err != nil {
-		return mark{}, err
-	}
-	n, err := strconv.ParseUint(pos, 10, 64)
-	return mark{file, n}, err
+	_, err = r.sv.query("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+	return err == nil, err
 }
 
 // beginMariaDB: the server says which place in the log the read view is as of, exactly.
-func (r *snapshotReader) beginMariaDB(q *request) (mark, error) {
+func (r *snapshotReader) beginMariaDB(q *request) (visible bool, err error) {
 	if _, err := r.sv.query("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"); err != nil {
-		return mark{}, err
+		return false, err
 	}
 	rows, err := r.sv.query("SHOW STATUS LIKE 'binlog_snapshot_%'")
 	if err != nil {
-		return mark{}, err
+		return false, err
 	}
 	at := mark{}
 	for _, row := range rows {
@@ -561,24 +565,24 @@ func (r *snapshotReader) beginMariaDB(q *request) (mark, error) {
 			at.file = row[1]
 		case "binlog_snapshot_position":
 			if at.pos, err = strconv.ParseUint(row[1], 10, 64); err != nil {
-				return mark{}, err
+				return false, err
 			}
 		}
 	}
 	if at.file == "" {
-		return mark{}, cdc.Errorf("CDCD-1334", "%s does not say which place in its log a read view is as of", r.cfg.Addr)
+		return false, cdc.Errorf("CDCD-1334", "%s does not say which place in its log a read view is as of", r.cfg.Addr)
 	}
 	if at.before(q.taken) {
 		_, err := r.sv.query("ROLLBACK")
-		return mark{}, err
+		return false, err
 	}
-	return at, nil
+	return true, nil
 }
 
 // chunk reads the rows behind a key.
 func (r *snapshotReader) chunk(q *request) (a answer, err error) {
 	t := q.table
-	if a.high, err = r.begin(q); err != nil {
+	if err := r.begin(q); err != nil {
 		return a, err
 	}
 	a.at = r.cfg.Now()
@@ -614,7 +618,10 @@ func (r *snapshotReader) chunk(q *request) (a answer, err error) {
 	if err != nil {
 		return a, err
 	}
-	if !full { // else the connection is gone, and the log will tell of what altered the table since
+	if a.high, err = r.logEnd(); err != nil {
+		return a, err
+	}
+	if !full { // else the connection was given up, and the log up to high tells of what altered the table until then
 		if err := r.unaltered(t); err != nil {
 			return a, err
 		}
@@ -691,8 +698,11 @@ func (r *snapshotReader) rows(a *answer, q *request, statement string) (full boo
 	r.reset(t)
 	before, _ := t.layout.BadText()
 	err = r.sv.rows(r.ctx, t.layout, statement, func(row []byte) error {
+		if r.frame.Len() > 0 && r.frame.Size() >= 2*r.cfg.SnapshotBytes {
+			return errEnough
+		}
 		fits, err := r.add(q, row)
-		if err == nil && (!fits || r.frame.Size() >= 2*r.cfg.SnapshotBytes) {
+		if err == nil && !fits {
 			err = errEnough
 		}
 		return err
@@ -762,11 +772,16 @@ func (r *snapshotReader) unaltered(t *snapshotTable) error {
 
 // view opens the read view for a table without a key. Its rows come later, see whole.
 func (r *snapshotReader) view(q *request) (a answer, err error) {
-	if a.high, err = r.begin(q); err != nil {
+	if err := r.begin(q); err != nil {
 		return a, err
 	}
 	a.at, a.parts, a.why, a.bad = r.cfg.Now(), make(chan *cdc.Batch), new(error), &badText{}
-	return a, nil
+	// From now on the name means the same table.
+	if _, err := r.sv.query("SELECT 1 FROM " + q.table.from() + " LIMIT 0"); err != nil {
+		return a, err
+	}
+	a.high, err = r.logEnd()
+	return a, err
 }
 
 // whole reads a table without a key in one go, part after part as they are taken. The first says that the
