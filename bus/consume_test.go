@@ -190,12 +190,18 @@ func TestConsumingStopsWhereSomethingIsMissing(t *testing.T) {
 	}
 }
 
-func TestANewEpochBeginsItsOwnNumbers(t *testing.T) {
-	a := &frames{writer: "a", next: 1, epoch: 1}
-	b := &frames{writer: "a", next: 100, epoch: 2}
-	s := rawStream(t, a.frame(t, 1, 0).Frame(), b.frame(t, 2, 0).Frame())
+func TestAnotherLineageBeginsItsOwnNumbersAndAnotherEpochOfOneGoesOn(t *testing.T) {
+	a := &frames{writer: "a", next: 1, epoch: 1<<32 | 1}
+	other := &frames{writer: "a", next: 100, epoch: 2<<32 | 1}
+	s := rawStream(t, a.frame(t, 1, 0).Frame(), other.frame(t, 2, 0).Frame())
 	if got, want := changes(t, s, 1, 101), []int64{1, 100, 101}; !slices.Equal(got, want) {
-		t.Fatalf("got %v, want %v", got, want)
+		t.Errorf("another lineage: got %v, want %v", got, want)
+	}
+
+	gap := &frames{writer: "a", next: 100, epoch: 1<<32 | 2}
+	s = rawStream(t, a.frame(t, 1, 0).Frame(), gap.frame(t, 2, 0).Frame())
+	if err := s.Consume(t.Context(), 1, func(context.Context, *cdc.Batch) error { return nil }); code(err) != "CDCD-3010" {
+		t.Errorf("another epoch that leaves numbers out: got %v, want CDCD-3010", err)
 	}
 }
 
