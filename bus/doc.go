@@ -31,6 +31,7 @@
 //
 // # Never silently
 //
-// [Stream.Consume] checks that sequences are dense and that part numbers are dense per partition and lineage (the upper half of the epoch), and stops
-// with an error code when they are not: JetStream may lose a block of messages to a damaged disk and carry on.
+// [Stream.Consume] checks that sequences are dense and that part numbers are dense per partition and lineage (the upper
+// half of the epoch), and stops with an error code when they are not: JetStream may lose a block of messages to a damaged
+// disk and carry on.
 package bus
