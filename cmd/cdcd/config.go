@@ -79,7 +79,8 @@ type mysqlConfig struct {
 	OnTruncate string `yaml:"on_truncate" enum:"warn,halt" default:"warn"`
 	// OnUnknownXA says what happens when an XA transaction commits that was prepared before the capture began: its rows are not known.
 	OnUnknownXA string `yaml:"on_unknown_xa" enum:"halt,warn" default:"halt"`
-	// HoldBytes bounds the memory of rows that wait for the outcome of XA transactions and of savepoints.
+	// HoldBytes bounds the memory of rows that wait for the outcome of XA transactions and of savepoints, and, with a quarter of it,
+	// of other transactions of MariaDB.
 	HoldBytes strictyaml.Size `yaml:"hold_bytes" default:"64MiB"`
 	// Oversize says what happens to a change that is larger than the bus can carry: it goes on without its largest values, and every rule
 	// that names its table treats it as an error (a dead letter by default); or the capture stops.

@@ -485,7 +485,7 @@ func (c *capture) hold(rows rowsEvent) error {
 	c.tx.held = append(c.tx.held, rows)
 	c.tx.heldBytes += len(rows.images) + heldOverhead
 	c.tx.events++
-	if c.tx.heldBytes <= c.cfg.HoldBytes && (c.tx.events != c.cut.loosed || c.tx.firstNo >= c.deliverFrom) {
+	if c.tx.heldBytes <= c.mayHold() && (c.tx.events != c.cut.loosed || c.tx.firstNo >= c.deliverFrom) {
 		return nil
 	}
 	if c.tx.xa {
@@ -494,6 +494,15 @@ func (c *capture) hold(rows rowsEvent) error {
 	c.tx.points.release()
 	c.tx.loosed = c.tx.events
 	return c.release()
+}
+
+// mayHold returns how many bytes of rows may wait. Nearly every transaction of MariaDB could have been rolled back and hardly
+// any was, so they get a part of what XA transactions and savepoints do.
+func (c *capture) mayHold() int {
+	if c.tx.undoable && len(c.tx.points.list) == 0 {
+		return c.cfg.HoldBytes / 4
+	}
+	return c.cfg.HoldBytes
 }
 
 // release delivers what was held.
