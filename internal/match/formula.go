@@ -30,11 +30,11 @@ type Derived uint8
 
 // The derivations.
 const (
-	Itself Derived = iota
-	Lower          // ASCII letters in lower case
-	Upper          // ASCII letters in upper case
-	Trimmed        // without white space around it
-	Civil          // a date, time or datetime as text, the way it is delivered
+	Itself  Derived = iota
+	Lower           // ASCII letters in lower case
+	Upper           // ASCII letters in upper case
+	Trimmed         // without white space around it
+	Civil           // a date, time or datetime as text, the way it is delivered
 )
 
 // Slot is a value of the event that atoms look at.
