@@ -1,0 +1,110 @@
+package backtest
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Report is the outcome of a back-test. It is data: for people, for machines and for a console.
+type Report struct {
+	Read    uint64    `json:"read"`           // changes of the history, of whatever table
+	First   time.Time `json:"first,omitzero"` // commit time of the earliest of them
+	Last    time.Time `json:"last,omitzero"`  // and of the latest
+	Matched uint64    `json:"matched"`        // changes that one rule of the draft or more matched
+	Errors  uint64    `json:"errors"`         // changes that one rule of the draft or more could not judge
+	Rows    Count     `json:"rows"`           // distinct rows among those that matched
+	Draft   Cost      `json:"draft_cost"`     // of all rules of the draft together
+	Active  Cost      `json:"active_cost"`    // of the same rules as they are in force
+	Rules   []Rule    `json:"rules"`          // in the order of the draft
+	Days    []Day     `json:"days"`           // of all rules together, in order
+	Feeds   []Feed    `json:"feeds"`          // what the rules of the draft would deliver, by feed
+	Seconds float64   `json:"seconds"`        // that it took
+	Partial bool      `json:"partial"`        // it was stopped before the history's end
+	Why     string    `json:"why,omitempty"`  // it was stopped
+
+	NotSimulated []string `json:"not_simulated"`
+}
+
+// Rule is what became of one rule of the draft.
+type Rule struct {
+	Name      string `json:"name"`
+	Version   string `json:"version"`
+	Against   string `json:"against,omitempty"` // version of the rule of this name that is in force; "" when there is none
+	Evaluated uint64 `json:"evaluated"`         // changes of its tables and operations
+	Matched   uint64 `json:"matched"`
+	Errors    uint64 `json:"errors"`
+	Rows      Count  `json:"rows"` // distinct rows among the matched
+
+	// Against the rule that is in force. A match by both that says another change (entered, stayed, left) is Changed.
+	Same    uint64 `json:"same"`
+	Changed uint64 `json:"changed"`
+	Added   uint64 `json:"added"`
+	Lost    uint64 `json:"lost"`
+
+	Days     []Day     `json:"days"`
+	Examples []Example `json:"examples"` // the earliest of each kind
+}
+
+// Day counts one day, by the commit time in UTC.
+type Day struct {
+	Day     string `json:"day"` // 2026-11-21
+	Matched uint64 `json:"matched"`
+	Added   uint64 `json:"added"`
+	Lost    uint64 `json:"lost"`
+	Errors  uint64 `json:"errors"`
+}
+
+// The kinds of examples.
+const (
+	Added   = "added"   // only the draft matches
+	Lost    = "lost"    // only the rule in force matches
+	Changed = "changed" // both, with another change
+	Same    = "same"    // both
+	Failed  = "error"   // the draft could not judge
+)
+
+// Example is one change of the history.
+type Example struct {
+	Kind   string          `json:"kind"`
+	ID     string          `json:"id"`
+	No     uint64          `json:"no"`
+	Change string          `json:"change,omitempty"` // entered, stayed or left by the draft
+	Was    string          `json:"was,omitempty"`    // and by the rule in force
+	Error  string          `json:"error,omitempty"`
+	Event  json.RawMessage `json:"event"` // as it is in the stream
+}
+
+// Cost is what judging took, of one core.
+type Cost struct {
+	NsPerChange float64 `json:"ns_per_change"`
+}
+
+// Count is a number of distinct things. From some number on it is an estimate; its error is about one in 1/√k of it, with
+// k the number that is still counted exactly.
+type Count struct {
+	N         uint64 `json:"n"`
+	Estimated bool   `json:"estimated,omitempty"`
+}
+
+// Feed estimates what the draft, and the same rules as they are in force, would deliver to one feed.
+type Feed struct {
+	Feed   string `json:"feed"`
+	Draft  Volume `json:"draft"`
+	Active Volume `json:"active"`
+}
+
+// Volume is an estimate of what a feed delivers.
+type Volume struct {
+	Records uint64 `json:"records"` // exact
+	Objects uint64 `json:"objects"` // about: one for each span of rotate.every with a record, more where rows or bytes come first
+	Bytes   uint64 `json:"bytes"`   // about: stored, from a sample of the records
+}
+
+// NotSimulated is what a back-test leaves out.
+var NotSimulated = []string{
+	"other rules: a change that matches several rules of a feed is one record; here the rules of the draft stand alone",
+	"dead letters and halts: a change that a rule cannot judge is counted as an error, nothing is set aside and nothing stops",
+	"modes: every rule of the draft is judged as if it were active, in shadow or off as it may be",
+	"waiting: retries, restarts and slow stores make other objects than the estimate; the records stay the same",
+	"what was before: changes that the history does not hold any more, and rows that were captured without their largest values",
+}

@@ -1,0 +1,331 @@
+package backtest
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cdcd-project/cdcd/cdc"
+)
+
+// worker judges batches and remembers what came of them. Only what progress reads is guarded: by mu, for each batch.
+type worker struct {
+	t *trial
+
+	mu                    sync.Mutex // guards what progress reads
+	read, matched, errors uint64
+	seq                   uint64
+	first, last           time.Time
+
+	seen                  map[judged]uint64 // changes by table and operation
+	tables                map[*cdc.Table]string
+	rows                  *sketch
+	days                  map[int64]*Day
+	rules                 []finding
+	feeds                 map[string]*volumes
+	draftTime, activeTime time.Duration
+
+	// scratch
+	draft, active []cdc.Decision
+	marks         []mark
+	event         uint64 // number of the event in this worker, for marks
+}
+
+// judged is a table, by name, and an operation.
+type judged struct {
+	table string
+	op    cdc.Op
+}
+
+// finding is what became of one rule.
+type finding struct {
+	matched, errors, same, changed, added, lost uint64
+	rows                                        *sketch
+	days                                        map[int64]*Day
+	examples                                    map[string][]kept
+}
+
+// kept is an example with what decides whether it stays: of all candidates those with the smallest ranks, which is a
+// sample without a bias, and the same however the work was divided.
+type kept struct {
+	Example
+	rank uint64
+}
+
+// mark says what a rule of the draft made of the event that is being compared.
+type mark struct {
+	event  uint64
+	change string
+}
+
+// volumes is what a feed would get.
+type volumes struct{ draft, active volume }
+
+// Memory that all sketches of a back-test may take, in hashes of about 40 bytes, and what one has at least and at most.
+const (
+	sketchBudget = 1 << 20
+	sketchLeast  = 256
+	sketchMost   = 1 << 16
+)
+
+func newWorker(t *trial) *worker {
+	w := &worker{t: t, seen: map[judged]uint64{}, tables: map[*cdc.Table]string{}, days: map[int64]*Day{}, feeds: map[string]*volumes{},
+		marks: make([]mark, len(t.number))}
+	k := sketchBudget / t.cfg.Workers / (len(t.number) + 2*len(t.cfg.Feeds) + 1)
+	k = min(max(k, sketchLeast), sketchMost)
+	w.rows = newSketch(k)
+	for range t.number {
+		w.rules = append(w.rules, finding{rows: newSketch(k), days: map[int64]*Day{}, examples: map[string][]kept{}})
+	}
+	for feed := range t.cfg.Feeds {
+		w.feeds[feed] = &volumes{volume{spans: newSketch(k)}, volume{spans: newSketch(k)}}
+	}
+	return w
+}
+
+// judge judges a batch by both sets, one after the other so that their times can be told apart.
+func (w *worker) judge(b *cdc.Batch) {
+	w.draft, w.active = w.draft[:0], w.active[:0]
+	var first, last time.Time
+	began := time.Now()
+	for i := range b.Len() {
+		e := b.Event(i)
+		at := e.CommitTime()
+		if !w.t.cfg.From.IsZero() && at.Before(w.t.cfg.From) || !w.t.cfg.To.IsZero() && !at.Before(w.t.cfg.To) {
+			continue
+		}
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+		if at.After(last) {
+			last = at
+		}
+		w.draft = append(w.draft, w.t.draft.Decide(e))
+	}
+	between := time.Now()
+	for i := range w.draft {
+		w.active = append(w.active, w.t.active.Decide(w.draft[i].Event))
+	}
+	w.draftTime += between.Sub(began)
+	w.activeTime += time.Since(between)
+
+	var matched, errors uint64
+	for i := range w.draft {
+		d, a := &w.draft[i], &w.active[i]
+		w.seen[judged{w.table(d.Event.Table()), d.Event.Op()}]++
+		if len(d.Matches) > 0 {
+			matched++
+		}
+		if len(d.Errors) > 0 {
+			errors++
+		}
+		if len(d.Matches)+len(d.Errors)+len(a.Matches) > 0 {
+			w.compare(d, a)
+		}
+	}
+	read := uint64(len(w.draft))
+	clear(w.draft) // so that no batch is kept alive
+	clear(w.active)
+
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.read, w.matched, w.errors = w.read+read, w.matched+matched, w.errors+errors
+	w.seq = max(w.seq, b.Seq)
+	w.during(first, last)
+}
+
+func (w *worker) during(first, last time.Time) {
+	if !first.IsZero() && (w.first.IsZero() || first.Before(w.first)) {
+		w.first = first
+	}
+	if last.After(w.last) {
+		w.last = last
+	}
+}
+
+func (w *worker) table(t *cdc.Table) string {
+	name, ok := w.tables[t]
+	if !ok {
+		if len(w.tables) >= 10_000 { // batches that were opened without a cdc.Tables have tables of their own
+			clear(w.tables)
+		}
+		name = t.String()
+		w.tables[t] = name
+	}
+	return name
+}
+
+// compare notes what the two sets made of one event.
+func (w *worker) compare(d, a *cdc.Decision) {
+	w.event++
+	row := rowHash(d.Event)
+	day := d.Event.CommitTime().Unix()
+	if day < 0 {
+		day -= secondsPerDay - 1
+	}
+	day /= secondsPerDay
+	for i := range d.Matches {
+		m := &d.Matches[i]
+		n := w.t.number[m.Name]
+		w.marks[n] = mark{w.event, m.Change}
+		f := &w.rules[n]
+		f.matched++
+		f.rows.add(row)
+		dayOf(f.days, day).Matched++
+	}
+	if len(d.Matches) > 0 {
+		w.rows.add(row)
+		dayOf(w.days, day).Matched++
+	}
+	var added, lost bool
+	for i := range a.Matches {
+		m := &a.Matches[i]
+		n := w.t.number[m.Name]
+		f := &w.rules[n]
+		switch {
+		case w.marks[n].event != w.event:
+			lost = true
+			f.lost++
+			dayOf(f.days, day).Lost++
+			w.keep(f, d, Example{Kind: Lost, Was: m.Change})
+		case w.marks[n].change != m.Change:
+			f.changed++
+			w.keep(f, d, Example{Kind: Changed, Change: w.marks[n].change, Was: m.Change})
+		default:
+			f.same++
+			w.keep(f, d, Example{Kind: Same, Change: m.Change, Was: m.Change})
+		}
+		w.marks[n].event = 0 // met
+	}
+	for i := range d.Matches {
+		m := &d.Matches[i]
+		if n := w.t.number[m.Name]; w.marks[n].event == w.event {
+			added = true
+			f := &w.rules[n]
+			f.added++
+			dayOf(f.days, day).Added++
+			w.keep(f, d, Example{Kind: Added, Change: m.Change})
+		}
+	}
+	for i := range d.Errors {
+		e := &d.Errors[i]
+		f := &w.rules[w.t.number[e.Rule.Name]]
+		f.errors++
+		dayOf(f.days, day).Errors++
+		w.keep(f, d, Example{Kind: Failed, Error: e.Err.Error()})
+	}
+	all := dayOf(w.days, day)
+	if added {
+		all.Added++
+	}
+	if lost {
+		all.Lost++
+	}
+	if len(d.Errors) > 0 {
+		all.Errors++
+	}
+	for name, f := range w.feeds {
+		f.draft.add(name, d, w.t.cfg.Feeds[name].Every)
+		f.active.add(name, a, w.t.cfg.Feeds[name].Every)
+	}
+}
+
+func dayOf(days map[int64]*Day, day int64) *Day {
+	d := days[day]
+	if d == nil {
+		d = &Day{}
+		days[day] = d
+	}
+	return d
+}
+
+// rowHash hashes what tells rows apart: table and primary key, or all columns of a table without one. An update that
+// changes the key is about the row that it leaves behind.
+func rowHash(e cdc.Event) uint64 {
+	row := e.Before()
+	if !row.Exists() {
+		row = e.After()
+	}
+	h := newHasher()
+	t := e.Table()
+	h.text(t.Schema)
+	h.text(t.Name)
+	add := func(i int) {
+		v := row.Value(i)
+		h.number(uint64(v.Kind()))
+		h.number(v.Uint64())
+		h.text(v.Text())
+	}
+	for _, i := range t.Key() {
+		add(i)
+	}
+	if len(t.Key()) == 0 {
+		for i := range row.Len() {
+			add(i)
+		}
+	}
+	return h.sum()
+}
+
+// keep makes the event an example of a rule, if it is among those to be kept.
+func (w *worker) keep(f *finding, d *cdc.Decision, x Example) {
+	no := d.Event.No()
+	rank := mix(no)
+	have := f.examples[x.Kind]
+	at, _ := slices.BinarySearchFunc(have, rank, func(k kept, rank uint64) int {
+		if k.rank < rank {
+			return -1
+		}
+		return 1
+	})
+	if at >= w.t.cfg.Examples {
+		return
+	}
+	x.ID, x.No, x.Event = d.Event.ID(), no, cdc.AppendEvent(nil, d.Event)
+	have = slices.Insert(have, at, kept{x, rank})
+	f.examples[x.Kind] = have[:min(len(have), w.t.cfg.Examples)]
+}
+
+// merge adds what another worker found.
+func (w *worker) merge(o *worker) {
+	w.read, w.matched, w.errors = w.read+o.read, w.matched+o.matched, w.errors+o.errors
+	w.seq = max(w.seq, o.seq)
+	w.during(o.first, o.last)
+	for k, n := range o.seen {
+		w.seen[k] += n
+	}
+	w.rows.merge(o.rows)
+	mergeDays(w.days, o.days)
+	for i := range w.rules {
+		w.rules[i].merge(&o.rules[i], w.t.cfg.Examples)
+	}
+	for feed, f := range w.feeds {
+		f.draft.merge(&o.feeds[feed].draft)
+		f.active.merge(&o.feeds[feed].active)
+	}
+	w.draftTime, w.activeTime = w.draftTime+o.draftTime, w.activeTime+o.activeTime
+}
+
+func (f *finding) merge(o *finding, examples int) {
+	f.matched, f.errors, f.same, f.changed = f.matched+o.matched, f.errors+o.errors, f.same+o.same, f.changed+o.changed
+	f.added, f.lost = f.added+o.added, f.lost+o.lost
+	f.rows.merge(o.rows)
+	mergeDays(f.days, o.days)
+	for kind, more := range o.examples {
+		all := append(f.examples[kind], more...)
+		slices.SortFunc(all, func(a, b kept) int {
+			if a.rank < b.rank {
+				return -1
+			}
+			return 1
+		})
+		f.examples[kind] = all[:min(len(all), examples)]
+	}
+}
+
+func mergeDays(days, more map[int64]*Day) {
+	for day, m := range more {
+		d := dayOf(days, day)
+		d.Matched, d.Added, d.Lost, d.Errors = d.Matched+m.Matched, d.Added+m.Added, d.Lost+m.Lost, d.Errors+m.Errors
+	}
+}
