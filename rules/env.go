@@ -91,13 +91,14 @@ var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 })
 
 // mapASCII turns the letters from lo to hi into those of the other case, and nothing else.
-func mapASCII(s string, lo, hi rune) string {
-	return strings.Map(func(r rune) rune {
-		if r >= lo && r <= hi {
-			return r ^ 0x20
+func mapASCII(s string, lo, hi byte) string {
+	out := []byte(s)
+	for i, c := range out {
+		if c >= lo && c <= hi {
+			out[i] = c ^ 0x20
 		}
-		return r
-	}, s)
+	}
+	return string(out)
 }
 
 // tableEnv returns the environment in which expressions about a table are compiled.

@@ -1,2 +1,9 @@
-// Package match finds, of many conditions on a row change, those that are not false of it, without asking each.
+// Package match answers which of many conditions hold for a row change. It knows no language: conditions come as
+// formulas over atoms, each a question about one column.
+//
+//	index := match.New(table, []*match.Formula{paid, large})
+//	var scratch match.Scratch
+//	for _, r := range index.Match(event, &scratch, nil) {
+//		fmt.Println(r.Formula, r.Truth)
+//	}
 package match

@@ -28,12 +28,12 @@ const (
 // Derived says what is done with a column's value before it is compared.
 type Derived uint8
 
-// The derivations.
+// The derivations. NULL stays NULL in Itself and Civil; the others have no text then, and every test on them fails.
 const (
 	Itself  Derived = iota
-	Lower           // ASCII letters in lower case
-	Upper           // ASCII letters in upper case
-	Trimmed         // without white space around it
+	Lower           // a text with its ASCII letters in lower case; all other bytes stay
+	Upper           // a text with its ASCII letters in upper case
+	Trimmed         // a text without white space around it
 	Civil           // a date, time or datetime as text, the way it is delivered
 )
 
@@ -48,8 +48,9 @@ type Slot struct {
 type Test uint8
 
 // The tests. What they give for values that are not plain is part of what they are: on a column that is not in the row
-// image all but Present fail; on NULL, Equal and In are false, Null is true and the others fail; NaN is equal to nothing
-// and fails when it is ordered.
+// image, or whose value is not of the column's kind, all but Present and Changed fail; on NULL, Equal and In are false,
+// Null is true and the others fail; NaN is equal to nothing and fails when it is ordered. Numbers, bools, civil values and
+// timestamps are ordered as such (a zero date comes before all others), decimals by value, texts and bytes by their bytes.
 const (
 	Equal        Test = iota // slot == Const
 	In                       // slot in Consts
@@ -70,7 +71,7 @@ const (
 type Atom struct {
 	Test   Test
 	Slot   Slot
-	Const  cdc.Value   // of the column's kind, or a string for a derived slot
+	Const  cdc.Value   // of the column's kind, or a string for a derived slot; never NULL
 	Consts []cdc.Value // of In
 	Number int         // of Opaque
 }
