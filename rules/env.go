@@ -119,8 +119,11 @@ func changed(args ...ref.Val) ref.Val {
 	}
 	i := int(args[2].(types.Int))
 	for _, m := range [...]*image{before, after} {
-		if m.row.Kind(i) == cdc.KindAbsent {
-			return types.WrapErr(absentError{m.row.Table().Columns[i].Name})
+		switch c, k := &m.row.Table().Columns[i], m.row.Kind(i); {
+		case k == cdc.KindAbsent:
+			return types.WrapErr(absentError{c.Name})
+		case k != cdc.KindNull && k != c.Kind:
+			return types.WrapErr(kindError(c, k))
 		}
 	}
 	return types.Bool(!before.row.Equal(after.row, i))

@@ -86,6 +86,10 @@ func (m *image) get(i int) (ref.Val, error) {
 	return v, nil
 }
 
+func kindError(c *cdc.Column, k cdc.Kind) error {
+	return fmt.Errorf("column %s holds a %s, not a %s", c.Name, k, c.Kind)
+}
+
 // toCEL returns a column's value as CEL sees it.
 func toCEL(c *cdc.Column, v cdc.Value) (ref.Val, error) {
 	switch k := v.Kind(); {
@@ -94,7 +98,7 @@ func toCEL(c *cdc.Column, v cdc.Value) (ref.Val, error) {
 	case k == cdc.KindNull:
 		return types.NullValue, nil
 	case k != c.Kind:
-		return nil, fmt.Errorf("column %s holds a %s, not a %s", c.Name, k, c.Kind)
+		return nil, kindError(c, k)
 	}
 	switch c.Kind {
 	case cdc.KindBool:

@@ -46,11 +46,13 @@ func (a *Atom) Eval(e cdc.Event, ask Asker) Truth {
 	case Present:
 		return truth(row.Kind(a.Slot.Column) != cdc.KindAbsent)
 	case Changed:
-		before, after := e.Before(), e.After()
-		if before.Kind(a.Slot.Column) == cdc.KindAbsent || after.Kind(a.Slot.Column) == cdc.KindAbsent {
+		s := Slot{Column: a.Slot.Column}
+		before, ok1 := s.read(e.Before())
+		after, ok2 := s.read(e.After())
+		if !ok1 || !ok2 {
 			return Failed
 		}
-		return truth(!before.Equal(after, a.Slot.Column))
+		return truth(before != after)
 	}
 	v, ok := a.Slot.read(row)
 	switch {
@@ -78,6 +80,8 @@ func (a *Atom) Eval(e cdc.Event, ask Asker) Truth {
 	}
 	order, ok := compare(v, a.Const)
 	switch {
+	case !ok && isNaN(v):
+		return False
 	case !ok:
 		return Failed
 	case a.Test == Less:
@@ -176,6 +180,8 @@ func compare(v, c cdc.Value) (int, bool) {
 	}
 	return 0, false
 }
+
+func isNaN(v cdc.Value) bool { return v.Kind() == cdc.KindFloat64 && v.Float64() != v.Float64() }
 
 func number(v cdc.Value) uint64 { return v.Uint64() }
 

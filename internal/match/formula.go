@@ -48,9 +48,10 @@ type Slot struct {
 type Test uint8
 
 // The tests. What they give for values that are not plain is part of what they are: on a column that is not in the row
-// image, or whose value is not of the column's kind, all but Present and Changed fail; on NULL, Equal and In are false,
-// Null is true and the others fail; NaN is equal to nothing and fails when it is ordered. Numbers, bools, civil values and
-// timestamps are ordered as such (a zero date comes before all others), decimals by value, texts and bytes by their bytes.
+// image, or whose value is not of the column's kind, all but Present fail; on NULL, Equal and In are false, Null is true
+// and the others but Changed fail; NaN is equal to nothing and neither smaller nor larger than anything, so that x < 1 is
+// not the opposite of x >= 1. Numbers, bools, civil values and timestamps are ordered as such (a zero date comes before
+// all others), decimals by value, texts and bytes by their bytes.
 const (
 	Equal        Test = iota // slot == Const
 	In                       // slot in Consts

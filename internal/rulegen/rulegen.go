@@ -1,0 +1,187 @@
+package rulegen
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cdcd-project/cdcd/cdc"
+)
+
+// Gen makes choices: by the data that it was given, and when these are used up by numbers that follow from them.
+type Gen struct {
+	data []byte
+	rand *rand.Rand
+}
+
+// New returns a generator of what data say.
+func New(data []byte) *Gen {
+	h := fnv.New64a()
+	h.Write(data)
+	return &Gen{data: data, rand: rand.New(rand.NewPCG(h.Sum64(), uint64(len(data))))}
+}
+
+// n returns a number below limit.
+func (g *Gen) n(limit int) int {
+	if limit <= 256 && len(g.data) > 0 {
+		b := g.data[0]
+		g.data = g.data[1:]
+		return int(b) % limit
+	}
+	return g.rand.IntN(limit)
+}
+
+// once reports true one time of n.
+func (g *Gen) once(n int) bool { return g.n(n) == 0 }
+
+func pick[T any](g *Gen, from []T) T { return from[g.n(len(from))] }
+
+// Case is a table, rules about it, and changes of it.
+type Case struct {
+	Table  *cdc.Table
+	Rules  []Rule
+	Events []cdc.Event
+}
+
+// Rule is one rule, as text.
+type Rule struct {
+	Name string
+	On   []string
+	When string
+}
+
+// Case returns a case of that many rules and changes.
+func (g *Gen) Case(rules, events int) Case {
+	c := Case{Table: g.table()}
+	for i := range rules {
+		c.Rules = append(c.Rules, g.rule(c.Table, fmt.Sprintf("r%d", i)))
+	}
+	c.Events = g.events(c.Table, events)
+	return c
+}
+
+// Source returns the rules as a file.
+func (c Case) Source() string { return Source(c.Rules...) }
+
+// Source returns rules as a file.
+func Source(rules ...Rule) string {
+	var b strings.Builder
+	b.WriteString("version: 1\nrules:\n")
+	for _, r := range rules {
+		fmt.Fprintf(&b, "  - {name: %s, tables: [shop.t], on: [%s], to: [x], when: %s}\n", r.Name, strings.Join(r.On, ", "), quoted(r.When))
+	}
+	return b.String()
+}
+
+// quoted writes a text as a YAML string in double quotes.
+func quoted(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < ' ' || r >= 0x7f:
+			fmt.Fprintf(&b, "\\U%08x", r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// table returns a table of some columns. A few kinds are there twice, to be compared with each other.
+func (g *Gen) table() *cdc.Table {
+	t := &cdc.Table{Schema: "shop", Name: "t"}
+	for i := range 3 + g.n(8) {
+		s := pick(g, sorts)
+		c := s.column
+		c.Name = fmt.Sprintf("%s%d", s.name, i)
+		c.Nullable = c.Kind == cdc.KindJSON || !g.once(3)
+		t.Columns = append(t.Columns, c)
+	}
+	return t
+}
+
+// events returns changes of a table.
+func (g *Gen) events(t *cdc.Table, n int) []cdc.Event {
+	var w cdc.Builder
+	w.Reset(cdc.Header{Source: "shop"})
+	table := w.AddTable(t)
+	for i := range n {
+		e := cdc.EventInfo{No: uint64(i), Table: table, Op: pick(g, []cdc.Op{cdc.OpUpdate, cdc.OpUpdate, cdc.OpUpdate, cdc.OpInsert, cdc.OpDelete, cdc.OpSnapshot})}
+		e.Tx = w.AddTx(cdc.Tx{GTID: fmt.Sprintf("0-1-%d", i+1), CommitTime: time.UnixMicro(pick(g, micros) + 1).UTC()})
+		row := g.row(t)
+		if e.Op == cdc.OpUpdate || e.Op == cdc.OpDelete {
+			e.Before = put(&w, row)
+		}
+		if e.Op == cdc.OpUpdate {
+			row = slices.Clone(row)
+			for i := range row {
+				if g.once(2) {
+					row[i] = g.value(&t.Columns[i])
+				}
+			}
+		}
+		if e.Op != cdc.OpDelete {
+			e.After = put(&w, row)
+		}
+		w.AddEvent(e)
+	}
+	b, err := cdc.Open(w.Seal(cdc.Checkpoint{PartNos: []uint64{uint64(n)}}), nil)
+	if err != nil {
+		panic(err)
+	}
+	var out []cdc.Event
+	for i := range b.Len() {
+		out = append(out, b.Event(i))
+	}
+	return out
+}
+
+func put(w *cdc.Builder, row []cdc.Value) uint32 {
+	w.BeginRow(len(row))
+	for i, v := range row {
+		switch {
+		case v.IsAbsent():
+		case v.IsNull():
+			w.SetNull(i)
+		default:
+			w.Set(i, v)
+		}
+	}
+	return w.EndRow()
+}
+
+func (g *Gen) row(t *cdc.Table) []cdc.Value {
+	row := make([]cdc.Value, len(t.Columns))
+	for i := range row {
+		row[i] = g.value(&t.Columns[i])
+	}
+	return row
+}
+
+// value returns one of a column's values: of the edges of its kind, NULL, none, and rarely one that it cannot have.
+func (g *Gen) value(c *cdc.Column) cdc.Value {
+	switch x := g.n(24); {
+	case x == 0 && c.Nullable, x == 1 && c.Nullable, x == 2 && c.Nullable, x == 2 && g.once(8):
+		return cdc.NullValue()
+	case x == 3:
+		return cdc.Value{}
+	case x == 4 && g.once(8):
+		if other := pick(g, sorts); other.column.Kind != c.Kind {
+			return pick(g, other.values)
+		}
+	}
+	for _, s := range sorts {
+		if s.column.Type == c.Type {
+			return pick(g, s.values)
+		}
+	}
+	return cdc.Value{}
+}
