@@ -28,6 +28,7 @@ version: 1
 rules:
   - name: paid-big-order
     tables: [shop.orders]
+    on: [insert, update]
     when: after.status == 'paid' && changed('status') && after.total >= 1000
     to: [acme]
 `))

@@ -19,30 +19,181 @@ import (
 	"github.com/cdcd-project/cdcd/cdc"
 )
 
-// program is a rule compiled for one table.
+// program is a rule compiled for operations on one table.
 type program struct {
 	rule  *Rule
 	match []cdc.RuleMatch // the one match, shared by all decisions
-	eval  cel.Program     // nil: the rule has no condition
+	eval  cel.Program     // nil: every event matches
 	reads [2][]int        // the columns of before and of after that the condition names
-	err   error           // the rule does not fit the table: what every event of it gets
+	err   error           // the rule does not fit: what every event gets
+	never bool            // the condition is false whatever the event
 }
 
-// compile makes the program of a rule for a table. Findings are what is wrong and what is worth saying; when something
-// is wrong, the program says so for every event.
-func compile(r *Rule, env *cel.Env, t *cdc.Table) (*program, Findings) {
-	p := &program{rule: r, match: []cdc.RuleMatch{{Name: r.Name, Version: r.Version}}}
+// compile makes the programs of a rule for a table, one for each of the rule's operations. Operations for which the
+// condition comes to the same share one. Findings are what is wrong and what is worth saying; where something is wrong,
+// the program says so for every event.
+func compile(r *Rule, env *cel.Env, t *cdc.Table) (byOp [maxOps]*program, found Findings) {
+	base := program{rule: r, match: []cdc.RuleMatch{{Name: r.Name, Version: r.Version}}}
 	if r.Mode == Active {
-		p.match[0].To = r.To
+		base.match[0].To = r.To
 	}
-	if r.When == "" {
-		return p, nil
+	var c *typer
+	if r.When != "" {
+		c, found = typed(r, t)
+		base.err = staleError(t, found)
 	}
-	found := p.compileExpr(env, t)
-	if errs := found.Err(); errs != nil {
-		p.eval, p.err = nil, staleError(t, found)
+	var trees [maxOps]ast.Expr
+	for _, op := range r.On {
+		if byOp[op] = &base; c == nil {
+			continue
+		}
+		if trees[op] = c.foldFor(op); base.err != nil {
+			continue
+		}
+		if c.emptyRead(trees[op], op) == nil {
+			if same := c.sameTree(trees, op); same != 0 {
+				byOp[op] = byOp[same]
+				continue
+			}
+		}
+		p := base
+		found = append(found, c.program(&p, env, trees[op], op)...)
+		byOp[op] = &p
 	}
-	return p, found
+	if c != nil {
+		found = append(found, c.emptyImages(trees, r)...)
+	}
+	return byOp, found
+}
+
+// typed parses a rule's condition and gives its literals the types of the table's columns.
+func typed(r *Rule, t *cdc.Table) (*typer, Findings) {
+	x, e := parseExpr(r.When, r.place.At("when"))
+	if e != nil {
+		return nil, Findings{e}
+	}
+	c := newTyper(x, t)
+	c.check()
+	return c, append(c.errs, c.warnings...)
+}
+
+// foldFor returns the condition as it is for one operation.
+func (c *typer) foldFor(op cdc.Op) ast.Expr {
+	f := folder{expr: c.expr, fac: c.fac, op: op, table: c.table.String()}
+	return f.fold(c.tree)
+}
+
+// sameTree returns an earlier operation whose condition is that of op, or 0.
+func (c *typer) sameTree(trees [maxOps]ast.Expr, op cdc.Op) cdc.Op {
+	for earlier, tree := range trees[:op] {
+		if tree != nil && ast.EquivExpr(tree, trees[op]) && c.emptyRead(tree, cdc.Op(earlier)) == nil {
+			return cdc.Op(earlier)
+		}
+	}
+	return 0
+}
+
+// program completes the program of a condition that was folded for an operation.
+func (c *typer) program(p *program, env *cel.Env, tree ast.Expr, op cdc.Op) Findings {
+	if always, ok := constant(tree); ok {
+		p.never = !always
+		return nil
+	}
+	if e := c.emptyRead(tree, op); e != nil {
+		p.err = cdc.Errorf(codeEval, "'%s' is empty on %s", e.AsSelect().Operand().AsIdent(), op).
+			WithFix("ask first: %s != null && …, or change 'on' of the rule", e.AsSelect().Operand().AsIdent())
+		return nil // [typer.emptyImages] says it of all operations at once
+	}
+	p.reads, _ = imageReads(tree, c.table)
+	checked, found := c.checked(env, tree)
+	if found == nil {
+		var err error
+		if p.eval, err = plan(env, checked, c.table); err != nil {
+			found = Findings{c.place.Error(codeType, "the condition cannot be planned: "+clip(err.Error()))}
+		}
+	}
+	p.err = staleError(c.table, found)
+	return found
+}
+
+// checked lets CEL's own checker look at a condition.
+func (c *typer) checked(env *cel.Env, tree ast.Expr) (*cel.Ast, Findings) {
+	// The checker writes into the tree, parts of which other operations share, and CEL lets nobody replace the root.
+	root := c.ast.NativeRep().Expr()
+	root.SetKindCase(c.fac.CopyExpr(tree))
+	checked, issues := env.Check(c.ast)
+	if issues.Err() != nil {
+		return nil, c.checkerErrors(issues)
+	}
+	if out := checked.OutputType(); out.Kind() != types.BoolKind && out.Kind() != types.DynKind {
+		return nil, Findings{c.errorAt(c.tree, codeType, "the condition gives %s, not true or false", plainType(cel.FormatCELType(out)))}
+	}
+	return checked, nil
+}
+
+// emptyRead returns the first read of an image that the operation does not have.
+func (c *typer) emptyRead(tree ast.Expr, op cdc.Op) ast.Expr {
+	_, first := imageReads(tree, c.table)
+	for i, e := range first {
+		if e != nil && !hasImage(op, i) {
+			return e
+		}
+	}
+	return nil
+}
+
+// emptyImages says where the condition reads an image that some of the rule's operations do not have. What several of
+// them stumble over is said once.
+func (c *typer) emptyImages(trees [maxOps]ast.Expr, r *Rule) Findings {
+	var found Findings
+	ops := map[ast.Expr][]cdc.Op{} // by the place where they stumble
+	var places []ast.Expr
+	for _, op := range r.On {
+		if e := c.emptyRead(trees[op], op); e != nil {
+			if ops[e] == nil {
+				places = append(places, e)
+			}
+			ops[e] = append(ops[e], op)
+		}
+	}
+	for _, e := range places {
+		i := imageOf(e.AsSelect().Operand())
+		var with []string
+		for _, op := range r.On {
+			if hasImage(op, i) {
+				with = append(with, op.String())
+			}
+		}
+		image, other := images[i], images[1-i]
+		if len(with) == 0 {
+			f := c.errorAt(e, codeImage, "%s has no '%s', and the rule is for nothing else", articles(ops[e]), image)
+			found = append(found, f.Hint("write %s.…, or change 'on'", other))
+			continue
+		}
+		f := c.errorAt(e, codeImage, "'%s' is empty on %s, which this rule is for too", image, opWords(ops[e]))
+		byDefault := ""
+		if !r.place.At("on").Exists() {
+			byDefault = " (without 'on' a rule is for insert, update and delete)"
+		}
+		found = append(found, f.Hint("write 'on: [%s]'%s, or ask first: %s != null && …", strings.Join(with, ", "), byDefault, image))
+	}
+	return found
+}
+
+func opWords(ops []cdc.Op) string {
+	words := make([]string, len(ops))
+	for i, op := range ops {
+		words[i] = op.String()
+	}
+	return strings.Join(words, " and ")
+}
+
+func articles(ops []cdc.Op) string {
+	words := make([]string, len(ops))
+	for i, op := range ops {
+		words[i] = article(op)
+	}
+	return strings.Join(words, " or ")
 }
 
 // staleError is the error of a rule for a table that it does not fit (any more).
@@ -57,33 +208,6 @@ func staleError(t *cdc.Table, found Findings) error {
 		}
 	}
 	return nil
-}
-
-func (p *program) compileExpr(env *cel.Env, t *cdc.Table) Findings {
-	x, e := parseExpr(p.rule.When, p.rule.place.At("when"))
-	if e != nil {
-		return Findings{e}
-	}
-	c := newTyper(x, t, p.rule.On)
-	c.check()
-	p.reads = c.columns
-	found := append(c.errs, c.warnings...)
-	if len(c.errs) > 0 {
-		return found
-	}
-	checked, issues := env.Check(x.ast)
-	if issues.Err() != nil {
-		return append(found, c.checkerErrors(issues)...)
-	}
-	if out := checked.OutputType(); out.Kind() != types.BoolKind && out.Kind() != types.DynKind {
-		return append(found, c.errorAt(c.tree, codeType, "the condition gives %s, not true or false", plainType(cel.FormatCELType(out))))
-	}
-	eval, err := plan(env, checked, t)
-	if err != nil {
-		return append(found, c.place.Error(codeType, "the condition cannot be planned: "+clip(err.Error())))
-	}
-	p.eval = eval
-	return found
 }
 
 // plan makes a checked expression ready to run. If its cost has a bound, it runs as it is; else its steps are counted.

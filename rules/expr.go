@@ -40,7 +40,10 @@ func parseExpr(text string, place strictyaml.Place) (*expr, *Finding) {
 	if issues.Err() != nil {
 		return nil, x.syntaxError(issues)
 	}
-	x.ast, x.tree, x.info = parsed, parsed.NativeRep().Expr(), parsed.NativeRep().SourceInfo()
+	root := parsed.NativeRep().Expr()
+	x.ast, x.info = parsed, parsed.NativeRep().SourceInfo()
+	x.tree = ast.NewExprFactory().NewUnspecifiedExpr(root.ID()) // the parser's own is overwritten by each check
+	x.tree.SetKindCase(root)
 	x.nextID = ast.MaxID(parsed.NativeRep()) + 1
 	return x, nil
 }

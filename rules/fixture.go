@@ -120,12 +120,12 @@ type TestResult struct {
 // shadow run too.
 func (s *Set) Test(tables []*cdc.Table) []TestResult {
 	var results []TestResult
-	envs := map[*cdc.Table]*program{}
+	programs := map[*cdc.Table][maxOps]*program{}
 	for _, r := range s.rules {
-		clear(envs)
+		clear(programs)
 		for i := range r.tests {
 			f := &r.tests[i]
-			fail := r.runTest(f, tables, envs)
+			fail := r.runTest(f, tables, programs)
 			results = append(results, TestResult{Rule: r.Name, Name: f.name, Passed: fail == nil, Failure: fail})
 		}
 	}
@@ -133,7 +133,7 @@ func (s *Set) Test(tables []*cdc.Table) []TestResult {
 }
 
 // runTest returns nil when the rule does what the test expects.
-func (r *Rule) runTest(f *fixture, tables []*cdc.Table, programs map[*cdc.Table]*program) *Finding {
+func (r *Rule) runTest(f *fixture, tables []*cdc.Table, programs map[*cdc.Table][maxOps]*program) *Finding {
 	t, fail := r.testTable(f, tables)
 	if fail != nil {
 		return fail
@@ -144,16 +144,16 @@ func (r *Rule) runTest(f *fixture, tables []*cdc.Table, programs map[*cdc.Table]
 	}
 	matched, err := false, error(nil)
 	if slices.Contains(r.On, f.op) {
-		p := programs[t]
-		if p == nil {
+		byOp, known := programs[t]
+		if !known {
 			env, err := tableEnv(t)
 			if err != nil {
 				return f.place.Error(codeTest, err.Error())
 			}
-			p, _ = compile(r, env, t)
-			programs[t] = p
+			byOp, _ = compile(r, env, t)
+			programs[t] = byOp
 		}
-		matched, err = p.judge(e)
+		matched, err = byOp[f.op].judge(e)
 	}
 	expect := f.place.At("expect")
 	switch {
@@ -191,7 +191,7 @@ func plainError(err error) string {
 // judge evaluates one program on one event, outside of a plan.
 func (p *program) judge(e cdc.Event) (bool, error) {
 	if p.err != nil || p.eval == nil {
-		return p.err == nil, p.err
+		return p.err == nil && !p.never, p.err
 	}
 	plan := tablePlan{table: e.Table(), name: types.String(e.Table().String())}
 	a := plan.activation(e)

@@ -166,9 +166,9 @@ func (p *program) explain(err error, a *activation) error {
 		return wrap(err, codeEval, "column %s is not in the row image", absent.column).
 			WithFix("set binlog_row_image=FULL on the source, or ask first: has(after%s)", selector(absent.column))
 	case errors.Is(err, errNoImage) && op == cdc.OpDelete:
-		return wrap(err, codeEval, "'after' is empty on deletes").WithFix("write op != 'delete' && …, or after != null && …")
+		return wrap(err, codeEval, "'after' is empty on delete").WithFix("ask first: after != null && …")
 	case errors.Is(err, errNoImage):
-		return wrap(err, codeEval, "'before' is empty on %ss", op).WithFix("write op == 'update' && …, or before != null && …")
+		return wrap(err, codeEval, "'before' is empty on %s", op).WithFix("ask first: before != null && …")
 	case isCostLimit(err):
 		return wrap(err, codeCost, "the condition took more than %d steps on this event", maxCost).WithFix("make it simpler, or look at less of the row")
 	case strings.HasPrefix(msg, "no such key: "):
@@ -257,7 +257,7 @@ const maxOps = 8
 // tablePlan is what the rules make of one table.
 type tablePlan struct {
 	table *cdc.Table
-	byOp  [maxOps][]*program
+	byOp  [maxOps][]*program // without those that never match
 	name  ref.Val
 	pool  sync.Pool // of *activation
 }
@@ -367,17 +367,23 @@ func newTablePlan(rs []*Rule, t *cdc.Table) (*tablePlan, Findings) {
 		if !r.names(t) {
 			continue
 		}
-		prog := &program{rule: r, match: []cdc.RuleMatch{{Name: r.Name, Version: r.Version}}, err: err}
+		programs := [maxOps]*program{}
 		if err == nil {
 			var f Findings
-			prog, f = compile(r, env, t)
+			programs, f = compile(r, env, t)
 			found = append(found, f...)
 		}
 		if r.Mode == Off {
 			continue
 		}
 		for _, op := range r.On {
-			p.byOp[op] = append(p.byOp[op], prog)
+			prog := programs[op]
+			if err != nil {
+				prog = &program{rule: r, match: []cdc.RuleMatch{{Name: r.Name, Version: r.Version}}, err: err}
+			}
+			if !prog.never {
+				p.byOp[op] = append(p.byOp[op], prog)
+			}
 		}
 	}
 	return p, found

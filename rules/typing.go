@@ -59,7 +59,6 @@ func (t typ) open() bool { return t.class <= dynamic }
 type typer struct {
 	*expr
 	table    *cdc.Table
-	ops      []cdc.Op
 	fac      ast.ExprFactory
 	scope    []scoped
 	errs     Findings
@@ -68,9 +67,6 @@ type typer struct {
 	exactly  bool // the operator being checked asks for equality
 
 	guarded map[string]bool // columns that are compared with null somewhere
-	usesOp  bool            // the expression looks at op, or at whether an image is there
-	reads   [2]ast.Expr     // the first read of before and of after that has no test
-	columns [2][]int        // the columns of before and of after that it names
 }
 
 type scoped struct {
@@ -78,15 +74,14 @@ type scoped struct {
 	typ  typ
 }
 
-func newTyper(x *expr, t *cdc.Table, ops []cdc.Op) *typer {
-	return &typer{expr: x, table: t, ops: ops, fac: ast.NewExprFactory(), guarded: map[string]bool{}}
+func newTyper(x *expr, t *cdc.Table) *typer {
+	return &typer{expr: x, table: t, fac: ast.NewExprFactory(), guarded: map[string]bool{}}
 }
 
 // check goes over the whole expression.
 func (c *typer) check() {
 	c.findGuards()
 	c.truth(c.tree, c.visit(c.tree))
-	c.checkImages()
 }
 
 func (c *typer) fail(e ast.Expr, code, format string, args ...any) *Finding {
@@ -135,42 +130,6 @@ func (c *typer) findGuards() {
 }
 
 func isNull(e ast.Expr) bool { return e.Kind() == ast.LiteralKind && e.AsLiteral() == types.NullValue }
-
-// checkImages says when a row image is read that some of the rule's operations do not have.
-func (c *typer) checkImages() {
-	for i, name := range [...]string{beforeVar, afterVar} {
-		e := c.reads[i]
-		if e == nil {
-			continue
-		}
-		var without, with []string
-		for _, op := range c.ops {
-			if (i == 0) == (op == cdc.OpUpdate || op == cdc.OpDelete) || op == cdc.OpUpdate {
-				with = append(with, op.String())
-			} else {
-				without = append(without, op.String())
-			}
-		}
-		other := [...]string{afterVar, beforeVar}[i]
-		switch {
-		case len(with) == 0:
-			c.fail(e, codeImage, "%s has no '%s', and the rule is for nothing else", plural(without), name).
-				Hint("write %s.…, or change 'on'", other)
-		case len(without) > 0 && !c.usesOp:
-			c.warn(e, codeEmpty, "'%s' is empty on %s, which this rule is for too: reading it fails there", name, strings.Join(without, " and ")).
-				Hint("begin with op == '%s' && …, or write 'on: [%s]'", with[0], strings.Join(with, ", "))
-		}
-	}
-}
-
-func plural(ops []string) string {
-	parts := make([]string, len(ops))
-	for i, name := range ops {
-		op, _ := cdc.ParseOp(name)
-		parts[i] = article(op)
-	}
-	return strings.Join(parts, " or ")
-}
 
 // visit returns an expression's type, after giving its literals theirs.
 func (c *typer) visit(e ast.Expr) typ {
@@ -244,7 +203,6 @@ func (c *typer) ident(e ast.Expr) typ {
 	case beforeVar, afterVar:
 		return typ{class: row}
 	case opVar:
-		c.usesOp = true
 		return typ{class: text, column: &opColumn}
 	case tableVar:
 		return typ{class: text}
@@ -323,7 +281,6 @@ func (c *typer) selection(e ast.Expr) typ {
 			c.noColumn(c.failField(e, codeColumn, c.noColumnMsg(sel.FieldName())), sel.FieldName())
 			return typ{class: failed}
 		}
-		c.reading(e, sel.Operand(), sel.FieldName(), sel.IsTestOnly())
 		if sel.IsTestOnly() {
 			return typ{class: boolean}
 		}
@@ -342,25 +299,6 @@ func (c *typer) selection(e ast.Expr) typ {
 		f.Hint("only JSON columns have parts")
 	}
 	return typ{class: failed}
-}
-
-// reading notes that an image is read or tested.
-func (c *typer) reading(e, operand ast.Expr, name string, test bool) {
-	if operand.Kind() != ast.IdentKind {
-		return
-	}
-	i := slices.Index([]string{beforeVar, afterVar}, operand.AsIdent())
-	switch {
-	case i < 0:
-		return
-	case test:
-		c.usesOp = true
-	case c.reads[i] == nil:
-		c.reads[i] = e
-	}
-	if column := c.table.Column(name); !slices.Contains(c.columns[i], column) {
-		c.columns[i] = append(c.columns[i], column)
-	}
 }
 
 func (c *typer) column(name string) *cdc.Column {
@@ -609,9 +547,6 @@ func (c *typer) equality(e ast.Expr) typ {
 	c.exactly = true
 	ta, tb = c.meet(e, a, b, ta, tb)
 	c.exactly = false
-	if ta.class == row && tb.class == null || ta.class == null && tb.class == row {
-		c.usesOp = true
-	}
 	if ta.class == failed || tb.class == failed {
 		return typ{class: boolean}
 	}
@@ -938,7 +873,6 @@ func (c *typer) columnByName(e, operand, index ast.Expr) typ {
 		c.noColumn(c.fail(index, codeColumn, "%s", c.noColumnMsg(string(name))), string(name))
 		return typ{class: failed}
 	default:
-		c.reading(e, operand, string(name), false)
 		e.SetKindCase(c.fac.NewSelect(e.ID(), operand, string(name)))
 		return typeOf(column)
 	}
@@ -958,7 +892,6 @@ func (c *typer) optionalSelection(e ast.Expr) typ {
 		c.noColumn(c.fail(args[1], codeColumn, "%s", c.noColumnMsg(string(name))), string(name))
 		return typ{class: failed}
 	}
-	c.usesOp = true
 	return typ{}
 }
 

@@ -38,6 +38,7 @@ const ruleFile = `version: 1
 rules:
   - name: everything
     tables: [bench.*]
+    on: [insert, update]
     when: after.total >= 0 && after.items >= 0
     to: [acme]
 `

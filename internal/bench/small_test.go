@@ -70,7 +70,7 @@ func decide(b *testing.B, batches []*cdc.Batch, n int, when string) float64 {
 	var file bytes.Buffer
 	fmt.Fprintln(&file, "version: 1\nrules:")
 	for i := range n {
-		fmt.Fprintf(&file, "  - {name: rule-%d, tables: [bench.*], when: \"%s && after.customer_id >= -%d\", to: [acme]}\n", i, when, i)
+		fmt.Fprintf(&file, "  - {name: rule-%d, tables: [bench.*], on: [insert, update], when: \"%s && after.customer_id >= -%d\", to: [acme]}\n", i, when, i)
 	}
 	parsed, err := rules.Parse("bench.yaml", file.Bytes())
 	if err != nil {
