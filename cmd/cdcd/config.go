@@ -73,6 +73,8 @@ type mysqlConfig struct {
 	Captured capturedConfig `yaml:",inline"`
 	// Snapshot reads the rows that the tables have already, too: initial does so once for each table, beside the changes.
 	Snapshot string `yaml:"snapshot" enum:"none,initial" default:"none"`
+	// SnapshotHold bounds how long changes wait while a table without a key is read by a snapshot.
+	SnapshotHold strictyaml.Duration `yaml:"snapshot_hold" default:"5m"`
 	// ServerID that cdcd takes as a replica, unique among all replicas of the server. By default each start takes a random one.
 	ServerID uint32 `yaml:"server_id"`
 	// OnTruncate says what happens when a statement removes rows of a captured table without delete events, such as TRUNCATE.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
@@ -57,7 +58,7 @@ func serverConfig(cfg *config, env []string) (mysql.Config, error) {
 	}
 	c.Name, c.Password, c.ServerID, c.Heartbeat = cfg.Name, password, m.ServerID, heartbeat
 	c.OnTruncate, c.OnUnknownXA, c.Oversize, c.HoldBytes = m.OnTruncate, m.OnUnknownXA, m.Oversize, int(m.HoldBytes)
-	c.Snapshot = m.Snapshot == "initial"
+	c.Snapshot, c.SnapshotHold = m.Snapshot == "initial", time.Duration(m.SnapshotHold)
 	return c, selectInto(&c, cfg)
 }
 

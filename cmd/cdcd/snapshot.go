@@ -119,7 +119,11 @@ func (a *app) printSnapshots(w io.Writer, jobs []mysql.SnapshotJob) {
 		if j.Rate > 0 {
 			rate = fmt.Sprintf("%.0f/s", j.Rate)
 		}
-		rows = append(rows, []string{j.ID, j.State, table, fmt.Sprint(j.Rows), of, rate, j.ETA, j.Error})
+		state := j.State
+		if j.Holds != "" {
+			state += ", changes wait (" + j.Holds + ")"
+		}
+		rows = append(rows, []string{j.ID, state, table, fmt.Sprint(j.Rows), of, rate, j.ETA, j.Error})
 	}
 	a.ui.table(w, []string{"SNAPSHOT", "STATE", "TABLE", "ROWS", "OF", "RATE", "ETA", "ERROR"}, rows)
 }

@@ -60,6 +60,7 @@ type Config struct {
 	Patience      time.Duration // how long the server may take to answer a question; 1 min
 	SnapshotRows  int           // bound of the rows that a snapshot reads at once; 10000
 	SnapshotBytes int           // and of their bytes, roughly; 4 MiB
+	SnapshotHold  time.Duration // how long changes may wait while a table without a key is read; 5 min
 
 	// OnTruncate says what happens when a statement removes rows of a captured table without delete events (TRUNCATE, DROP,
 	// ALTER TABLE … DROP PARTITION): PolicyWarn (the default) or PolicyHalt.
@@ -108,6 +109,7 @@ func (c Config) withDefaults() (Config, error) {
 	wait(&c.Heartbeat, 10*time.Second)
 	wait(&c.MaxBackoff, 30*time.Second)
 	wait(&c.Patience, time.Minute)
+	wait(&c.SnapshotHold, 5*time.Minute)
 	set(&c.MaxFrame, cdc.MaxFrame)
 	c.MaxFrame = min(c.MaxFrame, cdc.MaxFrame)
 	c.FrameBytes = min(c.FrameBytes, c.MaxFrame/2)

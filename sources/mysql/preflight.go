@@ -338,7 +338,7 @@ func (p *preflight) tables(selected *selection) error {
 			p.add("mysql.grant_select", Fail, "%s cannot be read: %v", "CDCD-1103", "GRANT SELECT ON "+name+" TO "+p.grantee, t, err)
 		}
 		if len(t.Key()) == 0 {
-			p.add("mysql.primary_key", Warn, "%s has no primary key: what receives its changes cannot tell its rows apart", "CDCD-1209",
+			p.add("mysql.primary_key", Warn, "%s has no primary key: what receives its changes cannot tell its rows apart, and changes wait while a snapshot reads it", "CDCD-1209",
 				"ALTER TABLE "+name+" ADD PRIMARY KEY (…)", t)
 		}
 	}

@@ -66,12 +66,15 @@ func (s *server) rows(ctx context.Context, l *rowimage.Layout, query string, eac
 const oldEOF = 5
 
 func (s *server) stream(l *rowimage.Layout, query string, each func(row []byte) error) error {
-	statement, err := s.conn.Prepare(query)
+	s.busy = true
+	statement, err := s.conn.Prepare(s.signature + query)
+	s.ended(err)
 	if err != nil {
 		return fmt.Errorf("%s: %w", firstWords(query), err)
 	}
 	execute := []byte{0, 0, 0, 0, gomysql.COM_STMT_EXECUTE, byte(statement.ID), byte(statement.ID >> 8), byte(statement.ID >> 16),
 		byte(statement.ID >> 24), gomysql.CURSOR_TYPE_NO_CURSOR, 1, 0, 0, 0} // the first four are the packet's head
+	s.busy = true
 	s.conn.ResetSequence()
 	if err := s.conn.WritePacket(execute); err != nil {
 		return fmt.Errorf("%s: %w", firstWords(query), err)
@@ -85,7 +88,9 @@ func (s *server) stream(l *rowimage.Layout, query string, each func(row []byte) 
 			return gomysql.ErrMalformPacket
 		}
 		if packet[0] == gomysql.ERR_HEADER {
-			return s.conn.HandleErrorPacket(packet)
+			err := s.conn.HandleErrorPacket(packet)
+			s.ended(err)
+			return err
 		}
 		return nil
 	}
@@ -113,6 +118,7 @@ func (s *server) stream(l *rowimage.Layout, query string, each func(row []byte) 
 			if first && len(packet) == oldEOF {
 				continue // older servers have one before the rows, too
 			}
+			s.busy = false
 			break
 		}
 		if err := each(packet); err != nil {

@@ -20,6 +20,9 @@ type server struct {
 	conn    *client.Conn
 	flavor  string
 	version string
+
+	signature string // begins all statements, see [server.sign]
+	busy      bool   // a statement was sent, and its end has not been seen
 }
 
 // connect connects and finds out the flavor. The connection ends with ctx. Errors are *cdc.Error.
@@ -60,9 +63,9 @@ func (s *server) close() { s.conn.Close() }
 
 // query returns all rows as text; NULL is "".
 func (s *server) query(q string, args ...any) ([][]string, error) {
-	result, err := s.conn.Execute(q, args...)
+	result, err := s.execute(q, args...)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", firstWords(q), err)
+		return nil, err
 	}
 	defer result.Close()
 	rows := make([][]string, result.RowNumber())
@@ -77,6 +80,21 @@ func (s *server) query(q string, args ...any) ([][]string, error) {
 		}
 	}
 	return rows, nil
+}
+
+func (s *server) execute(q string, args ...any) (*gomysql.Result, error) {
+	s.busy = true
+	result, err := s.conn.Execute(s.signature+q, args...)
+	if s.ended(err); err != nil {
+		return nil, fmt.Errorf("%s: %w", firstWords(q), err)
+	}
+	return result, nil
+}
+
+// ended notes that a statement has come to its end: with what was asked for, or with an error that the server has told.
+func (s *server) ended(err error) {
+	var my *gomysql.MyError
+	s.busy = err != nil && !errors.As(err, &my)
 }
 
 // value returns the only value of a query's only row; "" if there is none.

@@ -67,6 +67,7 @@ type snapshots struct {
 	notBefore time.Time // and it shall be this late
 
 	began     time.Time // when this process began to read for the job
+	holding   time.Time // since when changes wait for it, if they do
 	beganRows uint64
 	said      time.Time // when progress was logged last
 }
@@ -78,7 +79,8 @@ type chunk struct {
 	window *window
 	request
 	answer
-	read bool // the answer is there
+	read   bool               // the answer is there
+	cancel context.CancelFunc // of the request
 }
 
 // newSnapshots goes on with what the checkpoint says.
@@ -213,6 +215,12 @@ func (c *capture) snapshot() error {
 		}
 	}
 	n.report()
+	return c.confirm()
+}
+
+// confirm sees to it that the stream has what must not wait, and tells those who have asked for it.
+func (c *capture) confirm() error {
+	n := c.snapshots
 	if !n.urgent {
 		return nil
 	}
@@ -235,28 +243,39 @@ func (c *capture) snapshot() error {
 func (n *snapshots) command() bool {
 	select {
 	case cmd := <-n.source.commands:
-		if cmd.ctx.Err() != nil {
-			return true // nobody waits for it any more
-		}
-		id, err := cmd.do(n)
-		n.stale, n.urgent = true, true
-		n.acks = append(n.acks, acknowledgement{cmd.done, commandResult{id, err}})
-		n.publish()
+		n.obey(cmd)
 		return true
 	default:
 		return false
 	}
 }
 
+func (n *snapshots) obey(cmd snapshotCommand) {
+	if cmd.ctx.Err() != nil {
+		return // nobody waits for it any more
+	}
+	id, err := cmd.do(n)
+	n.stale, n.urgent = true, true
+	n.acks = append(n.acks, acknowledgement{cmd.done, commandResult{id, err}})
+	n.publish()
+}
+
+// wanted reports whether the job that is being read is still to be read.
+func (n *snapshots) wanted() bool { return !n.job.Paused && slices.Contains(n.state.Jobs, n.job) }
+
 // request has the reader read on: the next chunk while the one before waits for its watermark.
 func (n *snapshots) request(c *capture) bool {
-	if n.job != nil && (n.job.Paused || !slices.Contains(n.state.Jobs, n.job)) {
+	if n.job != nil && !n.wanted() {
 		n.drop()
 		n.job, n.table = nil, nil
 	}
 	if n.job == nil {
 		i := slices.IndexFunc(n.state.Jobs, func(j *snapshotJob) bool { return !j.Paused })
 		if i < 0 {
+			if n.reader != nil && !n.busy { // it may be long until it is needed again
+				n.reader.stop()
+				n.reader = nil
+			}
 			return false
 		}
 		n.job, n.table = n.state.Jobs[i], nil
@@ -291,6 +310,7 @@ func (n *snapshots) send(c *capture) {
 	}
 	ch := n.flight[len(n.flight)-1]
 	ch.taken, ch.takenSet, ch.heard, ch.room = c.place(), c.executed.String(), c.pace.heard, c.room()-roomToGrow
+	ch.ctx, ch.cancel = context.WithCancel(n.reader.ctx) // drop and merge cancel it
 	n.busy = true
 	n.reader.requests <- asked{ch, ch.request} // it has room for one, and the reader had none
 }
@@ -309,8 +329,6 @@ func (n *snapshots) receive() bool {
 		if slices.Contains(n.flight, done.chunk) {
 			done.chunk.answer, done.chunk.read = done.answer, true
 			n.take(done.chunk)
-		} else {
-			done.abandon()
 		}
 		return true
 	default:
@@ -381,14 +399,18 @@ func (n *snapshots) jobOver() {
 	n.publish()
 }
 
-// drop forgets all chunks.
+// drop forgets all chunks. What is still being read is not read to its end.
 func (n *snapshots) drop() {
 	for _, ch := range n.flight {
-		if ch.read {
-			ch.abandon()
-		}
+		ch.cancel()
 	}
 	n.flight = nil
+}
+
+// shift takes the chunk off that has come to its end.
+func (n *snapshots) shift() {
+	n.flight[0].cancel()
+	n.flight = n.flight[1:]
 }
 
 // retry reads again from the last row that is in the stream, after a pause that grows.
@@ -464,57 +486,13 @@ func (c *capture) merge(ch *chunk) error {
 	ch.emitted = len(ch.keys)
 	ch.place(n.job)
 	n.job.Key = ch.last
-	n.flight = n.flight[1:]
+	n.shift()
 	if ch.end {
 		n.drop()
 		n.tableOver()
 	}
 	n.publish()
 	return nil
-}
-
-// mergeWhole emits a table without a key, which is read in one go: what the log says next waits until then.
-func (c *capture) mergeWhole(ch *chunk, p *part) error {
-	n := c.snapshots
-	for {
-		select {
-		case batch, more := <-ch.parts:
-			if !more {
-				p.end()
-				n.flight = n.flight[1:]
-				c.noticeBadText(ch.table.layout.Table(), ch.bad.n, ch.bad.column, p.tx)
-				switch err := ch.failed(); {
-				case c.ctx.Err() != nil:
-					return c.ctx.Err()
-				case err != nil && permanent(err):
-					n.fail(err)
-					return nil
-				case err != nil:
-					n.retry(ch, err.Error())
-					return nil
-				}
-				n.tries = 0
-				n.tableOver()
-				n.publish()
-				return nil
-			}
-			for i := range batch.Len() {
-				if err := p.emit(batch, i); err != nil {
-					return err
-				}
-			}
-			n.report()
-			for n.command() {
-			}
-			if n.job.Paused || !slices.Contains(n.state.Jobs, n.job) {
-				p.end()
-				n.drop()
-				return nil
-			}
-		case <-c.ctx.Done():
-			return c.ctx.Err()
-		}
-	}
 }
 
 // part puts rows of a chunk into frames. To readers they are a transaction of the place "snapshot/JOB", which begins with
@@ -600,6 +578,7 @@ type SnapshotJob struct {
 	Expected uint64    `json:"expected,omitempty"` // rows in all, as the server believes
 	Rate     float64   `json:"rate,omitempty"`     // rows a second
 	ETA      string    `json:"eta,omitempty"`      // how long it may still take
+	Holds    string    `json:"holds,omitempty"`    // for how long changes have been waiting for the table, which has no key
 }
 
 // Snapshots returns the snapshots that are under way, waiting or paused, oldest first.
@@ -638,6 +617,9 @@ func (n *snapshots) estimate(out *SnapshotJob) {
 		return
 	}
 	out.Left = n.found
+	if !n.holding.IsZero() {
+		out.Holds = n.cfg.Now().Sub(n.holding).Round(time.Second).String()
+	}
 	out.Expected = max(n.left, n.job.Rows)
 	spent := n.cfg.Now().Sub(n.began).Seconds()
 	if read := n.job.Rows - n.beganRows; read > 0 && spent > 0 {

@@ -31,8 +31,8 @@ type snapshotReader struct {
 	ended    chan struct{}
 
 	ctx     context.Context
-	sv      *server // nil: not connected
-	release func() bool
+	sv      *server     // nil: not connected
+	release func() bool // forgets that the end of a request ends the connection
 	known   cdc.Tables
 	frame   cdc.Builder
 	number  int // of the table in it
@@ -57,6 +57,7 @@ type answered struct {
 
 // request asks for the rows of a table behind a key; without a table, for the table that is to be read next.
 type request struct {
+	ctx      context.Context // ends when nobody wants the rows any more
 	cursor   snapshotJob
 	table    *snapshotTable
 	after    []string  // nil: from the beginning
@@ -83,9 +84,8 @@ type answer struct {
 	emitted int        // how many are in frames or not wanted there
 	bad     *badText   // in the rows
 
-	parts  chan *cdc.Batch // of a table without a key; closed at its end
-	why    *error          // what closed it, to be looked at afterwards
-	cancel context.CancelFunc
+	parts chan *cdc.Batch // of a table without a key; closed at its end
+	why   *error          // what closed it, to be looked at afterwards
 }
 
 // badText counts values with bytes that their character set does not allow.
@@ -98,13 +98,6 @@ type badText struct {
 func (b *badText) count(l *rowimage.Layout, before uint64) {
 	if n, column := l.BadText(); n > before {
 		b.n, b.column = n-before, column
-	}
-}
-
-// abandon says that nobody wants the answer.
-func (a *answer) abandon() {
-	if a.cancel != nil {
-		a.cancel()
 	}
 }
 
@@ -184,13 +177,15 @@ func (r *snapshotReader) run() {
 
 // answer does what is asked for, again and again while the server cannot be reached.
 func (r *snapshotReader) answer(q *request) answer {
+	defer r.disarm()
 	for attempt := 0; ; attempt++ {
 		a, err := r.try(q)
 		if err == nil {
 			return a
 		}
-		if r.ctx.Err() != nil {
-			return answer{err: r.ctx.Err()}
+		if q.ctx.Err() != nil {
+			r.disconnect()
+			return answer{err: q.ctx.Err()}
 		}
 		if err = readError(r.cfg, q, err); err == errTableGone || err == errOtherShape || permanent(err) {
 			r.rollback()
@@ -199,10 +194,8 @@ func (r *snapshotReader) answer(q *request) answer {
 		r.disconnect()
 		pause := backoff(attempt, r.cfg.MaxBackoff)
 		r.cfg.Logger.Warn("reading a table was interrupted", "event", "snapshot.interrupted", "id", q.cursor.ID, "err", err, "again_in", pause.String())
-		select {
-		case <-time.After(pause):
-		case <-r.ctx.Done():
-			return answer{err: r.ctx.Err()}
+		if err := wait(q.ctx, pause); err != nil {
+			return answer{err: err}
 		}
 	}
 }
@@ -211,6 +204,7 @@ func (r *snapshotReader) try(q *request) (answer, error) {
 	if err := r.connect(); err != nil {
 		return answer{}, err
 	}
+	r.arm(q.ctx)
 	switch {
 	case q.table == nil:
 		return r.plan(&q.cursor)
@@ -279,15 +273,29 @@ func (r *snapshotReader) connect() error {
 		sv.close()
 		return err
 	}
+	sv.sign()
 	r.sv = sv
-	r.release = context.AfterFunc(r.ctx, func() { sv.conn.Conn.Conn.Close() }) // ends what is being waited for
 	return nil
 }
 
-func (r *snapshotReader) disconnect() {
-	if r.sv != nil {
+// arm has the end of ctx end what is being waited for, and with it the connection.
+func (r *snapshotReader) arm(ctx context.Context) {
+	r.disarm()
+	conn := r.sv.conn.Conn.Conn
+	r.release = context.AfterFunc(ctx, func() { conn.Close() })
+}
+
+func (r *snapshotReader) disarm() {
+	if r.release != nil {
 		r.release()
-		r.sv.close()
+		r.release = nil
+	}
+}
+
+func (r *snapshotReader) disconnect() {
+	r.disarm()
+	if r.sv != nil {
+		r.sv.hangUp(r.cfg)
 		r.sv = nil
 	}
 }
@@ -423,7 +431,7 @@ func (r *snapshotReader) shape(t *snapshotTable) (string, error) {
 
 // findKey chooses the key to read by: the primary key, or else a unique one whose columns are never NULL.
 func (r *snapshotReader) findKey(t *snapshotTable) error {
-	result, err := r.sv.conn.Execute("SHOW INDEX FROM " + rowimage.QuoteName(t.schema) + "." + rowimage.QuoteName(t.name))
+	result, err := r.sv.execute("SHOW INDEX FROM " + rowimage.QuoteName(t.schema) + "." + rowimage.QuoteName(t.name))
 	if err != nil {
 		return err
 	}
@@ -499,21 +507,22 @@ func (r *snapshotReader) begin(q *request) error {
 	if r.flavor == FlavorMySQL {
 		begin = r.beginMySQL
 	}
-	for wait := time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
+	for pause := time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
 		if visible, err := begin(q); visible || err != nil {
 			return err
 		}
-		if err := r.pause(wait); err != nil {
+		if err := wait(q.ctx, pause); err != nil {
 			return err
 		}
 	}
 }
 
 // logEnd returns the end of the log. It is asked for once the table is in use, see snapshot_merge.go.
-func (r *snapshotReader) logEnd() (mark, error) {
+func (r *snapshotReader) logEnd(q *request) (mark, error) {
 	if err := r.connect(); err != nil { // the connection may have been given up with the rest of a result
 		return mark{}, err
 	}
+	r.arm(q.ctx)
 	status, err := r.sv.logStatus(r.cfg)
 	if err != nil {
 		return mark{}, err
@@ -522,12 +531,12 @@ func (r *snapshotReader) logEnd() (mark, error) {
 	return mark{status[0], n}, err
 }
 
-func (r *snapshotReader) pause(d time.Duration) error {
+func wait(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
 		return nil
-	case <-r.ctx.Done():
-		return r.ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -542,7 +551,7 @@ func (r *snapshotReader) beginMySQL(q *request) (visible bool, err error) {
 		if err != nil || yes != "1" {
 			return false, err
 		}
-	} else if err := r.pause(settle - r.cfg.Now().Sub(q.heard)); err != nil {
+	} else if err := wait(q.ctx, settle-r.cfg.Now().Sub(q.heard)); err != nil {
 		return false, err
 	}
 	_, err = r.sv.query("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
@@ -618,7 +627,7 @@ func (r *snapshotReader) chunk(q *request) (a answer, err error) {
 	if err != nil {
 		return a, err
 	}
-	if a.high, err = r.logEnd(); err != nil {
+	if a.high, err = r.logEnd(q); err != nil {
 		return a, err
 	}
 	if !full { // else the connection was given up, and the log up to high tells of what altered the table until then
@@ -697,7 +706,7 @@ func (r *snapshotReader) rows(a *answer, q *request, statement string) (full boo
 	t := q.table
 	r.reset(t)
 	before, _ := t.layout.BadText()
-	err = r.sv.rows(r.ctx, t.layout, statement, func(row []byte) error {
+	err = r.sv.rows(q.ctx, t.layout, statement, func(row []byte) error {
 		if r.frame.Len() > 0 && r.frame.Size() >= 2*r.cfg.SnapshotBytes {
 			return errEnough
 		}
@@ -768,77 +777,6 @@ func (r *snapshotReader) unaltered(t *snapshotTable) error {
 		err = errOtherShape
 	}
 	return err
-}
-
-// view opens the read view for a table without a key. Its rows come later, see whole.
-func (r *snapshotReader) view(q *request) (a answer, err error) {
-	if err := r.begin(q); err != nil {
-		return a, err
-	}
-	a.at, a.parts, a.why, a.bad = r.cfg.Now(), make(chan *cdc.Batch), new(error), &badText{}
-	// From now on the name means the same table.
-	if _, err := r.sv.query("SELECT 1 FROM " + q.table.from() + " LIMIT 0"); err != nil {
-		return a, err
-	}
-	a.high, err = r.logEnd()
-	return a, err
-}
-
-// whole reads a table without a key in one go, part after part as they are taken. The first says that the
-// table was there and as described.
-func (r *snapshotReader) whole(q *asked, a answer) {
-	ctx, cancel := context.WithCancel(r.ctx)
-	a.cancel = cancel
-	defer cancel()
-	defer close(a.parts)
-	r.answers <- answered{q.chunk, a}
-	r.poke()
-	t := q.table
-	where := ""
-	if q.cursor.Where != "" {
-		where = " WHERE (\n" + q.cursor.Where + "\n)"
-	}
-	pass := func() error {
-		batch, err := cdc.Open(r.frame.Seal(cdc.Checkpoint{}), &r.known)
-		if err != nil {
-			return cdc.Errorf("CDCD-1309", "rows of %s: %w", t, err)
-		}
-		select {
-		case a.parts <- batch:
-			r.reset(t)
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	r.reset(t)
-	before, _ := t.layout.BadText()
-	defer func() { a.bad.count(t.layout, before) }() // before the parts are closed
-	err := r.sv.rows(ctx, t.layout, "SELECT "+t.layout.SelectList()+" FROM "+t.from()+where, func(row []byte) error {
-		fits, err := r.add(&q.request, row)
-		if err == nil && !fits {
-			if err = pass(); err == nil {
-				_, err = r.add(&q.request, row)
-			}
-		}
-		if err != nil || r.frame.Size() < r.cfg.SnapshotBytes && r.frame.Len() < r.cfg.SnapshotRows {
-			return err
-		}
-		return pass()
-	})
-	if err == nil {
-		err = r.unaltered(t)
-	}
-	if err == nil && r.frame.Len() > 0 {
-		err = pass()
-	}
-	if err == nil {
-		_, err = r.sv.query("COMMIT")
-	}
-	if err != nil {
-		r.disconnect()
-		*a.why = readError(r.cfg, &q.request, err)
-	}
 }
 
 // trySnapshot finds out whether a table can be read.

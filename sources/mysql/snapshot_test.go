@@ -89,7 +89,8 @@ func (m *mirror) apply(ev cdc.Event) error {
 		m.tables[e.Table] = rows
 	}
 	if len(ev.Table().Key()) == 0 {
-		if from := ev.Position().File; e.Op == "snapshot" && m.source[e.Table] != from {
+		at := ev.Position()
+		if from := fmt.Sprint(at.File, ":", at.Pos); e.Op == "snapshot" && m.source[e.Table] != from { // it is read in one go, and maybe again
 			m.source[e.Table] = from // it is all there is, and what was changed before is in it
 			maps.DeleteFunc(m.bag, func(row string, _ int) bool { return strings.HasPrefix(row, e.Table+"{") })
 		}
