@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -38,7 +39,49 @@ const (
 // The position is the caller's: nothing is kept on the server. Beside the batch that is being handed on, at most some
 // 10 MiB, or a single larger frame, are read ahead.
 func (s *Stream) Consume(ctx context.Context, from uint64, next cdc.Handler) error {
-	c := &consumer{s: s, next: next, seq: from, parts: map[uint16]part{}}
+	return s.consume(ctx, &consumer{s: s, next: next, seq: from, until: math.MaxUint64, parts: map[uint16]part{}})
+}
+
+// Read is Consume up to the frame of sequence last, after which it returns nil. Last must be in the stream already.
+func (s *Stream) Read(ctx context.Context, from, last uint64, next cdc.Handler) error {
+	if from > last {
+		return nil
+	}
+	err := s.consume(ctx, &consumer{s: s, next: next, seq: from, until: last, parts: map[uint16]part{}})
+	if errors.Is(err, errRead) {
+		return nil
+	}
+	return err
+}
+
+// At returns the sequence of the first message that the stream took at a time or later; one after the last when there
+// is none. A change is in the stream after it was committed, so none that was committed since then stands before it.
+func (s *Stream) At(ctx context.Context, t time.Time) (uint64, error) {
+	info, err := s.info(ctx)
+	if err != nil {
+		return 0, s.readError(err)
+	}
+	first, end := max(info.State.FirstSeq, 1), info.State.LastSeq+1
+	for first < end {
+		mid := first + (end-first)/2
+		m, err := s.stream.GetMsg(ctx, mid)
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound): // trimmed meanwhile
+			first = mid + 1
+		case err != nil:
+			return 0, s.readError(err)
+		case m.Time.Before(t):
+			first = mid + 1
+		default:
+			end = mid
+		}
+	}
+	return first, nil
+}
+
+var errRead = errors.New("all that was asked for has been read")
+
+func (s *Stream) consume(ctx context.Context, c *consumer) error {
 	for failures := 0; ; failures++ {
 		if err := sleep(ctx, backoff(failures, maxWait)); err != nil {
 			return err
@@ -49,7 +92,7 @@ func (s *Stream) Consume(ctx context.Context, from uint64, next cdc.Handler) err
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.As(err, &coded):
+		case errors.As(err, &coded), errors.Is(err, errRead):
 			return err
 		case s.nc.IsClosed():
 			return fmt.Errorf("consume stream %s: %w", s.name, err)
@@ -65,6 +108,7 @@ type consumer struct {
 	s      *Stream
 	next   cdc.Handler
 	seq    uint64 // sequence of the next message
+	until  uint64 // sequence of the last that is wanted
 	parts  map[uint16]part
 	beyond int // reads in a row by which the stream ends before seq
 }
@@ -123,6 +167,9 @@ func (c *consumer) run(ctx context.Context) error {
 				}
 				if err := c.message(ctx, m); err != nil {
 					return err
+				}
+				if c.seq > c.until {
+					return errRead
 				}
 			}
 			silence.Reset(pullSilence)

@@ -279,3 +279,52 @@ func TestProgressIsKept(t *testing.T) {
 		t.Fatalf("after a restart: got %q, %v", got, err)
 	}
 }
+
+func TestReadEndsAfterTheFrameThatWasAskedForAndClaimsDoNotHoldItUp(t *testing.T) {
+	s := open(t, Config{Dir: t.TempDir()})
+	p, f := begin(t, s)
+	for range 3 {
+		publish(t, p, f.frame(t, 1, 0))
+	}
+	flush(t, p)
+	if _, err := s.Publisher(t.Context(), claimSize+3); err != nil { // its claims are the end of the stream
+		t.Fatal(err)
+	}
+	info, err := s.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		from, last uint64
+		want       []uint64
+	}{{1, info.Last, []uint64{1, 2, 3}}, {claimSize + 2, claimSize + 2, []uint64{2}}, {claimSize + 3, claimSize + 2, nil}} {
+		var got []uint64
+		err := s.Read(t.Context(), row.from, row.last, func(_ context.Context, b *cdc.Batch) error {
+			got = append(got, b.Seq-claimSize)
+			return nil
+		})
+		if err != nil || !slices.Equal(got, row.want) {
+			t.Errorf("from %d to %d: got %v (%v), want %v", row.from, row.last, got, err, row.want)
+		}
+	}
+}
+
+func TestAtFindsTheFirstFrameOfATime(t *testing.T) {
+	s := open(t, Config{Dir: t.TempDir()})
+	p, f := begin(t, s)
+	publish(t, p, f.frame(t, 1, 0))
+	flush(t, p)
+	time.Sleep(2 * time.Millisecond)
+	between := time.Now()
+	time.Sleep(2 * time.Millisecond)
+	publish(t, p, f.frame(t, 1, 0), f.frame(t, 1, 0))
+	flush(t, p)
+	for _, row := range []struct {
+		at   time.Time
+		want uint64
+	}{{time.Time{}, 1}, {between, claimSize + 2}, {time.Now().Add(time.Hour), claimSize + 4}} {
+		if got, err := s.At(t.Context(), row.at); err != nil || got != row.want {
+			t.Errorf("at %v: got %d (%v), want %d", row.at, got, err, row.want)
+		}
+	}
+}

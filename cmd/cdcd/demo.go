@@ -34,7 +34,7 @@ import (
 var demoFiles embed.FS
 
 func newDemoCmd(a *app) *cobra.Command {
-	d := &demo{app: a}
+	d := &demo{app: a, line: living{ui: a.ui}}
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See it all work, with nothing but this program",
@@ -96,8 +96,8 @@ type demo struct {
 	delivered chan struct{} // closed when a recording has been delivered whole
 
 	firstObject time.Duration
-	shown       time.Time // when progress was last shown
-	lastRows    uint64    // captured rows, and when they last changed
+	line        living
+	lastRows    uint64 // captured rows, and when they last changed
 	lastMove    time.Time
 }
 
@@ -123,7 +123,7 @@ func (d *demo) run(ctx context.Context, kind string) error {
 	g.Go(func() error { return d.trade(gctx) })
 	g.Go(func() error { return d.guide(gctx) })
 	err := g.Wait()
-	d.endLine()
+	d.line.end()
 	switch {
 	case ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)):
 		return nil // Ctrl-C is how a demo ends
@@ -409,14 +409,14 @@ func (d *demo) guide(ctx context.Context) error {
 		return err
 	}
 	d.firstObject = time.Since(d.began)
-	d.endLine()
+	d.line.end()
 	if d.ui.format == "table" {
 		d.printTour(d.ui.stdout)
 	}
 	if err := d.until(ctx, d.caughtUp); err != nil {
 		return err
 	}
-	d.endLine()
+	d.line.end()
 	if c, err := d.count(); err == nil {
 		d.ui.note("demo: all is delivered: %s, %s, %s", plural(c.records, "record"), plural(c.objects, "object"), plural(c.deadLetters, "dead letter"))
 	}
@@ -493,35 +493,16 @@ func (d *demo) status(ctx context.Context) (state, error) {
 	return s, json.NewDecoder(body).Decode(&s)
 }
 
-// progress shows a line: on a terminal one that lives, else one every ten seconds.
+// progress shows how far it is.
 func (d *demo) progress(s state) {
-	terminal := isTerminal(d.ui.stderr)
-	if now := time.Now(); now.Sub(d.shown) >= 200*time.Millisecond && terminal || now.Sub(d.shown) >= 10*time.Second {
-		first := d.shown.IsZero()
-		d.shown = now
-		if first && !terminal {
-			return
-		}
-		var records, objects, failed uint64
-		for _, f := range s.Feeds {
-			records, objects, failed = records+f.Records, objects+f.Objects, failed+f.Failed
-		}
-		line := fmt.Sprintf("%3.0f s: %d changes, %d records in %d objects, %d dead letters", // shorter than a terminal is wide
-			time.Since(d.began).Seconds(), s.Capture.Rows, records, objects, failed)
-		if d.source == "live" {
-			line += fmt.Sprintf(", %.1f s behind", s.Capture.LagSeconds)
-		}
-		if terminal {
-			fmt.Fprintf(d.ui.stderr, "\r\x1b[K%s", line)
-		} else {
-			d.ui.note("demo: %s", strings.TrimSpace(line))
-		}
+	var records, objects, failed uint64
+	for _, f := range s.Feeds {
+		records, objects, failed = records+f.Records, objects+f.Objects, failed+f.Failed
 	}
-}
-
-// endLine takes the living line away, so that other lines can be printed.
-func (d *demo) endLine() {
-	if isTerminal(d.ui.stderr) && !d.shown.IsZero() {
-		fmt.Fprint(d.ui.stderr, "\r\x1b[K")
+	text := fmt.Sprintf("%3.0f s: %d changes, %d records in %d objects, %d dead letters", // shorter than a terminal is wide
+		time.Since(d.began).Seconds(), s.Capture.Rows, records, objects, failed)
+	if d.source == "live" {
+		text += fmt.Sprintf(", %.1f s behind", s.Capture.LagSeconds)
 	}
+	d.line.show("demo: ", text)
 }

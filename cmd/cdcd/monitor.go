@@ -157,6 +157,7 @@ func (p *pipeline) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /tail", p.tail)
 	mux.HandleFunc("GET /stream/tables", p.tablesInStream)
+	mux.HandleFunc("POST /backtest", p.backtest)
 	mux.HandleFunc("GET /snapshot", p.listSnapshots)
 	mux.HandleFunc("POST /snapshot", p.startSnapshot)
 	mux.HandleFunc("POST /snapshot/{id}/{action}", p.alterSnapshot)

@@ -55,6 +55,7 @@ type pipeline struct {
 	rows       atomic.Uint64                // rows captured
 	frameBytes atomic.Uint64                // bytes of frames published
 	tails      atomic.Int64                 // clients of /tail
+	backtests  atomic.Int64                 // clients of /backtest
 	seen       atomic.Int64                 // when the last frame was captured, in microseconds since 1970
 	source     sourceWatch
 }

@@ -21,9 +21,9 @@ import (
 func newRulesCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
-		Short: "Check and test rules",
+		Short: "Check, test and try rules",
 	}
-	cmd.AddCommand(newRulesLintCmd(a), newRulesTestCmd(a))
+	cmd.AddCommand(newRulesLintCmd(a), newRulesTestCmd(a), newRulesBacktestCmd(a))
 	return cmd
 }
 

@@ -303,13 +303,14 @@ func readLogged(ctx context.Context, stream *bus.Stream, source string, wanted [
 	for end, step := info.Last, uint64(16); end >= first && end > 0 && missing(); step = min(2*step, 256) {
 		begin := max(first, end-min(step, end)+1)
 		newest := map[string]loggedTable{}
-		if err := readRange(ctx, stream, begin, end, func(b *cdc.Batch) {
+		if err := stream.Read(ctx, begin, end, func(_ context.Context, b *cdc.Batch) error {
 			for i := range b.Len() {
 				e := b.Event(i)
 				if seen, ok := newest[e.Table().String()]; !ok || seen.Table != e.Table() || seen.Seq != b.Seq {
 					newest[e.Table().String()] = loggedTable{e.Table(), b.Seq, e.CommitTime()}
 				}
 			}
+			return nil
 		}); err != nil {
 			return nil, err
 		}
@@ -322,27 +323,6 @@ func readLogged(ctx context.Context, stream *bus.Stream, source string, wanted [
 		end = begin - 1
 	}
 	return l, nil
-}
-
-// readRange hands the frames from first to last to each.
-func readRange(ctx context.Context, stream *bus.Stream, first, last uint64, each func(*cdc.Batch)) error {
-	ctx, done := context.WithCancel(ctx)
-	defer done()
-	ended := false
-	err := stream.Consume(ctx, first, func(_ context.Context, b *cdc.Batch) error {
-		if b.Seq <= last {
-			each(b)
-		}
-		if b.Seq >= last {
-			ended = true
-			done()
-		}
-		return nil
-	})
-	if ended {
-		return nil
-	}
-	return err
 }
 
 // tablesInStream answers what schema diff asks a running cdcd.

@@ -20,7 +20,7 @@ import (
 
 // Transcripts in testdata/servers have real servers. Beside `exits` they have
 //
-//	server mariadb|mysql [OPTION…]   start a database server: $DB is its address, $URL its URL with the user cdcd
+//	server mariadb|mysql [OPTION…]   start a database server: $DB is its address, $DBDIR its data, $URL its URL with the user cdcd
 //	sql STATEMENT…                   run statements there as root
 //	store [broken]                   start an S3 server with the bucket partner: $S3, S3_KEY, S3_SECRET; broken ignores If-None-Match
 //	purge                            delete all binlog files but the newest, which works once no replica is reading them
@@ -52,6 +52,7 @@ func TestScriptWithServers(t *testing.T) {
 				servers[ts.Getenv("WORK")] = s
 				mu.Unlock()
 				ts.Setenv("DB", s.Addr)
+				ts.Setenv("DBDIR", s.DataDir)
 				ts.Setenv("URL", s.URL())
 			},
 			"sql": func(ts *testscript.TestScript, _ bool, args []string) {

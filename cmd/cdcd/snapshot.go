@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -232,11 +231,6 @@ func (p *pipeline) wish(w http.ResponseWriter, r *http.Request, do func(context.
 		_ = json.NewEncoder(w).Encode(snapshotStarted{id}) // the client has gone away
 		return
 	}
-	no := refusal{What: err.Error()}
-	var coded *cdc.Error
-	if errors.As(err, &coded) {
-		no = refusal{coded.Code, coded.What, coded.Fix}
-	}
 	w.WriteHeader(http.StatusConflict)
-	_ = json.NewEncoder(w).Encode(no)
+	_ = json.NewEncoder(w).Encode(refusalOf(err))
 }

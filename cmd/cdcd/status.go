@@ -39,6 +39,9 @@ when it does not capture, or does not deliver one of its feeds.`,
 	}
 }
 
+// codeNotRunning: nobody answers at console.listen.
+const codeNotRunning = "CDCD-1033"
+
 // askRunning asks the cdcd that runs with cfg. The caller closes the body.
 func askRunning(ctx context.Context, cfg *config, path string, limit time.Duration) (io.ReadCloser, error) {
 	resp, err := callRunning(ctx, cfg, http.MethodGet, path, nil, limit)
@@ -57,7 +60,7 @@ func askRunning(ctx context.Context, cfg *config, path string, limit time.Durati
 func callRunning(ctx context.Context, cfg *config, method, path string, body io.Reader, limit time.Duration) (*http.Response, error) {
 	listen := cfg.Console.Listen
 	if listen == "" || listen == "off" {
-		return nil, cdc.Errorf("CDCD-1033", "the configuration has no console.listen to ask at").
+		return nil, cdc.Errorf(codeNotRunning, "the configuration has no console.listen to ask at").
 			WithFix("set console: {listen: 127.0.0.1:8480} and restart cdcd run")
 	}
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+listen+path, body)
@@ -72,7 +75,7 @@ func callRunning(ctx context.Context, cfg *config, method, path string, body io.
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, cdc.Errorf("CDCD-1033", "no cdcd answers at %s: %w", listen, err).
+		return nil, cdc.Errorf(codeNotRunning, "no cdcd answers at %s: %w", listen, err).
 			WithFix("start it with `cdcd run`, or name its configuration with -c")
 	}
 	return resp, nil

@@ -46,7 +46,7 @@ It does not disturb delivery.`,
 			for {
 				line, err := lines.ReadBytes('\n')
 				if err == io.EOF {
-					return cdc.Errorf("CDCD-1033", "the running cdcd has ended")
+					return cdc.Errorf(codeNotRunning, "the running cdcd has ended")
 				}
 				if err != nil {
 					return interrupted(cmd.Context(), err)

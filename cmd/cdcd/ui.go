@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -137,6 +138,36 @@ func blockStyle(n *yaml.Node) {
 	}
 	for _, c := range n.Content {
 		blockStyle(c)
+	}
+}
+
+// living shows progress on stderr: on a terminal a line that lives, else one every ten seconds.
+type living struct {
+	ui    *ui
+	shown time.Time // last
+}
+
+// show shows text, if it is time to. What is printed besides must come after end; prefix stands before lines that stay.
+func (l *living) show(prefix, text string) {
+	now := time.Now()
+	terminal, since := isTerminal(l.ui.stderr), now.Sub(l.shown)
+	if since < 200*time.Millisecond || !terminal && since < 10*time.Second {
+		return
+	}
+	first := l.shown.IsZero()
+	l.shown = now
+	switch {
+	case terminal:
+		fmt.Fprintf(l.ui.stderr, "\r\x1b[K%s", text)
+	case !first:
+		l.ui.note("%s%s", prefix, strings.TrimSpace(text))
+	}
+}
+
+// end takes the living line away, so that other lines can be printed.
+func (l *living) end() {
+	if isTerminal(l.ui.stderr) && !l.shown.IsZero() {
+		fmt.Fprint(l.ui.stderr, "\r\x1b[K")
 	}
 }
 

@@ -182,7 +182,7 @@ type draft struct {
 
 // seal compresses the draft into the bytes to store and describes them.
 func (c *Chain) seal(d *draft, head cdc.Object) (cdc.Object, []byte, error) {
-	body, err := compress(c.cfg.Compress, d.lines)
+	body, err := Compress(c.cfg.Compress, d.lines)
 	if err != nil {
 		return cdc.Object{}, nil, fmt.Errorf("compress an object of %s: %w", c.name, err)
 	}
@@ -201,7 +201,8 @@ func (c *Chain) seal(d *draft, head cdc.Object) (cdc.Object, []byte, error) {
 var zstdEncoder, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
 	zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
 
-func compress(how string, lines []byte) ([]byte, error) {
+// Compress returns lines as an object has them that is compressed in this way: zstd, gzip or none. It may return lines itself.
+func Compress(how string, lines []byte) ([]byte, error) {
 	switch how {
 	case "zstd":
 		return zstdEncoder.EncodeAll(lines, make([]byte, 0, len(lines)/8+512)), nil

@@ -1,0 +1,581 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cdcd-project/cdcd/bus"
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/engine/backtest"
+	"github.com/cdcd-project/cdcd/rules"
+	"github.com/cdcd-project/cdcd/sinks/chain"
+	"github.com/cdcd-project/cdcd/sources/mysql"
+)
+
+func newRulesBacktestCmd(a *app) *cobra.Command {
+	var o backtestOptions
+	cmd := &cobra.Command{
+		Use:   "backtest [FILES…|-]",
+		Short: "Try rules on the changes that have already happened",
+		Long: `Backtest judges the history by the rules of the files (- is standard input) and compares the outcome with the rules that
+are in force: what would be matched besides, what no longer, and what as before. It delivers nothing.
+
+The history is the stream of the configuration; a running cdcd is asked to do it. Or it is binlog files (--binlog). Ctrl-C ends it with what was found so far.`,
+		Example: `  cdcd rules backtest drafts/big-orders.yaml
+  cdcd rules backtest drafts/ --since 24h --rule paid-big-order
+  cdcd rules backtest - --against rules/ --binlog '/backup/binlog.0*' < draft.yaml`,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.backtest(cmd.Context(), kind(cmd), args, o) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.since, "since", "", "only changes that were committed within this time before now, such as 24h or 7d, or after a date")
+	flags.StringVar(&o.until, "until", "", "only changes that were committed before this date or time")
+	flags.StringSliceVar(&o.rules, "rule", nil, "only these rules of the files")
+	flags.StringVar(&o.against, "against", "", "rule files or folder to compare with, or none; default: those in force")
+	flags.StringSliceVar(&o.binlog, "binlog", nil, "read these binlog files (globs) instead of the stream")
+	flags.IntVar(&o.examples, "examples", 5, "examples of each kind and rule")
+	flags.StringVar(&o.schema, "schema", "", "file that says what the tables look like, instead of the database")
+	return cmd
+}
+
+type backtestOptions struct {
+	since, until string
+	rules        []string
+	against      string
+	binlog       []string
+	examples     int
+	schema       string
+}
+
+// backtestWish is what is tried: what POST /backtest takes.
+type backtestWish struct {
+	Draft    []ruleText `json:"draft"`
+	Against  []ruleText `json:"against,omitempty"` // to compare with, instead of the rules in force
+	Alone    bool       `json:"alone,omitempty"`   // compare with nothing
+	Rules    []string   `json:"rules,omitempty"`   // of the draft; none: all
+	From     time.Time  `json:"from,omitzero"`
+	To       time.Time  `json:"to,omitzero"`
+	Examples int        `json:"examples,omitempty"`
+}
+
+// ruleText is a rule file, saved or not.
+type ruleText struct {
+	File string `json:"file"`
+	Text string `json:"text"`
+}
+
+// backtestLine is a line of its answer: progress, again and again, and at last the report or an error.
+type backtestLine struct {
+	Progress *backtest.Progress `json:"progress,omitempty"`
+	Last     uint64             `json:"last,omitempty"` // sequence at which the history ends
+	Report   *backtest.Report   `json:"report,omitempty"`
+	Error    *refusal           `json:"error,omitempty"`
+}
+
+func (a *app) backtest(ctx context.Context, kind string, args []string, o backtestOptions) error {
+	wish, err := a.backtestWish(ctx, args, o)
+	if err != nil {
+		return err
+	}
+	live := living{ui: a.ui}
+	progress := func(p backtest.Progress, last uint64) { live.show("back-test: ", progressText(p, last)) }
+	var r backtest.Report
+	switch {
+	case len(o.binlog) > 0:
+		r, err = a.backtestFiles(ctx, wish, o, progress)
+	default:
+		r, err = a.backtestStream(ctx, wish, progress)
+	}
+	live.end()
+	if err != nil && !r.Partial {
+		return interrupted(ctx, err)
+	}
+	if printed := a.ui.result(kind, r, func(w io.Writer) { a.printBacktest(w, r) }); printed != nil {
+		return printed
+	}
+	return interrupted(ctx, err)
+}
+
+func progressText(p backtest.Progress, last uint64) string {
+	text := fmt.Sprintf("%d changes, %d matched, %d errors", p.Read, p.Matched, p.Errors)
+	if last > 0 && p.Seq > 0 {
+		text += fmt.Sprintf(", frame %d of %d", p.Seq, last)
+	}
+	if !p.At.IsZero() {
+		text += ", at " + p.At.UTC().Format("2006-01-02 15:04Z")
+	}
+	return text
+}
+
+// backtestWish reads the files that are to be tried and compared with, and refuses drafts that do not fit the tables.
+func (a *app) backtestWish(ctx context.Context, args []string, o backtestOptions) (backtestWish, error) {
+	wish := backtestWish{Rules: o.rules, Alone: o.against == "none", Examples: o.examples}
+	var err error
+	if wish.From, err = timeOf("--since", o.since, time.Now()); err != nil {
+		return wish, err
+	}
+	if wish.To, err = timeOf("--until", o.until, time.Now()); err != nil {
+		return wish, err
+	}
+	if wish.Draft, err = a.ruleTexts(args); err != nil {
+		return wish, err
+	}
+	if o.against != "" && !wish.Alone {
+		if wish.Against, err = a.ruleTexts([]string{o.against}); err != nil {
+			return wish, err
+		}
+	}
+	draft, err := wish.draft()
+	if err != nil {
+		return wish, err
+	}
+	l := &linted{set: draft}
+	tables, err := l.tables(ctx, a, o.schema)
+	if err != nil {
+		a.ui.note("not checked against tables: %s", err)
+		return wish, ctx.Err()
+	}
+	_, err = draft.Check(tables)
+	return wish, err
+}
+
+// ruleTexts reads rule files; "-" is standard input.
+func (a *app) ruleTexts(args []string) ([]ruleText, error) {
+	if len(args) == 1 && args[0] == "-" {
+		text, err := io.ReadAll(io.LimitReader(os.Stdin, maxDraft+1))
+		if err == nil && len(text) > maxDraft {
+			err = fmt.Errorf("more than %d bytes", maxDraft)
+		}
+		if err != nil {
+			return nil, cdc.Errorf("CDCD-1020", "read rules from standard input: %w", err)
+		}
+		return []ruleText{{"(standard input)", string(text)}}, nil
+	}
+	files, err := ruleFiles(a, args)
+	if err != nil {
+		return nil, err
+	}
+	var texts []ruleText
+	for _, name := range files {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			return nil, cdc.Errorf("CDCD-1020", "read rules: %w", err)
+		}
+		texts = append(texts, ruleText{name, string(src)})
+	}
+	return texts, nil
+}
+
+const maxDraft = 16 << 20
+
+// draft returns the rules to be tried.
+func (w *backtestWish) draft() (*rules.Set, error) {
+	set, err := parseTexts(w.Draft)
+	if err != nil || len(w.Rules) == 0 {
+		return set, err
+	}
+	var chosen []*rules.Rule
+	var names []string
+	for _, r := range set.Rules() {
+		names = append(names, r.Name)
+		if slices.Contains(w.Rules, r.Name) {
+			chosen = append(chosen, r)
+		}
+	}
+	for _, name := range w.Rules {
+		if !slices.Contains(names, name) {
+			return nil, usagef("there is no rule '%s' in the files", name).WithFix("they have %s", strings.Join(names, ", "))
+		}
+	}
+	return rules.New(chosen)
+}
+
+// against returns the rules that are compared with.
+func (w *backtestWish) against(inForce *rules.Set) (*rules.Set, error) {
+	switch {
+	case w.Alone:
+		return nil, nil
+	case len(w.Against) > 0:
+		return parseTexts(w.Against)
+	}
+	return inForce, nil
+}
+
+func parseTexts(texts []ruleText) (*rules.Set, error) {
+	var all []*rules.Rule
+	var found rules.Findings
+	for _, t := range texts {
+		rs, err := rules.Parse(t.File, []byte(t.Text))
+		var wrong rules.Findings
+		if err != nil && !errors.As(err, &wrong) {
+			return nil, err
+		}
+		all, found = append(all, rs...), append(found, wrong...)
+	}
+	if err := found.Err(); err != nil {
+		return nil, err
+	}
+	return rules.New(all)
+}
+
+// timeOf reads a time: a span before now (24h, 7d), a date, or a date with time.
+func timeOf(flag, text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	span := text
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		var n float64
+		if _, err := fmt.Sscanf(days+" ", "%g ", &n); err == nil {
+			span = fmt.Sprintf("%gh", 24*n)
+		}
+	}
+	if d, err := time.ParseDuration(span); err == nil && d > 0 {
+		return now.Add(-d), nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, usagef("%s cannot be '%s'", flag, text).WithFix("write a span such as 24h or 7d, or a time in UTC such as 2026-11-21 or 2026-11-21T10:00:00Z")
+}
+
+// try runs a back-test over a source.
+func (w *backtestWish) try(ctx context.Context, cfg *config, inForce *rules.Set, progress func(backtest.Progress),
+	source func(context.Context, cdc.Handler) error) (backtest.Report, error) {
+	draft, err := w.draft()
+	if err != nil {
+		return backtest.Report{}, err
+	}
+	against, err := w.against(inForce)
+	if err != nil {
+		return backtest.Report{}, err
+	}
+	feeds := map[string]backtest.Delivery{}
+	for _, name := range draft.Feeds() {
+		if f := cfg.Feeds[name]; f != nil {
+			feeds[name] = backtest.Delivery{Every: time.Duration(f.Rotate.Every), Rows: f.Rotate.Rows, Bytes: int(f.Rotate.Bytes), Pack: func(lines []byte) int {
+				packed, err := chain.Compress(f.Compress, lines)
+				if err != nil {
+					return len(lines)
+				}
+				return len(packed)
+			}}
+		}
+	}
+	return backtest.Run(ctx, backtest.Config{Draft: draft, Active: against, From: w.From, To: w.To, Feeds: feeds, Examples: w.Examples, Progress: progress}, source)
+}
+
+// history reads the stream as it is now, from the first frame that may have changes of the time. last is for others to see:
+// the sequence that it ends at.
+func history(stream *bus.Stream, from time.Time, last *atomic.Uint64) func(context.Context, cdc.Handler) error {
+	return func(ctx context.Context, next cdc.Handler) error {
+		info, err := stream.Info(ctx)
+		if err != nil {
+			return err
+		}
+		last.Store(info.Last)
+		first := max(info.First, 1)
+		if !from.IsZero() { // a change is in the stream after it was committed
+			if first, err = stream.At(ctx, from); err != nil {
+				return err
+			}
+		}
+		return stream.Read(ctx, first, info.Last, next)
+	}
+}
+
+// backtestStream has the running cdcd do it, and reads the stream itself when there is none.
+func (a *app) backtestStream(ctx context.Context, wish backtestWish, progress func(backtest.Progress, uint64)) (backtest.Report, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return backtest.Report{}, err
+	}
+	r, asked := backtestRunning(ctx, cfg, wish, progress)
+	var coded *cdc.Error
+	if asked == nil || !errors.As(asked, &coded) || coded.Code != codeNotRunning {
+		return r, asked
+	}
+	if cfg.Bus.Nats == nil {
+		if _, err := os.Stat(filepath.Join(cfg.Data, "jetstream")); errors.Is(err, os.ErrNotExist) {
+			return r, cdc.Errorf("CDCD-2301", "there is no history: nothing has been captured into %s", cfg.Data).
+				WithFix("run cdcd first, or name another history: --binlog FILES or --events FILE")
+		}
+	}
+	inForce, err := parseRules(cfg)
+	if err != nil && !wish.Alone && len(wish.Against) == 0 {
+		return r, err
+	}
+	stream, err := openBus(ctx, a, cfg, writerName(), nil)
+	if errors.As(err, &coded) && coded.Code == "CDCD-3001" {
+		return r, asked // one runs, and does not answer
+	}
+	if err != nil {
+		return r, err
+	}
+	defer stream.Close()
+	var last atomic.Uint64
+	return wish.try(ctx, cfg, inForce, func(p backtest.Progress) { progress(p, last.Load()) }, history(stream, wish.From, &last))
+}
+
+// backtestFiles tries binlog files.
+func (a *app) backtestFiles(ctx context.Context, wish backtestWish, o backtestOptions, progress func(backtest.Progress, uint64)) (backtest.Report, error) {
+	cfg, inForce, err := a.optionalConfig()
+	if err != nil {
+		return backtest.Report{}, err
+	}
+	c := mysql.Config{Name: "history", Tables: []string{"*.*"}, Logger: a.log}
+	if cfg.Name != "" {
+		c.Name = cfg.Name
+		if err := selectInto(&c, cfg); err != nil {
+			return backtest.Report{}, err
+		}
+	}
+	source, err := mysql.Files(c, o.binlog...)
+	if err != nil {
+		return backtest.Report{}, err
+	}
+	return wish.try(ctx, cfg, inForce, func(p backtest.Progress) { progress(p, 0) }, func(ctx context.Context, next cdc.Handler) error {
+		return source.Run(ctx, cdc.Checkpoint{}, next)
+	})
+}
+
+// optionalConfig returns the configuration and its rules, or empty ones when there is no configuration file.
+func (a *app) optionalConfig() (*config, *rules.Set, error) {
+	if _, err := os.Stat(a.configFile); errors.Is(err, os.ErrNotExist) {
+		return &config{}, nil, nil
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return nil, nil, err
+	}
+	set, err := parseRules(cfg)
+	return cfg, set, err
+}
+
+// backtestRunning asks the running cdcd.
+func backtestRunning(ctx context.Context, cfg *config, wish backtestWish, progress func(backtest.Progress, uint64)) (backtest.Report, error) {
+	var r backtest.Report
+	text, err := json.Marshal(wish)
+	if err != nil {
+		return r, err
+	}
+	resp, err := callRunning(ctx, cfg, http.MethodPost, "/backtest", bytes.NewReader(text), 0)
+	if err != nil {
+		return r, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // it explains the status, if it can
+		return r, fmt.Errorf("%s/backtest: %s: %s", cfg.Console.Listen, resp.Status, bytes.TrimSpace(text))
+	}
+	lines := bufio.NewReaderSize(resp.Body, 1<<16)
+	for {
+		var line backtestLine
+		text, err := lines.ReadBytes('\n')
+		if err == nil {
+			err = json.Unmarshal(text, &line)
+		}
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return r, ctx.Err()
+		case err != nil:
+			return r, cdc.Errorf(codeNotRunning, "the running cdcd has ended: %w", err)
+		case line.Progress != nil:
+			progress(*line.Progress, line.Last)
+		}
+		if line.Report != nil {
+			r = *line.Report
+		}
+		if line.Error != nil {
+			return r, line.Error.err()
+		}
+		if line.Report != nil {
+			return r, nil
+		}
+	}
+}
+
+// err returns the error that was refused with.
+func (r *refusal) err() error {
+	if r.Code == "" {
+		return errors.New(r.What)
+	}
+	return &cdc.Error{Code: r.Code, What: r.What, Fix: r.Fix}
+}
+
+// refusalOf makes the body of an answer of an error.
+func refusalOf(err error) refusal {
+	var coded *cdc.Error
+	if errors.As(err, &coded) {
+		return refusal{coded.Code, coded.What, coded.Fix}
+	}
+	return refusal{What: err.Error()}
+}
+
+// backtest answers POST /backtest. It goes on until the history ends or who asked goes away.
+func (p *pipeline) backtest(w http.ResponseWriter, r *http.Request) {
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
+		http.Error(w, "send application/json", http.StatusUnsupportedMediaType)
+		return
+	}
+	var wish backtestWish
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 3*maxDraft)).Decode(&wish); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	wish.Examples = min(wish.Examples, 100)
+	if p.backtests.Add(1) > maxBacktests {
+		p.backtests.Add(-1)
+		http.Error(w, "enough back-tests are running already", http.StatusServiceUnavailable)
+		return
+	}
+	defer p.backtests.Add(-1)
+	response := http.NewResponseController(w)
+	w.Header().Set("Content-Type", "application/jsonl")
+	lines := json.NewEncoder(w)
+	say := func(line backtestLine) {
+		_ = response.SetWriteDeadline(time.Now().Add(slowTail))
+		_ = lines.Encode(line) // the client has gone away, which ends the request's context
+		_ = response.Flush()
+	}
+	var last atomic.Uint64
+	report, err := wish.try(r.Context(), p.cfg, p.feeds[0].set(), func(progress backtest.Progress) {
+		say(backtestLine{Progress: &progress, Last: last.Load()})
+	}, history(p.stream, wish.From, &last))
+	line := backtestLine{Report: &report}
+	if err != nil {
+		no := refusalOf(err)
+		line.Error = &no
+	}
+	say(line)
+}
+
+// maxBacktests bounds what people may take from delivery: each uses all cores.
+const maxBacktests = 1
+
+func (a *app) printBacktest(w io.Writer, r backtest.Report) {
+	if r.Partial {
+		fmt.Fprintf(w, "%s what was found until %s\n\n", a.ui.out(yellow, "!"), r.Why)
+	}
+	if r.Read == 0 {
+		fmt.Fprintln(w, "the history has no change of this time")
+		return
+	}
+	fmt.Fprintf(w, "%s changes from %s to %s in %.1f s (%s changes/s)\n", grouped(r.Read), r.First.UTC().Format("2006-01-02 15:04:05Z"),
+		r.Last.UTC().Format("2006-01-02 15:04:05Z"), r.Seconds, grouped(uint64(float64(r.Read)/max(r.Seconds, 0.001))))
+	var table [][]string
+	for _, rule := range r.Rules {
+		row := []string{rule.Name, grouped(rule.Evaluated), grouped(rule.Matched), count(rule.Rows), grouped(rule.Errors)}
+		if rule.Against == "" {
+			row = append(row, "new")
+		} else {
+			against := fmt.Sprintf("+%s −%s =%s", grouped(rule.Added), grouped(rule.Lost), grouped(rule.Same))
+			if rule.Changed > 0 {
+				against += fmt.Sprintf(" ~%s", grouped(rule.Changed))
+			}
+			row = append(row, against)
+		}
+		table = append(table, row)
+	}
+	fmt.Fprintln(w)
+	a.ui.table(w, []string{"RULE", "EVALUATED", "MATCHED", "ROWS", "ERRORS", "AGAINST NOW"}, table)
+	for _, rule := range r.Rules {
+		for _, x := range rule.Examples {
+			if x.Kind != backtest.Same {
+				fmt.Fprintln(w)
+				break
+			}
+		}
+		for _, x := range rule.Examples {
+			if x.Kind != backtest.Same {
+				fmt.Fprintf(w, "%s %s: no %d %s\n", a.ui.out(kindStyle[x.Kind], x.Kind), rule.Name, x.No, exampleText(x))
+			}
+		}
+	}
+	if len(r.Days) > 1 {
+		fmt.Fprintln(w)
+		a.printDays(w, r.Days)
+	}
+	for _, f := range r.Feeds {
+		fmt.Fprintf(w, "\nfeed %s: %s records in about %s objects, about %s", f.Feed, grouped(f.Draft.Records), grouped(f.Draft.Objects), size(int64(f.Draft.Bytes)))
+		if f.Active.Records > 0 {
+			fmt.Fprintf(w, " (now %s records, %s)", grouped(f.Active.Records), size(int64(f.Active.Bytes)))
+		}
+	}
+	fmt.Fprintf(w, "\njudging took %.0f ns a change, all rules together\n\nnot simulated:\n", r.Draft.NsPerChange)
+	for _, line := range r.NotSimulated {
+		fmt.Fprintf(w, "  - %s\n", line)
+	}
+}
+
+var kindStyle = map[string]string{backtest.Added: green, backtest.Lost: red, backtest.Changed: yellow, backtest.Failed: red}
+
+// exampleText is an example in a line.
+func exampleText(x backtest.Example) string {
+	var event struct {
+		Op     string          `json:"op"`
+		Table  string          `json:"table"`
+		Key    json.RawMessage `json:"key"`
+		Commit string          `json:"commit_time"`
+	}
+	_ = json.Unmarshal(x.Event, &event) // made by cdc.AppendEvent
+	text := fmt.Sprintf("%s %s %s %s", event.Commit, event.Op, event.Table, event.Key)
+	switch {
+	case x.Error != "":
+		text += ": " + x.Error
+	case x.Kind == backtest.Changed:
+		text += fmt.Sprintf(": %s, was %s", x.Change, x.Was)
+	case x.Change != "":
+		text += ": " + x.Change
+	}
+	return text
+}
+
+// printDays draws the matches of each day.
+func (a *app) printDays(w io.Writer, days []backtest.Day) {
+	const width = 40
+	most := uint64(1)
+	for _, d := range days {
+		most = max(most, d.Matched)
+	}
+	if skip := len(days) - 31; skip > 0 {
+		fmt.Fprintf(w, "%d earlier days are in -o json\n", skip)
+		days = days[skip:]
+	}
+	for _, d := range days {
+		bar := strings.Repeat("█", int((d.Matched*width+most-1)/most))
+		fmt.Fprintf(w, "%s %s %s\n", d.Day, bar+strings.Repeat(" ", width-len([]rune(bar))), grouped(d.Matched))
+	}
+}
+
+func count(c backtest.Count) string {
+	if c.Estimated {
+		return "≈ " + grouped(c.N)
+	}
+	return grouped(c.N)
+}
+
+// grouped writes a number with its thousands apart.
+func grouped(n uint64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
