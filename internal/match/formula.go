@@ -59,9 +59,9 @@ const (
 	LessEqual                // slot <= Const
 	Greater                  // slot > Const
 	GreaterEqual             // slot >= Const
-	Prefix                   // slot begins with Const
-	Suffix                   // slot ends with Const
-	Contains                 // slot contains Const
+	Prefix                   // slot, a text, begins with Const
+	Suffix                   // slot, a text, ends with Const
+	Contains                 // slot, a text, contains Const
 	Null                     // slot == null
 	Present                  // the column is in the row image
 	Changed                  // the column differs between the images, both of which are there; the slot's image does not matter

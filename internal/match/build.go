@@ -1,0 +1,434 @@
+package match
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+
+	"github.com/cdcd-project/cdcd/cdc"
+)
+
+// New makes an index of formulas over the rows of a table. The formulas must not be changed any more.
+func New(t *cdc.Table, formulas []*Formula) *Index {
+	b := &builder{x: &Index{table: t, roots: make([]int32, len(formulas))}, slots: map[Slot]int32{}, asked: map[int32]int32{}, nodes: map[nodeKey]int32{},
+		lists: map[uint64][]int32{}, sets: map[string]int32{}, patterns: map[string]int32{}}
+	for i, f := range formulas {
+		b.x.roots[i] = b.intern(f)
+	}
+	b.sortConstants()
+	b.estimate()
+	b.finders = make([]finder, len(b.x.slots))
+	for i, root := range b.x.roots {
+		b.uses[root]++
+		b.collect(root, int32(i), nil)
+	}
+	b.finish()
+	return b.x
+}
+
+// builder builds an index: equal parts of formulas become one node, then each formula gets its witnesses.
+type builder struct {
+	x *Index
+
+	slots     map[Slot]int32
+	constants []slotConstants // by slot
+	nodes     map[nodeKey]int32
+	lists     map[uint64][]int32 // inner nodes by the hash of their kids
+	sets      map[string]int32
+	patterns  map[string]int32
+
+	uses              []int32         // by node: how many nodes and formulas have it
+	rate, work, price []float64       // by node, see estimate
+	finders           []finder        // by slot
+	asked             map[int32]int32 // place in the index's asked, by node
+}
+
+type nodeKey struct {
+	op      op
+	negated bool
+	a, b    int32
+}
+
+// slotConstants are the numbers of the constants of a slot while its formulas are read.
+type slotConstants struct {
+	equalNums, orderNums   map[uint64]int32
+	equalTexts, orderTexts map[string]int32
+	mentions               []int32 // by constant for equality: how often formulas name it
+	total                  int32
+}
+
+// intern returns the node of a formula.
+func (b *builder) intern(f *Formula) int32 {
+	switch f.Op {
+	case Always:
+		return b.node(node{op: opConst, a: int32(f.Value)}, nil)
+	case Leaf:
+		id := b.leaf(f.Atom)
+		if !f.Negated {
+			return id
+		}
+		n := b.x.nodes[id]
+		if n.op == opConst {
+			return b.node(node{op: opConst, a: int32(Truth(n.a).Not())}, nil)
+		}
+		switch n.op { // an order that fails, fails the other way round, too
+		case opLess:
+			n.op = opGreaterEqual
+		case opLessEqual:
+			n.op = opGreater
+		case opGreater:
+			n.op = opLessEqual
+		case opGreaterEqual:
+			n.op = opLess
+		default:
+			n.negated = true
+		}
+		return b.node(n, f.Atom)
+	}
+	o, zero, one := opAnd, False, True // zero decides, one adds nothing
+	if f.Op == Or {
+		o, zero, one = opOr, True, False
+	}
+	var kids []int32
+	for _, kid := range f.Kids {
+		id := b.intern(kid)
+		n := &b.x.nodes[id]
+		switch {
+		case n.op == o:
+			kids = append(kids, b.x.kids[n.a:n.b]...)
+		case n.op != opConst || Truth(n.a) == Failed:
+			kids = append(kids, id)
+		case Truth(n.a) == zero:
+			return id
+		}
+	}
+	slices.Sort(kids)
+	kids = slices.Compact(kids)
+	switch len(kids) {
+	case 0:
+		return b.node(node{op: opConst, a: int32(one)}, nil)
+	case 1:
+		return kids[0]
+	}
+	return b.inner(o, kids)
+}
+
+// leaf returns the node of an atom.
+func (b *builder) leaf(a *Atom) int32 {
+	switch a.Test {
+	case Opaque:
+		return b.node(node{op: opOpaque, a: int32(a.Number)}, a)
+	case Changed:
+		b.x.uses = [2]bool{true, true}
+		return b.node(node{op: opChanged, a: int32(a.Slot.Column)}, a)
+	}
+	s := b.slot(a.Slot)
+	switch a.Test {
+	case Null:
+		return b.node(node{op: opNull, a: s}, a)
+	case Present:
+		return b.node(node{op: opPresent, a: s}, a)
+	case Equal:
+		return b.node(node{op: opEqual, a: s, b: b.equalConstant(s, a.Const)}, a)
+	case In:
+		var set []int32
+		for _, c := range a.Consts {
+			if id := b.equalConstant(s, c); id >= 0 {
+				set = append(set, id)
+			}
+		}
+		slices.Sort(set)
+		return b.node(node{op: opIn, a: s, b: b.set(slices.Compact(set))}, a)
+	case Prefix, Suffix, Contains:
+		p, ok := b.patterns[a.Const.Text()]
+		if !ok {
+			p = int32(len(b.x.patterns))
+			b.patterns[a.Const.Text()] = p
+			b.x.patterns = append(b.x.patterns, a.Const.Text())
+		}
+		return b.node(node{op: opPrefix + op(a.Test-Prefix), a: s, b: p}, a)
+	}
+	c := b.orderConstant(s, a.Const)
+	if c < 0 {
+		return b.node(node{op: opConst, a: int32(Failed)}, nil)
+	}
+	return b.node(node{op: opLess + op(a.Test-Less), a: s, b: c}, a)
+}
+
+// slot returns the number of a slot.
+func (b *builder) slot(s Slot) int32 {
+	id, ok := b.slots[s]
+	if !ok {
+		id = int32(len(b.x.slots))
+		b.slots[s] = id
+		kind := cdc.KindAbsent
+		switch {
+		case s.Derived != Itself:
+			kind = cdc.KindString
+		case s.Column >= 0 && s.Column < len(b.x.table.Columns):
+			kind = b.x.table.Columns[s.Column].Kind
+		}
+		of := numbers
+		switch kind {
+		case cdc.KindDecimal:
+			of = decimals
+		case cdc.KindString, cdc.KindEnum, cdc.KindBytes, cdc.KindGeometry:
+			of = plainTexts
+		}
+		b.x.slots = append(b.x.slots, slot{image: s.Image, column: s.Column, derived: s.Derived, kind: kind,
+			dict: dict{of: of}, order: order{of: of}})
+		b.constants = append(b.constants, slotConstants{equalNums: map[uint64]int32{}, orderNums: map[uint64]int32{},
+			equalTexts: map[string]int32{}, orderTexts: map[string]int32{}})
+		b.x.uses[s.Image] = true
+	}
+	return id
+}
+
+// nothing is the number of a constant that no value equals.
+const nothing = -2
+
+// equalConstant returns the number of a constant that the slot's values may equal, or nothing.
+func (b *builder) equalConstant(s int32, c cdc.Value) int32 {
+	sl, k := &b.x.slots[s], &b.constants[s]
+	if c.Kind() != sl.kind {
+		return nothing
+	}
+	id := int32(len(k.mentions))
+	num, st := ordered(c)
+	switch {
+	case st == isValue:
+		if known, ok := k.equalNums[num]; ok {
+			id = known
+			break
+		}
+		k.equalNums[num] = id
+		sl.dict.nums = append(sl.dict.nums, num)
+	case st == isText && sl.dict.of != numbers:
+		text := c.Text()
+		if sl.dict.of == decimals {
+			text = plainDecimal(text)
+		}
+		if known, ok := k.equalTexts[text]; ok {
+			id = known
+			break
+		}
+		k.equalTexts[text] = id
+		sl.dict.texts = append(sl.dict.texts, text)
+	default:
+		return nothing
+	}
+	if int(id) == len(k.mentions) {
+		k.mentions = append(k.mentions, 0)
+	}
+	k.mentions[id]++
+	k.total++
+	return id
+}
+
+// orderConstant returns the number of a constant that the slot's values are ordered with; -1 for one that has no order.
+func (b *builder) orderConstant(s int32, c cdc.Value) int32 {
+	sl, k := &b.x.slots[s], &b.constants[s]
+	if c.Kind() != sl.kind {
+		return -1
+	}
+	num, st := ordered(c)
+	switch {
+	case st == isValue:
+		id, ok := k.orderNums[num]
+		if !ok {
+			id = int32(len(sl.order.nums))
+			k.orderNums[num] = id
+			sl.order.nums = append(sl.order.nums, num)
+		}
+		return id
+	case st == isText && sl.order.of != numbers:
+		text := c.Text()
+		if sl.order.of == decimals {
+			text = plainDecimal(text)
+		}
+		id, ok := k.orderTexts[text]
+		if !ok {
+			id = int32(len(sl.order.texts))
+			k.orderTexts[text] = id
+			sl.order.texts = append(sl.order.texts, text)
+		}
+		return id
+	}
+	return -1
+}
+
+// plainDecimal returns the one text that all decimals of the same value have.
+func plainDecimal(s string) string {
+	sign, whole, fraction := decimalParts(s)
+	if sign == 0 {
+		return "0"
+	}
+	if fraction != "" {
+		whole += "." + fraction
+	}
+	if sign < 0 {
+		whole = "-" + whole
+	}
+	return whole
+}
+
+// set returns the number of a set of constants in order.
+func (b *builder) set(members []int32) int32 {
+	var key []byte
+	for _, m := range members {
+		key = binary.LittleEndian.AppendUint32(key, uint32(m))
+	}
+	id, ok := b.sets[string(key)]
+	if !ok {
+		id = int32(len(b.x.sets))
+		b.sets[string(key)] = id
+		b.x.sets = append(b.x.sets, members)
+	}
+	return id
+}
+
+// node returns the number of a node without kids.
+func (b *builder) node(n node, a *Atom) int32 {
+	n.memo = -1
+	key := nodeKey{n.op, n.negated, n.a, n.b}
+	id, ok := b.nodes[key]
+	if !ok {
+		id = b.add(n, a)
+		b.nodes[key] = id
+	}
+	return id
+}
+
+// inner returns the number of a node with kids, which are in order.
+func (b *builder) inner(o op, kids []int32) int32 {
+	hash := uint64(o)
+	for _, kid := range kids {
+		hash = hashNumber(bits.RotateLeft64(hash, 5) ^ uint64(kid))
+	}
+	for _, id := range b.lists[hash] {
+		if n := &b.x.nodes[id]; n.op == o && slices.Equal(b.x.kids[n.a:n.b], kids) {
+			return id
+		}
+	}
+	from := int32(len(b.x.kids))
+	b.x.kids = append(b.x.kids, kids...)
+	id := b.add(node{op: o, memo: -1, a: from, b: int32(len(b.x.kids))}, nil)
+	b.lists[hash] = append(b.lists[hash], id)
+	return id
+}
+
+func (b *builder) add(n node, a *Atom) int32 {
+	b.x.nodes = append(b.x.nodes, n)
+	b.x.atoms = append(b.x.atoms, a)
+	return int32(len(b.x.nodes) - 1)
+}
+
+// sortConstants makes the dictionaries and orders of the slots, and turns comparisons into ranks.
+func (b *builder) sortConstants() {
+	places := make([][]int32, len(b.x.slots))
+	for i := range b.x.slots {
+		b.x.slots[i].dict.build()
+		places[i] = b.x.slots[i].order.sort()
+	}
+	for i := range b.x.nodes {
+		n := &b.x.nodes[i]
+		if n.op < opLess {
+			continue
+		}
+		equal := 2*places[n.a][n.b] + 1 // the rank of what equals the constant
+		switch n.op {
+		case opLess:
+			n.op, n.b = opDown, equal-1
+		case opLessEqual:
+			n.op, n.b = opDown, equal
+		case opGreater:
+			n.op, n.b = opUp, equal+1
+		case opGreaterEqual:
+			n.op, n.b = opUp, equal
+		}
+	}
+}
+
+// finish makes of what was collected what is searched.
+func (b *builder) finish() {
+	x := b.x
+	states := 0
+	for i := range x.slots {
+		sl, f := &x.slots[i], &b.finders[i]
+		if len(f.onBroken) == 0 {
+			continue
+		}
+		x.probed = append(x.probed, int32(i))
+		sl.equals = newPosts(max(len(sl.dict.nums), len(sl.dict.texts)), f.equals)
+		sl.ranged = len(f.ups)+len(f.downs)+len(f.intervals) > 0
+		sl.ups, sl.downs = newPosts(sl.order.ranks(), f.ups), newPosts(sl.order.ranks(), f.downs)
+		sl.leaves = leaves(sl.order.ranks())
+		sl.intervals = newPosts(2*int(sl.leaves), f.intervals)
+		for j, found := range [...][]post{f.prefixes, f.suffixes} {
+			if len(found) > 0 {
+				patterns, ps := b.distinct(found)
+				a, places := newAffixes(patterns, j == 1)
+				a.posts = newPosts(len(patterns), moved(ps, places))
+				sl.affixes = append(sl.affixes, a)
+			}
+		}
+		if len(f.contains) > 0 {
+			patterns, ps := b.distinct(f.contains)
+			a, places := newAutomaton(patterns)
+			a.posts = newPosts(len(patterns), moved(ps, places))
+			a.first = states
+			states += len(a.fails)
+			sl.contains = a
+		}
+		sl.onBroken = slices.Clip(f.onBroken)
+		sl.onNull, sl.onAbsent, sl.onNaN = shared(f.onNull, f.onBroken), shared(f.onAbsent, f.onBroken), shared(f.onNaN, f.onBroken)
+	}
+	for i := range x.nodes {
+		n := &x.nodes[i]
+		_, asked := b.asked[int32(i)]
+		switch {
+		case n.op == opOpaque || n.op == opContains || n.op == opChanged:
+			if n.negated {
+				n.memo = x.nodes[b.nodes[nodeKey{n.op, false, n.a, n.b}]].memo // the atom came first
+				continue
+			}
+		case n.op != opAnd && n.op != opOr || b.uses[i] < 2 && !asked:
+			continue
+		}
+		n.memo = int32(x.memos)
+		x.memos++
+	}
+}
+
+// distinct numbers the patterns among the keys of posts, and returns the posts with those numbers.
+func (b *builder) distinct(ps []post) ([]string, []post) {
+	var patterns []string
+	numbers := map[int32]int32{}
+	out := make([]post, len(ps))
+	for i, p := range ps {
+		n, ok := numbers[p.key]
+		if !ok {
+			n = int32(len(patterns))
+			numbers[p.key] = n
+			patterns = append(patterns, b.x.patterns[p.key])
+		}
+		out[i] = post{n, p.formula}
+	}
+	return patterns, out
+}
+
+// moved gives posts the keys that stand at their keys' places.
+func moved(ps []post, places []int32) []post {
+	for i := range ps {
+		ps[i].key = places[ps[i].key]
+	}
+	return ps
+}
+
+// shared returns all if list, which is a part of it, is all of it: most lists are.
+func shared(list, all []int32) []int32 {
+	if len(list) == len(all) {
+		return slices.Clip(all)
+	}
+	return slices.Clip(list)
+}
