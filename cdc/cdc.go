@@ -93,9 +93,16 @@ func (p Position) String() string {
 type RuleMatch struct {
 	Name    string   // the rule's name
 	Version string   // "sha256:…" over the rule's canonical text
-	Change  string   // entered, stayed or left on rules with `where`, else ""
+	Change  string   // Entered, Stayed or Left on rules with `where`, else ""
 	To      []string // feeds the rule delivers to
 }
+
+// What an event does to the rows that satisfy a rule's `where`.
+const (
+	Entered = "entered" // the row satisfies it, and did not before or was not there
+	Stayed  = "stayed"  // it did, and does
+	Left    = "left"    // it did, and does not any more or is not there
+)
 
 // OnError is what a rule wants done with an event that it can't judge.
 type OnError uint8

@@ -13,7 +13,8 @@ import (
 )
 
 // AppendRecord appends the delivered form of a decision's event, one JSON object without a newline: the envelope
-// "cdcd" of docs/objects.md. Only matches that deliver to feed are named; feed "" names all.
+// "cdcd" of docs/objects.md. Only matches that deliver to feed are named, and if all of them are rules with `where`, only
+// the row images that satisfy one of them are shown; feed "" names all and shows both.
 func AppendRecord(dst []byte, feed string, d *Decision) []byte {
 	e := d.Event
 	p := e.Position()
@@ -23,7 +24,7 @@ func AppendRecord(dst []byte, feed string, d *Decision) []byte {
 	dst = AppendString(dst, feed)
 	dst = append(dst, `,"rules":[`...)
 	n := 0
-	change := ""
+	var was, is, whole bool // before satisfies a rule's filter; after does; a rule delivers the change whatever the images are
 	for i := range d.Matches {
 		m := &d.Matches[i]
 		if feed != "" && !slices.Contains(m.To, feed) {
@@ -36,20 +37,46 @@ func AppendRecord(dst []byte, feed string, d *Decision) []byte {
 		dst = AppendString(dst, m.Name)
 		dst = append(dst, `,"version":`...)
 		dst = AppendString(dst, m.Version)
-		dst = append(dst, '}')
-		if change == "" {
-			change = m.Change
+		if m.Change == "" {
+			whole = true
+		} else {
+			dst = append(dst, `,"change":"`...)
+			dst = append(dst, m.Change...)
+			dst = append(dst, '"')
+			was = was || m.Change != Entered
+			is = is || m.Change != Left
 		}
+		dst = append(dst, '}')
 	}
 	dst = append(dst, ']')
-	if change != "" {
-		dst = append(dst, `,"change":`...)
-		dst = AppendString(dst, change)
+	shown, key := images{e.Before(), e.After()}, images{e.Before(), e.After()}
+	if was || is {
+		change := Stayed
+		switch {
+		case !was:
+			change = Entered
+		case !is:
+			change, key.after = Left, Row{}
+		}
+		dst = append(dst, `,"change":"`...)
+		dst = append(dst, change...)
+		dst = append(dst, '"')
+		if feed != "" && !whole {
+			if !was {
+				shown.before = Row{}
+			}
+			if !is {
+				shown.after = Row{}
+			}
+		}
 	}
 	dst = append(dst, ',')
-	dst = appendEvent(dst, e, p)
+	dst = appendEvent(dst, e, p, key, shown)
 	return append(dst, '}')
 }
+
+// images are the two row images of an event, or what is shown of them.
+type images struct{ before, after Row }
 
 // AppendEvent appends an event as one JSON object without a newline: a delivered record without what rules and feeds
 // add to it. It is what people see of an event.
@@ -58,7 +85,8 @@ func AppendEvent(dst []byte, e Event) []byte {
 	dst = append(dst, `{"id":`...)
 	dst = appendID(dst, p)
 	dst = append(dst, ',')
-	dst = appendEvent(dst, e, p)
+	rows := images{e.Before(), e.After()}
+	dst = appendEvent(dst, e, p, rows, rows)
 	return append(dst, '}')
 }
 
@@ -75,20 +103,19 @@ func appendID(dst []byte, p Position) []byte {
 	return append(dst, '"')
 }
 
-// appendEvent appends the members from "op" on.
-func appendEvent(dst []byte, e Event, p Position) []byte {
+// appendEvent appends the members from "op" on, with the key that key's images have.
+func appendEvent(dst []byte, e Event, p Position, key, shown images) []byte {
 	t := e.Table()
-	before, after := e.Before(), e.After()
 	dst = append(dst, `"op":"`...)
 	dst = append(dst, e.Op().String()...)
 	dst = append(dst, `","table":`...)
 	dst = append(dst, t.names().table...)
 	dst = append(dst, `,"key":`...)
-	dst = appendKey(dst, t, before, after)
+	dst = appendKey(dst, t, key.before, key.after)
 	dst = append(dst, `,"before":`...)
-	dst = AppendRow(dst, before)
+	dst = AppendRow(dst, shown.before)
 	dst = append(dst, `,"after":`...)
-	dst = AppendRow(dst, after)
+	dst = AppendRow(dst, shown.after)
 	dst = append(dst, `,"commit_time":"`...)
 	dst = appendInstant(dst, p.CommitTime, 6)
 	dst = append(dst, `","source":{"name":`...)

@@ -22,6 +22,9 @@ const (
 	codeFixture = "CDCD-2119" // a test's event cannot be
 	codeSchema  = "CDCD-2120" // the schema file is wrong
 
+	codeRow     = "CDCD-2131" // a condition on a row asks for something else
+	codePartial = "CDCD-2132" // warning: a filter whose rows come or go unseen
+
 	codeEval   = "CDCD-2201" // the expression failed on the event
 	codeCost   = "CDCD-2202" // the expression took too many steps
 	codeStale  = "CDCD-2203" // the rule does not fit the table as it is now

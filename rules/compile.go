@@ -27,6 +27,9 @@ type program struct {
 	reads [2][]int        // the columns of before and of after that the condition names
 	err   error           // the rule does not fit: what every event gets
 	never bool            // the condition is false whatever the event
+
+	where   [2]*program        // of a rule on rows: its condition on before and on after; nil for an image that there is not
+	changes [4][]cdc.RuleMatch // of a rule on rows: its match by was and is
 }
 
 // compile makes the programs of a rule for a table, one for each of the rule's operations. Operations for which the
@@ -36,6 +39,9 @@ func compile(r *Rule, env *cel.Env, t *cdc.Table) (byOp [maxOps]*program, found 
 	base := program{rule: r, match: []cdc.RuleMatch{{Name: r.Name, Version: r.Version}}}
 	if r.Mode == Active {
 		base.match[0].To = r.To
+	}
+	if r.Where != "" {
+		return compileWhere(base, env, t)
 	}
 	var c *typer
 	if r.When != "" {

@@ -56,6 +56,21 @@
 // an error that says how to write it. A TINYINT or BIT(1) in the place of a truth value, as in !after.closed, means that
 // it is neither 0 nor NULL.
 //
+// # Rules on rows
+//
+// A rule with where instead of when is about rows, not about changes: its variable is row, and beside that there is
+// only table.
+//
+//   - name: vip-customers
+//     tables: [shop.customers]
+//     where: row.tier == 'vip'
+//     to: [acme]
+//
+// It is judged on the row as it was and on the row as it is, as far as they are there, and matches when either
+// satisfies it: [cdc.Entered], [cdc.Left] or [cdc.Stayed] is the match's Change. Rows that a snapshot reads enter. So
+// the filtered table can be kept elsewhere; docs/objects.md tells a partner how, and that only the images that satisfy
+// the filter are delivered. If either image cannot be judged, the rule fails. Without on, it is for all four operations.
+//
 // # What cannot go wrong
 //
 // A rule that fails on an event becomes a [cdc.RuleError] of the decision, beside whatever the other rules made of the

@@ -41,7 +41,8 @@ type Rule struct {
 	Owner       string
 	Tables      []string // globs of schema.table
 	On          []cdc.Op // sorted
-	When        string   // CEL; "" matches every change
+	When        string   // CEL on the change; "" matches every change
+	Where       string   // CEL on a row, judged on before and after: the rule matches what enters, stays in and leaves this filter
 	To          []string // feeds, sorted
 	Mode        Mode
 	OnError     cdc.OnError
@@ -66,20 +67,20 @@ type ruleYAML struct {
 	Tables      []string   `yaml:"tables,required"`
 	On          []string   `yaml:"on"`
 	When        *string    `yaml:"when"`
+	Where       *string    `yaml:"where"`
 	To          []string   `yaml:"to"`
 	Mode        string     `yaml:"mode"`
 	OnError     string     `yaml:"on_error"`
 	Tests       []testYAML `yaml:"tests"`
 
 	// Keys of later versions: known, so that they can be refused by name.
-	Where  any `yaml:"where"`
 	Filter any `yaml:"filter"`
 	Lookup any `yaml:"lookup"`
 	Mask   any `yaml:"mask"`
 	Select any `yaml:"select"`
 }
 
-var laterKeys = []string{"where", "filter", "lookup", "mask", "select"}
+var laterKeys = []string{"filter", "lookup", "mask", "select"}
 
 var codes = strictyaml.Codes{Syntax: codeSyntax, Key: codeKey, Value: codeValue}
 
@@ -160,8 +161,8 @@ func (p *parser) hideLaterKeys() {
 }
 
 var (
-	quotedWhen = regexp.MustCompile(`^(\s*(?:- )?when:\s+)(?:'[^']*'|"[^"]*")\s*[^\s#,}].*$`)
-	markedWhen = regexp.MustCompile(`^(\s*(?:- )?when:\s+)([!&*|>%@\x60\[{])`)
+	quotedWhen = regexp.MustCompile(`^(\s*(?:- )?(when|where):\s+)(?:'[^']*'|"[^"]*")\s*[^\s#,}].*$`)
+	markedWhen = regexp.MustCompile(`^(\s*(?:- )?(when|where):\s+)([!&*|>%@\x60\[{])`)
 )
 
 // explainYAML replaces what YAML says of a condition that it reads as something else by how to write it: a condition
@@ -178,15 +179,15 @@ func (p *parser) explainYAML(src []byte) {
 			m := quotedWhen.FindStringSubmatch(line)
 			if m != nil {
 				what = "the condition begins with a quote, so YAML takes that for a quoted text"
-			} else if m = markedWhen.FindStringSubmatch(line); m != nil && n <= e.Line+1 && !strings.Contains("|>", m[2]) {
-				what = fmt.Sprintf("the condition begins with '%s', which means something else to YAML", m[2])
+			} else if m = markedWhen.FindStringSubmatch(line); m != nil && n <= e.Line+1 && !strings.Contains("|>", m[3]) {
+				what = fmt.Sprintf("the condition begins with '%s', which means something else to YAML", m[3])
 			}
 			if what == "" {
 				continue
 			}
 			e.Line, e.Col, e.Width, e.Snippet = n, len([]rune(m[1]))+1, 1, line
 			e.Msg = what
-			e.Hint("write 'when: |' and the condition on the next line, indented")
+			e.Hint("write '%s: |' and the condition on the next line, indented", m[2])
 			break
 		}
 	}
@@ -199,7 +200,7 @@ func (p *parser) rule(at strictyaml.Place, y *ruleYAML) *Rule {
 	for _, key := range laterKeys {
 		if k := at.At(key); k.Exists() {
 			e := k.KeyError(codeLater, fmt.Sprintf("'%s' is not available in this version", key))
-			p.add(e.Hint("remove it: this version judges with 'when' and delivers whole rows"))
+			p.add(e.Hint("remove it: this version judges with 'when' or 'where' and delivers whole rows"))
 		}
 	}
 	if !at.At("name").Exists() || p.badWithin(at.At("name")) {
@@ -209,8 +210,8 @@ func (p *parser) rule(at strictyaml.Place, y *ruleYAML) *Rule {
 			Hint("use letters, digits, '-', '_' and '.', at most 128 of them, such as paid-big-order")
 	}
 	p.tables(at.At("tables"), y.Tables, r)
+	p.condition(at, y, r)
 	p.ops(at.At("on"), y.On, r)
-	p.when(at.At("when"), y.When, r)
 	if i := p.oneOf(at.At("mode"), "mode", y.Mode, modeNames); i >= 0 {
 		r.Mode = Mode(i)
 	}
@@ -269,6 +270,9 @@ func (p *parser) tables(at strictyaml.Place, globs []string, r *Rule) {
 func (p *parser) ops(at strictyaml.Place, names []string, r *Rule) {
 	if !at.Exists() {
 		r.On = []cdc.Op{cdc.OpInsert, cdc.OpUpdate, cdc.OpDelete}
+		if r.Where != "" { // rows that are there already are in the filter, too
+			r.On = append(r.On, cdc.OpSnapshot)
+		}
 		return
 	}
 	if len(names) == 0 && !p.badWithin(at) {
@@ -308,21 +312,41 @@ var aliases = map[string]string{"c": "insert", "u": "update", "d": "delete", "r"
 	"disabled": "off", "test": "shadow", "dry-run": "shadow", "dry_run": "shadow", "paused": "off", "on": "active", "quarantine": "dead_letter",
 	"dlq": "dead_letter", "ignore": "skip", "stop": "halt", "fail": "halt", "abort": "halt"}
 
-func (p *parser) when(at strictyaml.Place, text *string, r *Rule) {
-	if text == nil || p.badWithin(at) {
-		return
+// condition reads `when` or `where`.
+func (p *parser) condition(at strictyaml.Place, y *ruleYAML, r *Rule) {
+	when, where := at.At("when"), at.At("where")
+	if y.When != nil && y.Where != nil {
+		p.add(where.KeyError(codeValue, "a rule has 'when' or 'where', not both").Hint("'when' judges a change, 'where' a row; make two rules of it"))
 	}
-	r.When = *text
-	switch {
-	case strings.TrimSpace(*text) == "":
-		p.fail(at, codeValue, "'when' is empty").Hint("remove it to match every change, or write a condition such as after.status == 'paid'")
-	case len(*text) > maxWhen:
-		p.fail(at, codeLimit, "the condition has %d characters; at most %d are read", len(*text), maxWhen)
-	default:
-		if _, e := parseExpr(*text, at); e != nil {
-			p.add(e)
+	if y.When != nil && !p.badWithin(when) {
+		r.When = *y.When
+		p.expression(when, "when", r.When, "remove it to match every change, or write a condition such as after.status == 'paid'")
+	}
+	if y.Where != nil && !p.badWithin(where) {
+		r.Where = *y.Where
+		if x := p.expression(where, "where", r.Where, "write a condition on a row, such as row.tier == 'vip'"); x != nil {
+			for _, f := range whereMistakes(x) {
+				p.add(f)
+			}
 		}
 	}
+}
+
+// expression parses one, or says what is wrong with it and returns nil.
+func (p *parser) expression(at strictyaml.Place, key, text, whenEmpty string) *expr {
+	switch {
+	case strings.TrimSpace(text) == "":
+		p.fail(at, codeValue, "'%s' is empty", key).Hint("%s", whenEmpty)
+		return nil
+	case len(text) > maxWhen:
+		p.fail(at, codeLimit, "the condition has %d characters; at most %d are read", len(text), maxWhen)
+		return nil
+	}
+	x, e := parseExpr(text, at)
+	if e != nil {
+		p.add(e)
+	}
+	return x
 }
 
 func (p *parser) feeds(at strictyaml.Place, to []string, r *Rule) {
@@ -358,6 +382,9 @@ func (r *Rule) canonical() string {
 	field("tables", r.Tables...)
 	field("on", ops...)
 	field("when", canonicalExpr(r.When))
+	if r.Where != "" {
+		field("where", canonicalExpr(r.Where))
+	}
 	field("to", r.To...)
 	field("mode", r.Mode.String())
 	field("on_error", r.OnError.String())

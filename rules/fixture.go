@@ -34,8 +34,9 @@ type eventYAML struct {
 }
 
 type expectYAML struct {
-	Match *bool `yaml:"match"`
-	Error *bool `yaml:"error"`
+	Match  *bool  `yaml:"match"`
+	Change string `yaml:"change"`
+	Error  *bool  `yaml:"error"`
 }
 
 // fixture is one test of a rule.
@@ -45,6 +46,7 @@ type fixture struct {
 	table         string // "" when the rule names one table only
 	before, after map[string]any
 	wantMatch     *bool
+	wantChange    string // "" when the test does not say
 	wantError     bool
 	place         strictyaml.Place
 }
@@ -72,7 +74,18 @@ func (p *parser) tests(at strictyaml.Place, tests []testYAML, r *Rule) {
 			p.images(at.At("event"), &f)
 		}
 		f.wantError = y.Expect.Error != nil && *y.Expect.Error
+		change := at.At("expect", "change")
+		if change.Exists() && p.oneOf(change, "change", y.Expect.Change, changeNames) >= 0 {
+			f.wantChange = y.Expect.Change
+			switch {
+			case r.Where == "":
+				p.fail(change, codeValue, "only rules with 'where' have a change").Hint("write expect: {match: true}")
+			case f.wantError || f.wantMatch != nil && !*f.wantMatch:
+				p.fail(change, codeValue, "a rule that does not match has no change").Hint("write expect: {change: %s}", f.wantChange)
+			}
+		}
 		switch {
+		case change.Exists():
 		case y.Expect.Match == nil && y.Expect.Error == nil:
 			p.fail(at.At("expect"), codeValue, "the test expects nothing").Hint("write expect: {match: true}, {match: false} or {error: true}")
 		case y.Expect.Error != nil && !*y.Expect.Error && y.Expect.Match == nil:
@@ -83,6 +96,8 @@ func (p *parser) tests(at strictyaml.Place, tests []testYAML, r *Rule) {
 		r.tests = append(r.tests, f)
 	}
 }
+
+var changeNames = []string{cdc.Entered, cdc.Stayed, cdc.Left}
 
 // images says whether a test's event has the row images that its operation has.
 func (p *parser) images(at strictyaml.Place, f *fixture) {
@@ -142,7 +157,8 @@ func (r *Rule) runTest(f *fixture, tables []*cdc.Table, programs map[*cdc.Table]
 	if fail != nil {
 		return fail
 	}
-	matched, err := false, error(nil)
+	var match []cdc.RuleMatch
+	var err error
 	if slices.Contains(r.On, f.op) {
 		byOp, known := programs[t]
 		if !known {
@@ -153,8 +169,9 @@ func (r *Rule) runTest(f *fixture, tables []*cdc.Table, programs map[*cdc.Table]
 			byOp, _ = compile(r, env, t)
 			programs[t] = byOp
 		}
-		matched, err = byOp[f.op].judge(e)
+		match, err = byOp[f.op].alone(e)
 	}
+	matched := match != nil
 	expect := f.place.At("expect")
 	switch {
 	case f.wantError && err == nil && matched:
@@ -172,6 +189,10 @@ func (r *Rule) runTest(f *fixture, tables []*cdc.Table, programs map[*cdc.Table]
 		return failure
 	case f.wantMatch != nil && *f.wantMatch && !matched && !slices.Contains(r.On, f.op):
 		return expect.Error(codeTest, fmt.Sprintf("'%s': the rule is not for %ss", clip(f.name), f.op)).Hint("add %s to 'on'", f.op)
+	case f.wantChange != "" && matched && match[0].Change != f.wantChange:
+		return expect.At("change").Error(codeTest, fmt.Sprintf("'%s': the row %s, but it should have %s", clip(f.name), match[0].Change, f.wantChange))
+	case f.wantChange != "" && !matched:
+		return expect.At("change").Error(codeTest, fmt.Sprintf("'%s': the row is not in the filter before or after, but it should have %s", clip(f.name), f.wantChange))
 	case f.wantMatch != nil && *f.wantMatch && !matched:
 		return expect.Error(codeTest, fmt.Sprintf("'%s': the rule does not match, but it should", clip(f.name)))
 	case f.wantMatch != nil && !*f.wantMatch && matched:
@@ -188,18 +209,10 @@ func plainError(err error) string {
 	return err.Error()
 }
 
-// judge evaluates one program on one event, outside of a plan.
-func (p *program) judge(e cdc.Event) (bool, error) {
-	if p.err != nil || p.eval == nil {
-		return p.err == nil && !p.never, p.err
-	}
+// alone judges one event, outside of a plan.
+func (p *program) alone(e cdc.Event) ([]cdc.RuleMatch, error) {
 	plan := tablePlan{table: e.Table(), name: types.String(e.Table().String())}
-	a := plan.activation(e)
-	matched, err := p.run(a)
-	if err != nil {
-		return false, p.explain(err, a)
-	}
-	return matched, nil
+	return p.judge(plan.activation(e))
 }
 
 // testTable returns the table of a test's event.

@@ -19,7 +19,8 @@ import (
 var update = flag.Bool("update", false, "write what the pages in testdata should say")
 
 // TestLanguage runs the pages of testdata: each explains one part of the rule language by example. A page has a
-// schema, rules and events; it says what is found in the rules (found) and what is decided of each event (decided).
+// schema, rules and events; it says what is found in the rules (found) and what is decided of each event (decided). A
+// page that names a feed also says what that is delivered.
 func TestLanguage(t *testing.T) {
 	pages, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(pages) == 0 {
@@ -85,7 +86,11 @@ func runPage(t *testing.T, files map[string]string) (found, decided string) {
 		if strings.TrimSpace(line) == "" {
 			continue
 		}
-		decided += strings.TrimSpace(line) + "\n" + printDecision(set.Decide(readEvent(t, tables, line)))
+		d := set.Decide(readEvent(t, tables, line))
+		decided += strings.TrimSpace(line) + "\n" + printDecision(d)
+		if feed := strings.TrimSpace(files["feed"]); feed != "" {
+			decided += printDelivery(t, feed, d)
+		}
 	}
 	return found, decided
 }
@@ -94,6 +99,9 @@ func printDecision(d cdc.Decision) string {
 	var b strings.Builder
 	for _, m := range d.Matches {
 		fmt.Fprintf(&b, "    %s", m.Name)
+		if m.Change != "" {
+			fmt.Fprintf(&b, ": %s", m.Change)
+		}
 		if len(m.To) > 0 {
 			fmt.Fprintf(&b, " → %s", strings.Join(m.To, ", "))
 		}
@@ -106,6 +114,27 @@ func printDecision(d cdc.Decision) string {
 		return "    –\n"
 	}
 	return b.String()
+}
+
+// printDelivery prints what of a decision a partner receives.
+func printDelivery(t *testing.T, feed string, d cdc.Decision) string {
+	if !slices.ContainsFunc(d.Matches, func(m cdc.RuleMatch) bool { return slices.Contains(m.To, feed) }) {
+		return ""
+	}
+	var record struct {
+		Change string          `json:"change,omitempty"`
+		Key    json.RawMessage `json:"key"`
+		Before json.RawMessage `json:"before"`
+		After  json.RawMessage `json:"after"`
+	}
+	if err := json.Unmarshal(cdc.AppendRecord(nil, feed, &d), &record); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "    " + feed + " gets " + string(text) + "\n"
 }
 
 func readEvent(t testing.TB, tables []*cdc.Table, line string) cdc.Event {

@@ -103,24 +103,18 @@ func (s *Set) Decide(e cdc.Event) cdc.Decision {
 	}
 	var a *activation
 	for _, prog := range programs {
-		matched := prog.err == nil && prog.eval == nil
-		if prog.eval != nil {
-			if a == nil {
-				a = p.activation(e)
-			}
-			var err error
-			if matched, err = prog.run(a); err != nil {
-				d.Errors = append(d.Errors, prog.failed(prog.explain(err, a)))
-			}
-		} else if prog.err != nil {
-			d.Errors = append(d.Errors, prog.failed(prog.err))
+		if a == nil && prog.looks() {
+			a = p.activation(e)
 		}
+		match, err := prog.judge(a)
 		switch {
-		case !matched:
+		case err != nil:
+			d.Errors = append(d.Errors, prog.failed(err))
+		case match == nil:
 		case d.Matches == nil:
-			d.Matches = prog.match
+			d.Matches = match
 		default:
-			d.Matches = append(d.Matches[:len(d.Matches):len(d.Matches)], prog.match...)
+			d.Matches = append(d.Matches[:len(d.Matches):len(d.Matches)], match...)
 		}
 	}
 	if a != nil {
@@ -132,11 +126,29 @@ func (s *Set) Decide(e cdc.Event) cdc.Decision {
 var errIncomplete = cdc.Errorf(codeLarge, "the change is larger than the bus can carry and was captured without its largest values").
 	WithFix("read the row again by its key from the table, or its transaction from the binlog; `cdcd errors %s` tells how", codeLarge)
 
-// run evaluates the condition.
-func (p *program) run(a *activation) (bool, error) {
+// looks reports whether the program looks at the event.
+func (p *program) looks() bool { return p.eval != nil || p.where != [2]*program{} }
+
+// judge returns the program's match of an event, which is one or nil. a may be nil if the program does not look.
+func (p *program) judge(a *activation) ([]cdc.RuleMatch, error) {
+	if p.where != [2]*program{} {
+		return p.judgeRow(a)
+	}
+	yes, err := p.holds(a)
+	if !yes || err != nil {
+		return nil, err
+	}
+	return p.match, nil
+}
+
+// holds evaluates the condition.
+func (p *program) holds(a *activation) (bool, error) {
+	if p.eval == nil {
+		return p.err == nil && !p.never, p.err
+	}
 	out, _, err := p.eval.Eval(a)
 	if err != nil {
-		return false, err
+		return false, p.explain(err, a)
 	}
 	answer, ok := out.(types.Bool)
 	if !ok {
@@ -414,6 +426,9 @@ func (s *Set) Check(tables []*cdc.Table) (Findings, error) {
 	}
 	for _, r := range s.rules {
 		s.checkTables(r, tables, add)
+		if f := r.unseen(); f != nil {
+			add(f)
+		}
 		if r.Mode == Shadow && len(r.To) == 0 {
 			add(r.place.At("name").Error(codeNoFeed, fmt.Sprintf("rule '%s' names no feed, so it is judged only where all rules are", r.Name)).
 				Hint("add 'to: [<feed>]' to count its matches with that feed's").Warn())
