@@ -71,16 +71,9 @@ func (b *builder) intern(f *Formula) int32 {
 		if n.op == opConst {
 			return b.node(node{op: opConst, a: int32(Truth(n.a).Not())}, nil)
 		}
-		switch n.op { // an order that fails, fails the other way round, too
-		case opLess:
-			n.op = opGreaterEqual
-		case opLessEqual:
-			n.op = opGreater
-		case opGreater:
-			n.op = opLessEqual
-		case opGreaterEqual:
-			n.op = opLess
-		default:
+		if opposite, ok := opposites[n.op]; ok && b.x.slots[n.a].kind != cdc.KindFloat64 { // NaN is not in order either way
+			n.op = opposite
+		} else {
 			n.negated = true
 		}
 		return b.node(n, f.Atom)
@@ -112,6 +105,8 @@ func (b *builder) intern(f *Formula) int32 {
 	}
 	return b.inner(o, kids)
 }
+
+var opposites = map[op]op{opLess: opGreaterEqual, opLessEqual: opGreater, opGreater: opLessEqual, opGreaterEqual: opLess}
 
 // leaf returns the node of an atom.
 func (b *builder) leaf(a *Atom) int32 {
@@ -148,11 +143,10 @@ func (b *builder) leaf(a *Atom) int32 {
 		}
 		return b.node(node{op: opPrefix + op(a.Test-Prefix), a: s, b: p}, a)
 	}
-	c := b.orderConstant(s, a.Const)
-	if c < 0 {
+	if _, comparable := compare(a.Const, a.Const); a.Const.Kind() != b.x.slots[s].kind || !comparable && !isNaN(a.Const) {
 		return b.node(node{op: opConst, a: int32(Failed)}, nil)
 	}
-	return b.node(node{op: opLess + op(a.Test-Less), a: s, b: c}, a)
+	return b.node(node{op: opLess + op(a.Test-Less), a: s, b: b.orderConstant(s, a.Const)}, a)
 }
 
 // slot returns the number of a slot.
@@ -225,12 +219,9 @@ func (b *builder) equalConstant(s int32, c cdc.Value) int32 {
 	return id
 }
 
-// orderConstant returns the number of a constant that the slot's values are ordered with; -1 for one that has no order.
+// orderConstant returns the number of a constant that the slot's values are ordered with, or nothing.
 func (b *builder) orderConstant(s int32, c cdc.Value) int32 {
 	sl, k := &b.x.slots[s], &b.constants[s]
-	if c.Kind() != sl.kind {
-		return -1
-	}
 	num, st := ordered(c)
 	switch {
 	case st == isValue:
@@ -254,7 +245,7 @@ func (b *builder) orderConstant(s int32, c cdc.Value) int32 {
 		}
 		return id
 	}
-	return -1
+	return nothing
 }
 
 // plainDecimal returns the one text that all decimals of the same value have.
@@ -335,6 +326,10 @@ func (b *builder) sortConstants() {
 		if n.op < opLess {
 			continue
 		}
+		if n.b == nothing { // NaN
+			n.op, n.b = opUp, int32(b.x.slots[n.a].order.ranks())
+			continue
+		}
 		equal := 2*places[n.a][n.b] + 1 // the rank of what equals the constant
 		switch n.op {
 		case opLess:
@@ -361,7 +356,7 @@ func (b *builder) finish() {
 		x.probed = append(x.probed, int32(i))
 		sl.equals = newPosts(max(len(sl.dict.nums), len(sl.dict.texts)), f.equals)
 		sl.ranged = len(f.ups)+len(f.downs)+len(f.intervals) > 0
-		sl.ups, sl.downs = newPosts(sl.order.ranks(), f.ups), newPosts(sl.order.ranks(), f.downs)
+		sl.ups, sl.downs = newPosts(sl.order.ranks()+1, f.ups), newPosts(sl.order.ranks(), f.downs)
 		sl.leaves = leaves(sl.order.ranks())
 		sl.intervals = newPosts(2*int(sl.leaves), f.intervals)
 		for j, found := range [...][]post{f.prefixes, f.suffixes} {
@@ -381,7 +376,7 @@ func (b *builder) finish() {
 			sl.contains = a
 		}
 		sl.onBroken = slices.Clip(f.onBroken)
-		sl.onNull, sl.onAbsent, sl.onNaN = shared(f.onNull, f.onBroken), shared(f.onAbsent, f.onBroken), shared(f.onNaN, f.onBroken)
+		sl.onNull, sl.onAbsent = shared(f.onNull, f.onBroken), shared(f.onAbsent, f.onBroken)
 	}
 	for i := range x.nodes {
 		n := &x.nodes[i]

@@ -80,7 +80,7 @@ func (a *Atom) Eval(e cdc.Event, ask Asker) Truth {
 	}
 	order, ok := compare(v, a.Const)
 	switch {
-	case !ok && isNaN(v):
+	case v.Kind() == a.Const.Kind() && (isNaN(v) || isNaN(a.Const)):
 		return False
 	case !ok:
 		return Failed

@@ -71,8 +71,7 @@ func (x *Index) probe(s *Scratch, i int32) {
 	case isBroken:
 		s.mark(sl.onBroken)
 		return
-	case isNaN:
-		s.mark(sl.onNaN)
+	case isUnordered: // equal to nothing, and in no order with anything
 		return
 	}
 	if sl.equals.list != nil {
@@ -230,7 +229,7 @@ func unusual(o op, st state) Truth {
 		return True
 	case st == isNull && (o == opEqual || o == opIn):
 		return False
-	case st == isNaN && (o == opEqual || o == opIn || o == opNull):
+	case st == isUnordered:
 		return False
 	}
 	return Failed

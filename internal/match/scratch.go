@@ -94,9 +94,11 @@ func (s *Scratch) mark(formulas []int32) {
 
 // changed says whether a column differs between the images.
 func (s *Scratch) changed(column int) Truth {
-	before, after := s.event.Before(), s.event.After()
-	if before.Kind(column) == cdc.KindAbsent || after.Kind(column) == cdc.KindAbsent {
+	slot := Slot{Column: column}
+	before, ok1 := slot.read(s.rows[Before])
+	after, ok2 := slot.read(s.rows[After])
+	if !ok1 || !ok2 {
 		return Failed
 	}
-	return truth(!before.Equal(after, column))
+	return truth(before != after)
 }

@@ -20,27 +20,27 @@ type slot struct {
 
 	// What finds witnesses: the formulas by constant, by rank and by pattern, and those that have a witness here which is
 	// not False though there is no plain value.
-	equals                            posts
-	ranged                            bool
-	ups                               posts // by lowest rank
-	downs                             posts // by highest rank
-	intervals                         posts // by node of a segment tree over the ranks, which has as many leaves as a power of two
-	leaves                            int32
-	affixes                           []*affixes
-	contains                          *automaton
-	onNull, onAbsent, onBroken, onNaN []int32
+	equals                     posts
+	ranged                     bool
+	ups                        posts // by lowest rank
+	downs                      posts // by highest rank
+	intervals                  posts // by node of a segment tree over the ranks, which has as many leaves as a power of two
+	leaves                     int32
+	affixes                    []*affixes
+	contains                   *automaton
+	onNull, onAbsent, onBroken []int32
 }
 
 // state says what a slot has for an event.
 type state uint8
 
 const (
-	isValue  state = iota
-	isNaN          // a value that has no order
-	isNull         // NULL
-	isBlank        // NULL where only a text could be derived from
-	isAbsent       // the column is not in the row image
-	isBroken       // the value is not of the column's kind
+	isValue     state = iota
+	isUnordered       // NaN
+	isNull            // NULL
+	isBlank           // NULL where only a text could be derived from
+	isAbsent          // the column is not in the row image
+	isBroken          // the value is not of the column's kind
 )
 
 // view is what is known of a slot's value within an event.
@@ -141,7 +141,7 @@ func ordered(v cdc.Value) (uint64, state) {
 	case cdc.KindFloat64:
 		f := v.Float64()
 		if f != f {
-			return 0, isNaN
+			return 0, isUnordered
 		}
 		n := math.Float64bits(f + 0) // -0 + 0 is 0
 		if n>>63 != 0 {

@@ -127,11 +127,11 @@ func (b *builder) pickAnd(id int32) {
 		b.rather(id, pick{how: kid, a: k}, b.price[k])
 	}
 	for _, up := range kids {
-		if x.nodes[up].op != opUp {
+		if x.nodes[up].op != opUp || x.nodes[up].negated {
 			continue
 		}
 		for _, down := range kids {
-			if x.nodes[down].op != opDown || x.nodes[down].a != x.nodes[up].a {
+			if x.nodes[down].op != opDown || x.nodes[down].negated || x.nodes[down].a != x.nodes[up].a {
 				continue
 			}
 			width := max(0, x.nodes[down].b-x.nodes[up].b+1)
@@ -197,9 +197,9 @@ func (b *builder) share(s, c int32) float64 {
 
 // finder is what is collected of a slot's witnesses.
 type finder struct {
-	equals, ups, downs, intervals     []post
-	prefixes, suffixes, contains      []post // by pattern
-	onNull, onAbsent, onBroken, onNaN []int32
+	equals, ups, downs, intervals []post
+	prefixes, suffixes, contains  []post // by pattern
+	onNull, onAbsent, onBroken    []int32
 }
 
 // guard says that a formula is False if a column is NULL in an image, or is not in it.
@@ -318,9 +318,6 @@ func (b *builder) enterUnusual(s int32, o op, formula int32, guards []guard) {
 	}
 	if unusual(o, null) != False && !guarded(func(g guard) bool { return g.ifNull }) {
 		add(&f.onNull)
-	}
-	if unusual(o, isNaN) != False {
-		add(&f.onNaN)
 	}
 	if !guarded(func(g guard) bool { return g.ifAbsent }) {
 		add(&f.onAbsent)
