@@ -46,6 +46,7 @@ func BenchmarkFigures(b *testing.B) {
 		r.machine()
 		source := r.throughput(testenv.MariaDB(b, serverOptions...))
 		full := r.whereTimeGoes(source)
+		r.backtests(full, source.live)
 		r.restarts(source.db, full)
 		r.latency(source.db, source.store)
 		r.smallFigures(source)

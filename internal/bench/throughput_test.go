@@ -50,7 +50,7 @@ func (r *report) throughput(db *testenv.Server) *sourced {
 		r.judge(to.peak <= 200, "  resident memory, peak", "≤ 200 MiB", "%d MiB (median %d)", to.peak, to.steady)
 		r.add("  objects, bytes in the store, in the stream", "%d, %d MB, %d MB", to.objects, to.bytes/1e6, to.stream/1e6)
 	}
-	return &sourced{db, store, checkpoint, prime}
+	return &sourced{db, store, checkpoint, prime, toFiles}
 }
 
 // sourced is a source whose log holds the updates.
@@ -59,6 +59,7 @@ type sourced struct {
 	store *testenv.Store
 	from  cdc.Checkpoint // before the updates
 	prime *deployment    // a stream that begins there
+	live  run            // their delivery to files
 }
 
 // captured measures how fast the same updates are decoded and captured; what comes after that does not depend on the
