@@ -136,7 +136,7 @@ func (b *builder) pickAnd(id int32) {
 			}
 			width := max(0, x.nodes[down].b-x.nodes[up].b+1)
 			rate := float64(width) / float64(x.slots[x.nodes[up].a].order.ranks())
-			b.rather(id, pick{between, up, down}, rate*costVerify)
+			b.rather(id, pick{between, up, down}, 0.99*min(rate, b.rate[up], b.rate[down])*costVerify) // in it less than beyond one end
 		}
 	}
 	b.rather(id, pick{how: ask}, b.asking(id))
@@ -155,9 +155,9 @@ func (b *builder) guess(n *node) (rate, work float64) {
 		return min(rate, 0.9), costCompare
 	case opUp:
 		ranks := b.x.slots[n.a].order.ranks()
-		return float64(ranks-int(n.b)) / float64(ranks), costCompare
+		return rareOrder * float64(ranks-int(n.b)) / float64(ranks), costCompare
 	case opDown:
-		return float64(n.b+1) / float64(b.x.slots[n.a].order.ranks()), costCompare
+		return rareOrder * float64(n.b+1) / float64(b.x.slots[n.a].order.ranks()), costCompare
 	case opPrefix, opSuffix:
 		return 0.02, costText
 	case opContains:
@@ -171,6 +171,9 @@ func (b *builder) guess(n *node) (rate, work float64) {
 	}
 	return 0.5, costOpaque
 }
+
+// rareOrder is how much rarer values are beyond thresholds than between them: people ask for what is out of the ordinary.
+const rareOrder = 0.5
 
 // share guesses how many of a slot's values are the constant c.
 func (b *builder) share(s, c int32) float64 {
