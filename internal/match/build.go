@@ -357,8 +357,7 @@ func (b *builder) finish() {
 		sl.equals = newPosts(max(len(sl.dict.nums), len(sl.dict.texts)), f.equals)
 		sl.ranged = len(f.ups)+len(f.downs)+len(f.intervals) > 0
 		sl.ups, sl.downs = newPosts(sl.order.ranks()+1, f.ups), newPosts(sl.order.ranks(), f.downs)
-		sl.leaves = leaves(sl.order.ranks())
-		sl.intervals = newPosts(2*int(sl.leaves), f.intervals)
+		sl.intervals = newIntervals(sl.order.ranks(), f.intervals)
 		for j, found := range [...][]post{f.prefixes, f.suffixes} {
 			if len(found) > 0 {
 				patterns, ps := b.distinct(found)

@@ -83,7 +83,7 @@ func (x *Index) probe(s *Scratch, i int32) {
 		r := sl.rank(v)
 		s.mark(sl.ups.through(r))
 		s.mark(sl.downs.from(r))
-		for at := r + sl.leaves; at > 0 && sl.intervals.list != nil; at >>= 1 {
+		for at := sl.intervals.containing(r); at > 0; at = sl.intervals.wider[at] {
 			s.mark(sl.intervals.of(at))
 		}
 	}

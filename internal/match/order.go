@@ -83,6 +83,12 @@ func (o *order) rankNumber(num uint64) int32 {
 // below returns how many numbers of a list in order are less than num.
 func below(nums []uint64, num uint64) int {
 	i, n := 0, len(nums)
+	if n > few && (num <= nums[0] || num > nums[n-1]) { // most values are beyond all thresholds
+		if num <= nums[0] {
+			return 0
+		}
+		return n
+	}
 	for n > 1 { // the answer is from i to i+n
 		half := n >> 1
 		if nums[i+half-1] < num {

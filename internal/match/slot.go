@@ -2,6 +2,7 @@ package match
 
 import (
 	"math"
+	"math/bits"
 	"strings"
 	"unsafe"
 
@@ -24,8 +25,7 @@ type slot struct {
 	ranged                     bool
 	ups                        posts // by lowest rank
 	downs                      posts // by highest rank
-	intervals                  posts // by node of a segment tree over the ranks, which has as many leaves as a power of two
-	leaves                     int32
+	intervals                  intervals
 	affixes                    []*affixes
 	contains                   *automaton
 	onNull, onAbsent, onBroken []int32
@@ -213,6 +213,46 @@ func newPosts(n int, ps []post) posts {
 	}
 	return p
 }
+
+// intervals are lists of formulas by the node of a segment tree over the ranks: node 1 is all ranks, nodes 2n and 2n+1
+// are the halves of node n, and an interval is entered at the few nodes of which it consists.
+type intervals struct {
+	posts
+	leaves int32   // a power of two: the node of rank 0
+	wider  []int32 // of each node: the next one above it that has formulas, or 0
+}
+
+func newIntervals(ranks int, ps []post) intervals {
+	if len(ps) == 0 {
+		return intervals{}
+	}
+	t := intervals{leaves: leaves(ranks)}
+	t.posts = newPosts(2*int(t.leaves), ps)
+	t.wider = make([]int32, 2*t.leaves)
+	for at := int32(2); at < 2*t.leaves; at++ {
+		if above := at >> 1; t.at[above] < t.at[above+1] {
+			t.wider[at] = above
+		} else {
+			t.wider[at] = t.wider[above]
+		}
+	}
+	return t
+}
+
+// containing returns the smallest node with formulas that contains a rank, or 0.
+func (t *intervals) containing(rank int32) int32 {
+	if t.list == nil {
+		return 0
+	}
+	at := t.leaves + rank
+	if t.at[at] < t.at[at+1] {
+		return at
+	}
+	return t.wider[at]
+}
+
+// leaves returns how many leaves a segment tree over so many ranks has.
+func leaves(ranks int) int32 { return 1 << bits.Len(uint(ranks-1)) }
 
 func (p *posts) of(key int32) []int32 { return p.list[p.at[key]:p.at[key+1]] }
 

@@ -2,7 +2,6 @@ package match
 
 import (
 	"cmp"
-	"math/bits"
 	"slices"
 
 	"github.com/cdcd-project/cdcd/cdc"
@@ -300,9 +299,6 @@ func (b *builder) enterBetween(p pick, formula int32, guards []guard) {
 	}
 	b.enterUnusual(up.a, opUp, formula, guards)
 }
-
-// leaves returns how many leaves a segment tree has.
-func leaves(ranks int) int32 { return 1 << bits.Len(uint(ranks-1)) }
 
 // enterUnusual enters a formula under what its witness gives if there is no plain value.
 func (b *builder) enterUnusual(s int32, o op, formula int32, guards []guard) {
