@@ -25,7 +25,7 @@ setup: ## Install the servers that the tests need, where missing
 test: setup ## Run all tests, against real servers
 	go vet ./...
 	go test -race -timeout 10m $(RACE)
-	go test -count=1 -timeout 15m $$(go list ./... | grep -vxF "$$(go list $(RACE))")
+	go test -count=1 -timeout 15m -parallel 4 $$(go list ./... | grep -vxF "$$(go list $(RACE))")
 
 bench: setup ## Measure the whole program on real servers (some minutes), see docs/performance.md
 	go test ./internal/bench -run '^$$' -bench Figures -benchtime 1x -timeout 15m

@@ -39,6 +39,7 @@ func follow(t *testing.T, db *testenv.Server, c ledger.Config, o options) (w *le
 }
 
 func TestEveryCommittedChangeIsDeliveredExactlyOnceInOrder(t *testing.T) {
+	t.Parallel()
 	for _, to := range []string{"files", "s3"} {
 		t.Run(to, func(t *testing.T) {
 			testenv.Each(t, func(t *testing.T, db *testenv.Server) {
@@ -60,6 +61,7 @@ func TestEveryCommittedChangeIsDeliveredExactlyOnceInOrder(t *testing.T) {
 }
 
 func TestOnlyWhatMatchesIsDelivered(t *testing.T) {
+	t.Parallel()
 	db := testenv.MariaDB(t)
 	n, _ := seed(t)
 	w, d, stop := follow(t, db, ledger.Config{Seed: n}, options{rules: `version: 1
@@ -77,6 +79,7 @@ rules:
 }
 
 func TestNothingIsLostOrDoubledWhenKilled(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, db *testenv.Server) {
 		n, random := seed(t)
 		o := options{}
@@ -105,6 +108,7 @@ func TestNothingIsLostOrDoubledWhenKilled(t *testing.T) {
 
 // Two cdcd that share a NATS server, each with a data folder of its own, deliver to the same place.
 func TestASecondCdcdStartedByMistakeDoesNoHarm(t *testing.T) {
+	t.Parallel()
 	db := testenv.MariaDB(t)
 	n, random := seed(t)
 	nats := startNATS(t)
@@ -133,6 +137,7 @@ func TestASecondCdcdStartedByMistakeDoesNoHarm(t *testing.T) {
 }
 
 func TestOutagesAreWaitedOut(t *testing.T) {
+	t.Parallel()
 	db := testenv.MariaDB(t)
 	n, random := seed(t)
 	nats := startNATS(t)
@@ -171,6 +176,7 @@ func TestOutagesAreWaitedOut(t *testing.T) {
 }
 
 func TestAuditNamesWhatWasTamperedWith(t *testing.T) {
+	t.Parallel()
 	db := testenv.MariaDB(t)
 	n, _ := seed(t)
 	w, d, stop := follow(t, db, ledger.Config{Seed: n}, options{})
@@ -194,6 +200,7 @@ func TestAuditNamesWhatWasTamperedWith(t *testing.T) {
 }
 
 func TestStatusTellsWhatIsBrokenAndThatItWasMended(t *testing.T) {
+	t.Parallel()
 	db := testenv.MariaDB(t)
 	n, _ := seed(t)
 	store := testenv.S3(t)
@@ -231,6 +238,7 @@ func TestStatusTellsWhatIsBrokenAndThatItWasMended(t *testing.T) {
 // Two cdcd with different rules, as in a roll-out that is half done: what one has found to match nothing says nothing
 // about the other's rules.
 func TestWhatAnotherCdcdFoundByItsRulesIsNotTakenForOurs(t *testing.T) {
+	t.Parallel()
 	db := testenv.MariaDB(t)
 	db.Exec(t, "CREATE DATABASE ledger", "CREATE TABLE ledger.t (id INT PRIMARY KEY)")
 	nats := startNATS(t)
@@ -271,6 +279,7 @@ func TestWhatAnotherCdcdFoundByItsRulesIsNotTakenForOurs(t *testing.T) {
 // A dead letter is kept at once, what matched before it may wait for its object: a crash in between must not let the
 // changes before be judged by other rules unnoticed.
 func TestDeadLettersAreKeptOnceWhateverIsKilled(t *testing.T) {
+	t.Parallel()
 	db := testenv.MariaDB(t)
 	db.Exec(t, "CREATE DATABASE ledger", "CREATE TABLE ledger.t (id INT PRIMARY KEY, n INT NOT NULL)")
 	_, random := seed(t)

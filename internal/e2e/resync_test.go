@@ -12,6 +12,7 @@ import (
 // On a NATS server that several share, nothing keeps a resync from being done beside a running capture: that loses the
 // stream to it, stands by, and goes on in the new epoch.
 func TestAResyncFencesTheCaptureThatRuns(t *testing.T) {
+	t.Parallel()
 	db := testenv.MariaDB(t)
 	db.Exec(t, "CREATE DATABASE ledger", "CREATE TABLE ledger.t (id INT PRIMARY KEY)")
 	o := options{nats: startNATS(t).URL}

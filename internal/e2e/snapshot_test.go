@@ -253,6 +253,7 @@ func change(t *testing.T, db *testenv.Server, seed uint64) (stop func()) {
 
 // Rows are read beside their changes, and whatever moment cdcd is killed at, applying the records in order gives the tables.
 func TestSnapshotsSurviveKills(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, db *testenv.Server) {
 		n, random := seed(t)
 		fill(t, db)

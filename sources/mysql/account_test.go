@@ -11,6 +11,7 @@ import (
 
 // Every way to show a password that the servers know by default, without TLS and with it.
 func TestPasswords(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, flavor string
 		create       []string
@@ -47,6 +48,7 @@ func TestPasswords(t *testing.T) {
 
 // Everything that a capture ever asks works with the grants that docs/account.md gives, and nothing but these.
 func TestTheDocumentedAccountCanDoEverything(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		monitor := map[string]string{"mysql": "REPLICATION CLIENT", "mariadb": "BINLOG MONITOR"}[s.Flavor]
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)", "CREATE DATABASE other", "CREATE TABLE other.a (id INT PRIMARY KEY)",
@@ -76,6 +78,7 @@ func TestTheDocumentedAccountCanDoEverything(t *testing.T) {
 
 // A table that the account may not read is named with what is missing.
 func TestWhatTheAccountLacksIsNamed(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)", "CREATE TABLE shop.b (id INT PRIMARY KEY)",
 			"CREATE USER part@'127.0.0.1' IDENTIFIED BY 'Secret-1'", "GRANT REPLICATION SLAVE ON *.* TO part@'127.0.0.1'", "GRANT SELECT ON shop.a TO part@'127.0.0.1'")

@@ -10,6 +10,7 @@ import (
 
 // Two columns of one type that change places or names leave no trace in a log that does not name them.
 func TestNamesFromBehindAChangeStopTheReaderAtTheChange(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT, w INT)", "CREATE TABLE shop.b (id INT PRIMARY KEY)")
 		r := begin(t, config(s), cdc.Checkpoint{}, nil)

@@ -10,6 +10,7 @@ import (
 )
 
 func TestInsertUpdateAndDeleteOfSeveralTablesInOneTransaction(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE DATABASE other",
 			"CREATE TABLE shop.orders (id INT PRIMARY KEY, status VARCHAR(20), total DECIMAL(12,2))",
@@ -45,6 +46,7 @@ func fileEvents(t *testing.T, s *testenv.Server, cfg mysql.Config, from cdc.Chec
 }
 
 func TestFilesGiveTheSameEventsAsTheServer(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop")
 		r := begin(t, config(s), cdc.Checkpoint{}, nil)

@@ -9,6 +9,7 @@ import (
 )
 
 func TestCheckNamesForeignKeysThatChangeRowsUnseen(t *testing.T) {
+	t.Parallel()
 	test := func(t *testing.T, s *testenv.Server, seen bool) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.parent (id INT PRIMARY KEY)",
 			"CREATE TABLE shop.a (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES shop.parent (id) ON DELETE CASCADE)",

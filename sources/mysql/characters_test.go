@@ -19,6 +19,7 @@ import (
 // TestCharactersOfEveryCharset writes all characters that a character set has, and compares the stream with what the
 // server makes of them.
 func TestCharactersOfEveryCharset(t *testing.T) {
+	t.Parallel()
 	var all strings.Builder
 	for c := rune(' '); c <= 0xffff; c++ {
 		if utf8.ValidRune(c) && c != '\'' && c != '\\' {

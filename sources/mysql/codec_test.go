@@ -23,6 +23,7 @@ var codecSeed = flag.Uint64("codec-seed", 0, "seed of the tables that are made u
 // TestASnapshotRowEqualsTheStreamedRow makes up tables and rows, and compares what the stream says of an INSERT with what
 // a SELECT says of the row: table entry and row image must be the same bytes.
 func TestASnapshotRowEqualsTheStreamedRow(t *testing.T) {
+	t.Parallel()
 	seed := *codecSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
@@ -95,6 +96,7 @@ func TestASnapshotRowEqualsTheStreamedRow(t *testing.T) {
 // MySQL counts VECTOR among the columns with a character set; go-mysql does not, and gave all columns behind one the
 // collation of their neighbour: text became bytes.
 func TestColumnsBehindAVectorKeepTheirCharacterSets(t *testing.T) {
+	t.Parallel()
 	s := testenv.MySQL(t)
 	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (v VECTOR(1), b BLOB, l VARCHAR(9) CHARACTER SET latin1, u TEXT CHARACTER SET utf16)")
 	r := begin(t, config(s), cdc.Checkpoint{}, nil)
@@ -104,6 +106,7 @@ func TestColumnsBehindAVectorKeepTheirCharacterSets(t *testing.T) {
 
 // information_schema shows members beyond the basic plane with question marks, on both servers.
 func TestMembersThatInformationSchemaCannotShow(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "SET NAMES utf8mb4", "CREATE DATABASE shop CHARACTER SET utf8mb4", "CREATE TABLE shop.a (id INT PRIMARY KEY, e ENUM('😀', 'b'), s SET('x🦊', 'b'))")
 		r := begin(t, config(s), cdc.Checkpoint{}, nil)
@@ -132,6 +135,7 @@ func event(r *running, t *testing.T) cdc.Event {
 
 // A server that is not strict takes a row without a geometry where there must be one; MariaDB then stores no bytes at all.
 func TestGeometriesWithoutBytesAreNull(t *testing.T) {
+	t.Parallel()
 	s := testenv.MariaDB(t)
 	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, g GEOMETRY NOT NULL)")
 	r := begin(t, config(s), cdc.Checkpoint{}, nil)
@@ -146,6 +150,7 @@ func TestGeometriesWithoutBytesAreNull(t *testing.T) {
 
 // A table may be altered between the question what it is like and the rows.
 func TestRowsOfAnAlteredTableAreRefused(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT, v VARCHAR(10), d DECIMAL(5,2), t DATETIME(3))", "INSERT INTO shop.a VALUES (1, 'v', 1.5, NOW(3))")
 		for _, as := range []string{"id, v, d, CAST(t AS DATETIME(6)) AS t", "id, CONVERT(v USING latin1) AS v, d, t", "id, v, CAST(d AS DECIMAL(5,3)) AS d, t",

@@ -25,6 +25,7 @@ func deepFindings(t *testing.T, s *testenv.Server, from cdc.Checkpoint) (bad str
 }
 
 func TestDeepFindsNothingOnAGoodServer(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY)", "INSERT INTO shop.orders VALUES (1), (2)")
 		if s.Flavor == mysql.FlavorMySQL {
@@ -40,6 +41,7 @@ func TestDeepFindsNothingOnAGoodServer(t *testing.T) {
 }
 
 func TestDeepFindsColumnsThatCannotBeCaptured(t *testing.T) {
+	t.Parallel()
 	s := testenv.MariaDB(t)
 	s.Exec(t, "SET GLOBAL mysql56_temporal_format = OFF", "CREATE DATABASE shop",
 		"CREATE TABLE shop.orders (id INT PRIMARY KEY, a VARCHAR(100) COMPRESSED, b DATETIME, c TEXT CHARACTER SET tis620, d UUID)")
@@ -55,6 +57,7 @@ func TestDeepFindsColumnsThatCannotBeCaptured(t *testing.T) {
 }
 
 func TestDeepFindsMissingMetadataAndChecksums(t *testing.T) {
+	t.Parallel()
 	s := testenv.MariaDB(t, "--binlog-row-metadata=MINIMAL", "--binlog-checksum=NONE")
 	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY)", "INSERT INTO shop.orders VALUES (1)")
 	bad, _ := deepFindings(t, s, cdc.Checkpoint{})
@@ -64,6 +67,7 @@ func TestDeepFindsMissingMetadataAndChecksums(t *testing.T) {
 }
 
 func TestDeepFindsSessionsWithSettingsOfTheirOwn(t *testing.T) {
+	t.Parallel()
 	s := testenv.MySQL(t)
 	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY)")
 	conn := s.Conn(t)
@@ -81,6 +85,7 @@ func TestDeepFindsSessionsWithSettingsOfTheirOwn(t *testing.T) {
 }
 
 func TestDeepSaysThatTheAccountMayNotReadTheLog(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY)", "INSERT INTO shop.orders VALUES (1)",
 			"REVOKE REPLICATION SLAVE ON *.* FROM '"+testenv.User+"'@'%'")

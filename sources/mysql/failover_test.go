@@ -67,6 +67,7 @@ func insert(t *testing.T, s *testenv.Server, ids ...int) {
 }
 
 func TestPlannedFailoverAndBack(t *testing.T) {
+	t.Parallel()
 	eachPair(t, func(t *testing.T, a, b *testenv.Server) {
 		proxy := testenv.NewProxy(t, a.Addr)
 		r := begin(t, at(config(a), proxy.Addr), cdc.Checkpoint{}, nil)
@@ -108,6 +109,7 @@ func TestPlannedFailoverAndBack(t *testing.T) {
 
 // A transaction that is half in the stream goes on at the other server, row by row.
 func TestFailoverWithinATransaction(t *testing.T) {
+	t.Parallel()
 	eachPair(t, func(t *testing.T, a, b *testenv.Server) {
 		cfg := config(a)
 		cfg.FrameRows = 1
@@ -139,6 +141,7 @@ func TestFailoverWithinATransaction(t *testing.T) {
 }
 
 func TestFailoverAfterACrashWithTheReplicaBehind(t *testing.T) {
+	t.Parallel()
 	eachPair(t, func(t *testing.T, a, b *testenv.Server) {
 		proxy := testenv.NewProxy(t, a.Addr)
 		r := begin(t, at(config(a), proxy.Addr), cdc.Checkpoint{}, nil)
@@ -171,6 +174,7 @@ func TestFailoverAfterACrashWithTheReplicaBehind(t *testing.T) {
 func number(gtid string) string { return gtid[strings.LastIndexAny(gtid, ":-")+1:] }
 
 func TestFailoverAfterACrashWithTheReplicaAhead(t *testing.T) {
+	t.Parallel()
 	eachPair(t, func(t *testing.T, a, b *testenv.Server) {
 		r := begin(t, config(a), cdc.Checkpoint{}, nil)
 		from := r.checkpoint()
@@ -206,6 +210,7 @@ func TestFailoverAfterACrashWithTheReplicaAhead(t *testing.T) {
 }
 
 func TestSeveralDomainsAlsoOutOfOrder(t *testing.T) {
+	t.Parallel()
 	a, b := testenv.MariaDB(t, "--log-slave-updates", "--server-id=1", "--gtid-strict-mode=OFF"), testenv.MariaDB(t, "--log-slave-updates", "--server-id=2", "--gtid-strict-mode=OFF")
 	b.Follow(t, a)
 	a.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)")
@@ -228,6 +233,7 @@ func TestSeveralDomainsAlsoOutOfOrder(t *testing.T) {
 }
 
 func TestReplicaWhoseBinlogBeginsLater(t *testing.T) {
+	t.Parallel()
 	eachPair(t, func(t *testing.T, a, b *testenv.Server) {
 		r := begin(t, config(a), cdc.Checkpoint{}, nil)
 		insert(t, a, 1)
@@ -247,6 +253,7 @@ func TestReplicaWhoseBinlogBeginsLater(t *testing.T) {
 }
 
 func TestAServerThatBeganAnewIsNotTheSame(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)")
 		proxy := testenv.NewProxy(t, s.Addr)
@@ -284,6 +291,7 @@ func TestAServerThatBeganAnewIsNotTheSame(t *testing.T) {
 }
 
 func TestGTIDGapsAndPurgedFilesStop(t *testing.T) {
+	t.Parallel()
 	s := testenv.MySQL(t)
 	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)")
 	proxy := testenv.NewProxy(t, s.Addr)
@@ -300,6 +308,7 @@ func TestGTIDGapsAndPurgedFilesStop(t *testing.T) {
 
 // A server that is restored from an older backup has the old name, and new transactions get the numbers of lost ones.
 func TestRestoredFromAnOlderBackup(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)")
 		r := begin(t, config(s), cdc.Checkpoint{}, nil)
@@ -323,6 +332,7 @@ func TestRestoredFromAnOlderBackup(t *testing.T) {
 }
 
 func TestServerUUIDMayChangeWhereGTIDsTellTheHistory(t *testing.T) {
+	t.Parallel()
 	s := testenv.MySQL(t)
 	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)")
 	r := begin(t, config(s), cdc.Checkpoint{}, nil)
@@ -340,6 +350,7 @@ func TestServerUUIDMayChangeWhereGTIDsTellTheHistory(t *testing.T) {
 }
 
 func TestWithoutGTIDsAResetBinlogIsNoticed(t *testing.T) {
+	t.Parallel()
 	s := testenv.MySQL(t, "--gtid-mode=OFF", "--enforce-gtid-consistency=OFF")
 	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)")
 	r := begin(t, config(s), cdc.Checkpoint{}, nil)
@@ -355,6 +366,7 @@ func TestWithoutGTIDsAResetBinlogIsNoticed(t *testing.T) {
 }
 
 func TestGTIDsAreTakenUpWhenTheyAreSwitchedOn(t *testing.T) {
+	t.Parallel()
 	s := testenv.MySQL(t, "--gtid-mode=OFF", "--enforce-gtid-consistency=ON")
 	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)")
 	r := begin(t, config(s), cdc.Checkpoint{}, nil)
@@ -380,6 +392,7 @@ func TestGTIDsAreTakenUpWhenTheyAreSwitchedOn(t *testing.T) {
 }
 
 func TestAServerWithoutAnyTransaction(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, map[string]string{"mysql": "RESET BINARY LOGS AND GTIDS", "mariadb": "RESET MASTER"}[s.Flavor])
 		r := begin(t, config(s), cdc.Checkpoint{}, nil)
@@ -398,6 +411,7 @@ func TestAServerWithoutAnyTransaction(t *testing.T) {
 // An address that leads to one server and then to another, as a balancer's does, is not read from: what was found out
 // about the one says nothing about the other.
 func TestTheLogMustComeFromTheServerThatWasLookedAt(t *testing.T) {
+	t.Parallel()
 	a, b := testenv.MariaDB(t, "--server-id=1"), testenv.MariaDB(t, "--server-id=2")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 // However a statement is written: where it changed captured tables without rows in the log, the capture stops.
 func TestStatementsInAnyFormStop(t *testing.T) {
+	t.Parallel()
 	const both, mariadb = "", "mariadb"
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE DATABASE other", "CREATE TABLE shop.t (id INT PRIMARY KEY, a VARCHAR(50))", "INSERT INTO shop.t VALUES (1,'a')",

@@ -13,6 +13,7 @@ import (
 // TestHiddenColumnsAreTheSameInStreamSnapshotAndSchema: columns that are in row images and that information_schema keeps
 // to itself.
 func TestHiddenColumnsAreTheSameInStreamSnapshotAndSchema(t *testing.T) {
+	t.Parallel()
 	test := func(t *testing.T, s *testenv.Server, before, inserts []string, columns map[string]string) {
 		s.Exec(t, append([]string{"CREATE DATABASE shop"}, before...)...)
 		r := begin(t, config(s), cdc.Checkpoint{}, nil)

@@ -11,6 +11,7 @@ import (
 // Rows that were undone after they had gone into the stream stop the capture. They must not pass for others when it
 // starts again with more room.
 func TestUndoneRowsInTheStreamStayAnErrorWhenMoreCanBeHeld(t *testing.T) {
+	t.Parallel()
 	for name, undo := range map[string][]string{
 		"to a savepoint": {"ROLLBACK TO a", "INSERT INTO t SELECT id + 100, 'kept' FROM t", "INSERT INTO t SELECT id + 200, 'kept' FROM t", "COMMIT"},
 		"wholly":         {"ROLLBACK"},
@@ -38,6 +39,7 @@ func TestUndoneRowsInTheStreamStayAnErrorWhenMoreCanBeHeld(t *testing.T) {
 
 // What was undone before rows went into the stream is none of them, however often reading begins anew.
 func TestResumeBehindASavepointThatWasGoneBackTo(t *testing.T) {
+	t.Parallel()
 	s := testenv.MariaDB(t)
 	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.t (id INT PRIMARY KEY, a VARCHAR(2000))")
 	cfg := config(s)

@@ -151,6 +151,7 @@ var kinds = []kind{
 }
 
 func TestChangesOfEveryKind(t *testing.T) {
+	t.Parallel()
 	t.Run("mariadb", func(t *testing.T) { testKinds(t, testenv.MariaDB(t), "mariadb", "no gtids") })
 	t.Run("mysql", func(t *testing.T) { testKinds(t, testenv.MySQL(t, "--secure-file-priv="), "mysql") })
 	t.Run("mysql without GTIDs", func(t *testing.T) {

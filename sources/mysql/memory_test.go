@@ -20,6 +20,7 @@ const million = 1 << 20
 
 // TestATransactionOfAMillionRowsTakesLittleMemory captures in a process of its own, whose resident memory it bounds.
 func TestATransactionOfAMillionRowsTakesLittleMemory(t *testing.T) {
+	t.Parallel()
 	if addr := os.Getenv("CDCD_TEST_CAPTURE_FROM"); addr != "" {
 		captureMillion(t, addr)
 		return

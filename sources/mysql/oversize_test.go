@@ -11,6 +11,7 @@ import (
 )
 
 func TestAChangeLargerThanAFrameGoesOnWithoutItsLargestValues(t *testing.T) {
+	t.Parallel()
 	test := func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v LONGBLOB, w TEXT)")
 		cfg := config(s)
@@ -48,6 +49,7 @@ func TestAChangeLargerThanAFrameGoesOnWithoutItsLargestValues(t *testing.T) {
 }
 
 func TestTheBusMayTakeLessThanAFrame(t *testing.T) {
+	t.Parallel()
 	s := testenv.MariaDB(t)
 	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v LONGTEXT, w TEXT)")
 	cfg := config(s)
@@ -69,6 +71,7 @@ func TestTheBusMayTakeLessThanAFrame(t *testing.T) {
 
 // Rows of a snapshot are like changes: what no frame can hold goes without its largest values, and the next rows follow.
 func TestASnapshotGoesOnBehindARowThatIsLargerThanAFrame(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v LONGTEXT, w TEXT)", "CREATE TABLE shop.b (v LONGTEXT, w TEXT)",
 			"INSERT INTO shop.a VALUES (1, 'x', 'y'), (2, REPEAT('x', 1100000), 'y'), (3, REPEAT('x', 900000), 'y'), (4, REPEAT('x', 5000000), 'z'), (5, 'x', 'z')",

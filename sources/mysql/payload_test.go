@@ -96,6 +96,7 @@ func rewritten(log []byte, edit func(body []byte) []byte) []byte {
 }
 
 func TestCompressedTransactionsOfEveryShape(t *testing.T) {
+	t.Parallel()
 	s := testenv.MySQL(t)
 	log, parts := compressedLog(t, s)
 	read := func(t *testing.T, log []byte) (*recorder, error) {

@@ -28,6 +28,7 @@ func resumeEverywhere(t *testing.T, s *testenv.Server, cfg mysql.Config, frames 
 }
 
 func TestXATransactionsThatOverlap(t *testing.T) {
+	t.Parallel()
 	test := func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE DATABASE other", "CREATE TABLE shop.a (id INT PRIMARY KEY)", "CREATE TABLE other.a (id INT PRIMARY KEY)")
 		cfg := config(s)
@@ -79,6 +80,7 @@ func TestXATransactionsThatOverlap(t *testing.T) {
 }
 
 func TestAnXATransactionPreparedBeforeTheCaptureBegan(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)")
 		for _, xid := range []string{"a", "b"} {
@@ -108,6 +110,7 @@ func TestAnXATransactionPreparedBeforeTheCaptureBegan(t *testing.T) {
 }
 
 func TestXATransactionsThatChangeNothingInTheLog(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)")
 		r := begin(t, config(s), cdc.Checkpoint{}, nil)

@@ -13,6 +13,7 @@ import (
 
 // Whatever the line and the server do, each change comes once.
 func TestPausesOutagesAndCutsLoseAndDoubleNothing(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)")
 		proxy := testenv.NewProxy(t, s.Addr)
@@ -64,6 +65,7 @@ func TestPausesOutagesAndCutsLoseAndDoubleNothing(t *testing.T) {
 // A server that takes connections and does not answer is waited for as long as the configuration says, and no longer
 // than the caller wants.
 func TestAPausedServerHoldsNothingUp(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)")
 		cfg := config(s)

@@ -14,6 +14,7 @@ import (
 )
 
 func TestResumeAfterEveryRowOfATransaction(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)")
 		first := begin(t, config(s), cdc.Checkpoint{}, nil)
@@ -45,6 +46,7 @@ func TestResumeAfterEveryRowOfATransaction(t *testing.T) {
 }
 
 func TestRestartOfTheServerAndBrokenConnections(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)")
 		proxy := testenv.NewProxy(t, s.Addr)
@@ -72,6 +74,7 @@ func TestRestartOfTheServerAndBrokenConnections(t *testing.T) {
 }
 
 func TestHeartbeatsCarryProgressThroughOtherTables(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE DATABASE other", "CREATE TABLE other.a (id INT PRIMARY KEY)")
 		cfg := config(s)
@@ -89,6 +92,7 @@ func TestHeartbeatsCarryProgressThroughOtherTables(t *testing.T) {
 }
 
 func TestOnlyTheTablesOfTheGlobsAreCaptured(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE DATABASE shop2", "CREATE TABLE shop.orders_1 (id INT PRIMARY KEY)", "CREATE TABLE shop.orders_22 (id INT PRIMARY KEY)",
 			"CREATE TABLE shop.`a.b` (id INT PRIMARY KEY)", "CREATE TABLE shop2.log (id INT PRIMARY KEY)")
@@ -100,6 +104,7 @@ func TestOnlyTheTablesOfTheGlobsAreCaptured(t *testing.T) {
 }
 
 func TestCompressedTransactionsAndEvents(t *testing.T) {
+	t.Parallel()
 	for _, flavor := range []string{"mysql", "mariadb"} {
 		t.Run(flavor, func(t *testing.T) {
 			var s *testenv.Server
@@ -142,6 +147,7 @@ func TestCompressedTransactionsAndEvents(t *testing.T) {
 }
 
 func TestATransactionLargerThanAFrameIsCut(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(200))")
 		cfg := config(s)
@@ -182,6 +188,7 @@ func TestATransactionLargerThanAFrameIsCut(t *testing.T) {
 }
 
 func TestRowsAreKnownWhenATransactionIsWhollyInAFrame(t *testing.T) {
+	t.Parallel()
 	s := testenv.MariaDB(t)
 	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)")
 	r := begin(t, config(s), cdc.Checkpoint{}, nil)
@@ -194,6 +201,7 @@ func TestRowsAreKnownWhenATransactionIsWhollyInAFrame(t *testing.T) {
 }
 
 func TestMinimalImagesLeaveColumnsAbsent(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT, w TEXT, x INT)")
 		cfg := config(s)
@@ -216,6 +224,7 @@ func TestMinimalImagesLeaveColumnsAbsent(t *testing.T) {
 
 // With MINIMAL images MySQL logs nothing at all of such a row, MariaDB the whole row.
 func TestARowOfDefaultsIsCaptured(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (v INT DEFAULT 1, w INT)")
 		r := begin(t, config(s), cdc.Checkpoint{}, nil)
@@ -229,6 +238,7 @@ func TestARowOfDefaultsIsCaptured(t *testing.T) {
 }
 
 func TestSchemaContradictsTheLog(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "SET GLOBAL binlog_row_metadata = 'MINIMAL'", "CREATE DATABASE shop")
 		r := begin(t, config(s), cdc.Checkpoint{}, nil)
@@ -242,6 +252,7 @@ func TestSchemaContradictsTheLog(t *testing.T) {
 }
 
 func TestMinimalMetadataFollowsTheTable(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "SET GLOBAL binlog_row_metadata = 'MINIMAL'", "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)")
 		r := begin(t, config(s), cdc.Checkpoint{}, nil)
@@ -256,6 +267,7 @@ func TestMinimalMetadataFollowsTheTable(t *testing.T) {
 }
 
 func TestPurgedBinlogStops(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)")
 		r := begin(t, config(s), cdc.Checkpoint{}, nil)
@@ -273,6 +285,7 @@ func TestPurgedBinlogStops(t *testing.T) {
 }
 
 func TestAnotherServerIsRefused(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)")
 		cp := begin(t, config(s), cdc.Checkpoint{}, nil).checkpoint()
@@ -298,6 +311,7 @@ func TestAnotherServerIsRefused(t *testing.T) {
 }
 
 func TestWithoutGTIDsFileAndPositionOfTheSameServer(t *testing.T) {
+	t.Parallel()
 	s := testenv.MySQL(t, "--gtid-mode=OFF", "--enforce-gtid-consistency=OFF")
 	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)")
 	cfg := config(s)
@@ -320,6 +334,7 @@ func TestWithoutGTIDsFileAndPositionOfTheSameServer(t *testing.T) {
 }
 
 func TestTheLeastGrantsAreEnough(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		monitor := map[string]string{"mysql": "REPLICATION CLIENT", "mariadb": "BINLOG MONITOR"}[s.Flavor]
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)", "CREATE USER least@'%' IDENTIFIED BY 'Secret-1'",
@@ -373,6 +388,7 @@ func wantFindings(t *testing.T, cfg mysql.Config, want map[string]string) {
 }
 
 func TestPreflightFindsWhatIsWrongAndItsFixesMendIt(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)",
 			"SET GLOBAL binlog_row_image = 'MINIMAL'", "SET GLOBAL binlog_row_metadata = 'MINIMAL'", "SET GLOBAL binlog_format = 'STATEMENT'", "SET GLOBAL binlog_expire_logs_seconds = 3600")
@@ -415,6 +431,7 @@ func TestPreflightFindsWhatIsWrongAndItsFixesMendIt(t *testing.T) {
 }
 
 func TestStatementsInTheLogStop(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE DATABASE other", "CREATE TABLE shop.a (id INT PRIMARY KEY)", "CREATE TABLE other.a (id INT PRIMARY KEY)")
 		r := begin(t, config(s), cdc.Checkpoint{}, nil)
@@ -426,6 +443,7 @@ func TestStatementsInTheLogStop(t *testing.T) {
 }
 
 func TestPartialUpdatesOfJSONGiveWholeDocuments(t *testing.T) {
+	t.Parallel()
 	s := testenv.MySQL(t, "--binlog-row-value-options=PARTIAL_JSON")
 	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v JSON, n INT, w JSON, x JSON)")
 	cfg := config(s)
@@ -471,6 +489,7 @@ func TestPartialUpdatesOfJSONGiveWholeDocuments(t *testing.T) {
 }
 
 func TestTheHandlersErrorEndsTheRun(t *testing.T) {
+	t.Parallel()
 	s := testenv.MariaDB(t)
 	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)")
 	refuse := errors.New("the stream is full")
@@ -498,6 +517,7 @@ func TestTheHandlersErrorEndsTheRun(t *testing.T) {
 }
 
 func TestTaggedGTIDs(t *testing.T) {
+	t.Parallel()
 	s := testenv.MySQL(t)
 	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)")
 	r := begin(t, config(s), cdc.Checkpoint{}, nil)

@@ -12,6 +12,7 @@ import (
 )
 
 func TestASnapshotIsNotCutOffBySqlSelectLimit(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		conn := s.Conn(t)
 		execute(t, conn, "CREATE DATABASE shop")
@@ -33,6 +34,7 @@ func TestASnapshotIsNotCutOffBySqlSelectLimit(t *testing.T) {
 }
 
 func TestASnapshotBeginsOnAnIdleServerWithPreparedTransactions(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		conn := s.Conn(t)
 		orders(t, conn, 10)
@@ -71,6 +73,7 @@ func TestASnapshotBeginsOnAnIdleServerWithPreparedTransactions(t *testing.T) {
 }
 
 func TestTablesWithUnusualKeysAreReadWhole(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		conn := s.Conn(t)
 		execute(t, conn, "CREATE DATABASE shop", "SET SESSION sql_mode = ''", "SET NAMES utf8mb4")

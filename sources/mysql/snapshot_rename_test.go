@@ -12,6 +12,7 @@ import (
 // A read view does not fix which table a name means: rows that are read behind a rename are another table's. The log must
 // tell of the rename before they may be emitted.
 func TestARenameBeforeTheReadIsInTheLogBeforeHigh(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		for _, key := range []string{"id INT PRIMARY KEY", "id INT"} {
 			s.Exec(t, "CREATE DATABASE IF NOT EXISTS shop", "DROP TABLE IF EXISTS shop.t, shop._t_old, shop._t_new",

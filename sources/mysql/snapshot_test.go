@@ -337,6 +337,7 @@ func changeOrders(n int) func(r *rand.Rand) string {
 }
 
 func TestASnapshotIsConsistentWithTheChangesAroundIt(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		random, conn := seeded(t), s.Conn(t)
 		const n = 3000
@@ -357,6 +358,7 @@ func TestASnapshotIsConsistentWithTheChangesAroundIt(t *testing.T) {
 
 // A run that ends anywhere, in the middle of a chunk too, goes on behind the last row that is in the stream.
 func TestASnapshotGoesOnWhereItWasAfterEachInterruption(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		random, conn := seeded(t), s.Conn(t)
 		const n = 2000
@@ -408,6 +410,7 @@ func TestASnapshotGoesOnWhereItWasAfterEachInterruption(t *testing.T) {
 
 // Tables are read on behind a key of any type, in the order that the column has.
 func TestTablesAreReadByKeysOfAnyType(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		conn := s.Conn(t)
 		execute(t, conn, "CREATE DATABASE shop", "SET SESSION sql_mode = ''", "SET NAMES utf8mb4", "SET SESSION time_zone = '+02:00'")
@@ -471,6 +474,7 @@ func TestTablesAreReadByKeysOfAnyType(t *testing.T) {
 }
 
 func TestATableWithoutAKeyIsReadInOneGo(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		random, conn := seeded(t), s.Conn(t)
 		execute(t, conn, "CREATE DATABASE shop", "CREATE TABLE shop.bare (v INT, s TEXT)")
@@ -499,6 +503,7 @@ func TestATableWithoutAKeyIsReadInOneGo(t *testing.T) {
 
 // Without GTIDs the places in the log are all there is.
 func TestASnapshotOfMySQLWithoutGTIDs(t *testing.T) {
+	t.Parallel()
 	s := testenv.MySQL(t, "--gtid-mode=OFF", "--enforce-gtid-consistency=OFF")
 	random, conn := seeded(t), s.Conn(t)
 	orders(t, conn, 1000)
@@ -516,6 +521,7 @@ func TestASnapshotOfMySQLWithoutGTIDs(t *testing.T) {
 
 // What the log says of a row may be only a part of it. Such a row is read again, so the stream has all of it.
 func TestASnapshotWithMinimalRowImages(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		random, conn := seeded(t), s.Conn(t)
 		orders(t, conn, 1500)
@@ -554,6 +560,7 @@ func TestASnapshotWithMinimalRowImages(t *testing.T) {
 }
 
 func TestTablesMayBeAlteredWhileTheyAreRead(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		conn := s.Conn(t)
 		orders(t, conn, 3000)
@@ -611,6 +618,7 @@ func TestTablesMayBeAlteredWhileTheyAreRead(t *testing.T) {
 }
 
 func TestSnapshotsArePausedResumedAndCancelled(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		conn := s.Conn(t)
 		orders(t, conn, 2000)
@@ -679,6 +687,7 @@ func TestSnapshotsArePausedResumedAndCancelled(t *testing.T) {
 }
 
 func TestASnapshotThatCannotBeReadIsRefused(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		orders(t, s.Conn(t), 10)
 		m := newMirror()
@@ -706,6 +715,7 @@ func TestASnapshotThatCannotBeReadIsRefused(t *testing.T) {
 }
 
 func TestASnapshotOutlivesItsConnection(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		random, conn := seeded(t), s.Conn(t)
 		orders(t, conn, 3000)
@@ -732,6 +742,7 @@ func TestASnapshotOutlivesItsConnection(t *testing.T) {
 
 // A server that nobody writes to has no events to tell that the watermark has been reached, and may just have begun a file.
 func TestASnapshotOfAnIdleServer(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		conn := s.Conn(t)
 		orders(t, conn, 500)
@@ -762,6 +773,7 @@ func TestASnapshotOfAnIdleServer(t *testing.T) {
 
 // Tables that the selection gets later are read then, and only they.
 func TestTablesThatAreSelectedLaterAreReadThen(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		conn := s.Conn(t)
 		orders(t, conn, 100)

@@ -28,6 +28,7 @@ func install(t *testing.T, dir, certFile, keyFile string) {
 }
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	for _, flavor := range []string{"mariadb", "mysql"} {
 		t.Run(flavor, func(t *testing.T) {
 			ca, other, dir := testenv.NewAuthority(t), testenv.NewAuthority(t), t.TempDir()
@@ -125,6 +126,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestAServerWithoutTLS(t *testing.T) {
+	t.Parallel()
 	for flavor, s := range map[string]*testenv.Server{"mariadb": testenv.MariaDB(t, "--skip-ssl"), "mysql": testenv.MySQL(t, "--tls-version=")} {
 		t.Run(flavor, func(t *testing.T) {
 			cfg := config(s)

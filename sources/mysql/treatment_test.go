@@ -44,6 +44,7 @@ const treatedTables = `CREATE TABLE shop.customers (id INT PRIMARY KEY, ssn VARC
 	phone VARCHAR(40), old_password_hash BLOB, plan ENUM('SECRETfree', 'SECRETpaid'), doc JSON, n INT)`
 
 func TestDroppedAndMaskedColumnsNeverReachAFrame(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", treatedTables, "CREATE TABLE shop.people (email VARCHAR(80) PRIMARY KEY, v INT)",
 			"CREATE TABLE shop.hidden (id INT PRIMARY KEY, v TEXT)")
@@ -112,6 +113,7 @@ func TestDroppedAndMaskedColumnsNeverReachAFrame(t *testing.T) {
 
 // The rows that are there already are treated as their changes are, in frames and in what a checkpoint keeps of keys.
 func TestDroppedAndMaskedColumnsAreInNoSnapshot(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "SET NAMES utf8mb4", "CREATE DATABASE shop", treatedTables, "CREATE TABLE shop.people (email VARCHAR(80) PRIMARY KEY, v INT)",
 			"CREATE TABLE shop.hidden (id INT PRIMARY KEY, v TEXT)", "CREATE TABLE shop.bare (password TEXT, email TEXT)",
@@ -180,6 +182,7 @@ func reveal(t *testing.T, m *mask.Mask, event string) string {
 }
 
 func TestSchemaShowsTablesAsFramesHaveThem(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", treatedTables, "CREATE TABLE shop.hidden (id INT PRIMARY KEY)")
 		cfg, _, _ := treated(t, s)
@@ -201,6 +204,7 @@ func TestSchemaShowsTablesAsFramesHaveThem(t *testing.T) {
 }
 
 func TestAKeyThatWouldBeDroppedStopsCheckAndCapture(t *testing.T) {
+	t.Parallel()
 	s := testenv.MariaDB(t)
 	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)", "CREATE TABLE shop.keyless (id INT, v INT)")
 	cfg := config(s)
@@ -217,6 +221,7 @@ func TestAKeyThatWouldBeDroppedStopsCheckAndCapture(t *testing.T) {
 }
 
 func TestColumnsThatAppearLaterAreTreatedFromTheirFirstRowOn(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.customers (id INT PRIMARY KEY, ssn VARCHAR(40))")
 		cfg, _, _ := treated(t, s)
@@ -243,6 +248,7 @@ func TestPatternsOfColumnsThatAreNoneAreRefused(t *testing.T) {
 }
 
 func TestADroppedColumnMayHaveACharacterSetThatIsNotSupported(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, a TEXT CHARACTER SET armscii8, b CHAR(9) CHARACTER SET hp8, v VARCHAR(9) CHARACTER SET utf8mb4)")
 		cfg := config(s)

@@ -22,6 +22,7 @@ const typesPage = "../../docs/types.md"
 // TestTypeMatrix takes every value of typeGroups through every way into a frame: on both servers, as insert, update and
 // delete with every row image, with every row metadata, and by a SELECT. docs/types.md is what it saw.
 func TestTypeMatrix(t *testing.T) {
+	t.Parallel()
 	if !t.Run("servers", func(t *testing.T) { testenv.Each(t, typeMatrix) }) {
 		return
 	}
@@ -308,6 +309,7 @@ Capture stops with [CDCD-1308](../cmd/cdcd/codes/CDCD-1308.md), before anything 
 
 // TestColumnsThatAreRefused: what docs/types.md says under "What is refused".
 func TestColumnsThatAreRefused(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		columns := []string{"VARCHAR(9) CHARACTER SET armscii8", "VARCHAR(9) CHARACTER SET dec8", "TEXT CHARACTER SET geostd8", "CHAR(9) CHARACTER SET hp8", "CHAR(9) CHARACTER SET keybcs2",
 			"CHAR(9) CHARACTER SET macce", "CHAR(9) CHARACTER SET swe7"}

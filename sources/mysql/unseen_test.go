@@ -17,6 +17,7 @@ import (
 )
 
 func TestStatementsThatTakeRowsAway(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE DATABASE other", "CREATE TABLE shop.a (id INT PRIMARY KEY)", "CREATE TABLE other.a (id INT PRIMARY KEY)")
 		cfg := config(s)
@@ -63,6 +64,7 @@ func edited(t *testing.T, s *testenv.Server, kind replication.EventType, edit fu
 }
 
 func TestEventsThatNobodyMayPassOver(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)", "INSERT INTO shop.a VALUES (1)", "FLUSH BINARY LOGS")
 		for name, test := range map[string]struct {
@@ -92,6 +94,7 @@ func TestEventsThatNobodyMayPassOver(t *testing.T) {
 }
 
 func TestBytesThatAreNoTextAreReported(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, u VARCHAR(20) CHARACTER SET utf8mb4, c VARCHAR(20) CHARACTER SET ucs2, s VARCHAR(20) CHARACTER SET latin1)")
 		cfg := config(s)

@@ -52,6 +52,7 @@ func newWatch(t *testing.T, cfg mysql.Config) *mysql.Watch {
 }
 
 func TestACaptureThatHasReadAllIsNotBehind(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY)", "CREATE DATABASE other", "CREATE TABLE other.t (id INT PRIMARY KEY)")
 		r, progress := watched(t, s, config(s))
@@ -75,6 +76,7 @@ func TestACaptureThatHasReadAllIsNotBehind(t *testing.T) {
 }
 
 func TestBytesBehindAreCountedAcrossFiles(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY, v LONGTEXT)")
 		r, progress := watched(t, s, config(s))
@@ -95,6 +97,7 @@ func TestBytesBehindAreCountedAcrossFiles(t *testing.T) {
 }
 
 func TestHeadroomBeginsWhenTheFileThatIsNeededHasEnded(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		expire := "SET GLOBAL binlog_expire_logs_seconds = 7200"
 		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY)", expire)
@@ -135,6 +138,7 @@ func TestHeadroomBeginsWhenTheFileThatIsNeededHasEnded(t *testing.T) {
 }
 
 func TestTheServersEndIsSeenThroughLostConnections(t *testing.T) {
+	t.Parallel()
 	s := testenv.MariaDB(t)
 	proxy := testenv.NewProxy(t, s.Addr)
 	cfg := config(s)
@@ -161,6 +165,7 @@ func TestTheServersEndIsSeenThroughLostConnections(t *testing.T) {
 }
 
 func TestLagGrowsWhileNothingIsHeardOfTheServer(t *testing.T) {
+	t.Parallel()
 	s := testenv.MariaDB(t)
 	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY)")
 	cfg := config(s)
@@ -173,6 +178,7 @@ func TestLagGrowsWhileNothingIsHeardOfTheServer(t *testing.T) {
 }
 
 func TestABacklogOfOtherTablesIsLag(t *testing.T) {
+	t.Parallel()
 	s := testenv.MariaDB(t)
 	s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY)", "CREATE DATABASE other", "CREATE TABLE other.t (id INT PRIMARY KEY)")
 	r, progress := watched(t, s, config(s))

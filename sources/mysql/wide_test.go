@@ -35,6 +35,7 @@ func wideTable(name string, columns int) (create, insert, after string) {
 var longName, longColumn = strings.Repeat("ж", 64), strings.Repeat("名", 64)
 
 func TestWideTablesAndTheLongestNamesAreCapturedLiveFromFilesAndBySnapshot(t *testing.T) {
+	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
 		columns := fmt.Sprintf("id INT PRIMARY KEY, `%s` INT", longColumn)
 		s.Exec(t, "CREATE DATABASE shop", fmt.Sprintf("CREATE DATABASE `%s`", longName), fmt.Sprintf("CREATE TABLE `%s`.`%[1]s` (%s)", longName, columns))
