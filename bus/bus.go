@@ -58,7 +58,10 @@ type Stream struct {
 	mu         sync.Mutex          // guards the rest
 	publishers map[*Publisher]bool // those that Close must end
 	state      State               // that Observe was told last
+	revision   cdc.Revision        // of the rules, for frames that are published from now on
+	marked     bool                // the stream is known to say that frames name revisions
 	progress   jetstream.KeyValue  // opened at first use
+	rules      *Rules              // as well
 }
 
 // Open opens the stream and creates it if it is not there. With Dir it first starts the server inside of this
@@ -234,6 +237,7 @@ func (s *Stream) damaged(seq uint64, err error) error {
 type tail struct {
 	seq   uint64 // 0 when the stream is empty
 	claim string // which claim it is part of, if any
+	rules string // the revision of rules that it names, if any
 	data  []byte
 }
 
@@ -256,7 +260,7 @@ func (s *Stream) tail(ctx context.Context, patience time.Duration) (tail, error)
 		cancel()
 		switch {
 		case err == nil:
-			return tail{last, msg.Header.Get(headerClaim), msg.Data}, nil
+			return tail{last, msg.Header.Get(headerClaim), msg.Header.Get(headerRules), msg.Data}, nil
 		case !errors.Is(err, jetstream.ErrMsgNotFound):
 			return tail{seq: last}, s.readError(err)
 		case last == previous:

@@ -110,7 +110,9 @@ type consumer struct {
 	seq    uint64 // sequence of the next message
 	until  uint64 // sequence of the last that is wanted
 	parts  map[uint16]part
-	beyond int // reads in a row by which the stream ends before seq
+	rules  cdc.Revision // that the frame before named
+	asked  bool         // and whether that is known
+	beyond int          // reads in a row by which the stream ends before seq
 }
 
 // part is where a partition stands.
@@ -297,7 +299,7 @@ func (c *consumer) message(ctx context.Context, m *nats.Msg) error {
 	case seq > c.seq:
 		return c.missing(ctx, seq)
 	}
-	if m.Subject == c.s.subject(claimToken) {
+	if m.Subject == c.s.subject(claimToken) { // it names what the frame before it does
 		c.seq++
 		return nil
 	}
@@ -306,6 +308,9 @@ func (c *consumer) message(ctx context.Context, m *nats.Msg) error {
 		return c.s.damaged(seq, err)
 	}
 	b.Seq = seq
+	if b.Rules, err = c.revision(ctx, m.Header.Get(headerRules)); err != nil {
+		return err
+	}
 	after, err := c.follow(b)
 	if err != nil {
 		return err

@@ -35,8 +35,8 @@ func startEmbedded(cfg *Config) (*embedded, error) {
 		StoreDir:   filepath.Join(cfg.Dir, "jetstream"),
 		SyncAlways: !cfg.AllowUnsynced,
 		MaxPayload: cdc.MaxFrame + messageOverhead,
-		// What is beside the stream: the progress bucket, and room for the server's own accounting.
-		JetStreamMaxStore: cfg.MaxBytes + progressBytes + (64 << 20),
+		// What is beside the stream: rules, the progress bucket, and room for the server's own accounting.
+		JetStreamMaxStore: cfg.MaxBytes + rulesBytes + progressBytes + (64 << 20),
 	}
 	if cfg.Listen != "" {
 		host, port, err := listenAddr(cfg.Listen)

@@ -54,7 +54,7 @@ func TestUnsafeStreamsAreRefused(t *testing.T) {
 		{"more subjects", func(c *jetstream.StreamConfig) { c.Subjects = []string{"cdc.shop.*", "more"} }, Config{}, codeSettings, "--subjects"},
 		{"fewer copies than wanted", func(*jetstream.StreamConfig) {}, Config{Replicas: 3}, codeSettings, "--replicas 3"},
 		{"somebody else's", func(c *jetstream.StreamConfig) { c.Metadata = nil }, Config{}, codeForeign, "another name"},
-		{"another format", func(c *jetstream.StreamConfig) { c.Metadata[metaFormat] = "2" }, Config{}, codeForeign, "knows the format"},
+		{"another format", func(c *jetstream.StreamConfig) { c.Metadata[metaFormat] = "3" }, Config{}, codeForeign, "knows the format"},
 		{"smaller than what it holds", func(*jetstream.StreamConfig) {}, Config{MaxBytes: 100}, codeSettings, "leave max_bytes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -45,17 +45,20 @@ type Publisher struct {
 	in     chan *cdc.Batch
 	acks   chan *nats.Msg
 	status chan nats.Status
+	told   chan struct{} // Stamp was called
 	sub    *nats.Subscription
 	stop   context.CancelFunc
 	done   chan struct{} // closed when run has returned
 
 	// Owned by run.
 	inbox       string
-	gen         int       // counts the times the window was sent again: a refusal of an older copy means nothing
-	acked       uint64    // sequence of the last frame that is known to be stored
-	window      []pending // the frames after it, in order
-	bytes       int       // their size
-	sentAt      time.Time // when the oldest was sent, or the window last moved
+	gen         int          // counts the times the window was sent again: a refusal of an older copy means nothing
+	acked       uint64       // sequence of the last frame that is known to be stored
+	window      []pending    // the frames after it, in order
+	bytes       int          // their size
+	sentAt      time.Time    // when the oldest was sent, or the window last moved
+	rules       cdc.Revision // that frames name
+	last        *cdc.Batch   // the newest frame, stored or in the window
 	state       State
 	checkedDisk time.Time
 	misses      int // looks at the end of the stream in a row that found nothing new stored
@@ -71,18 +74,21 @@ type Publisher struct {
 type pending struct {
 	subject string
 	body    []byte
+	rules   string // the revision that it names
+	own     bool   // made here, not handed over
 }
 
 // Publisher claims the stream for this writer and returns a publisher that appends after sequence expectedLast, as it
 // came from [Stream.Last]. It returns [ErrFenced] when the stream does not end there any more. From the claim on no
 // frame of an earlier publisher, here or elsewhere, can be stored. The publisher ends with Close, or with the stream.
 func (s *Stream) Publisher(ctx context.Context, expectedLast uint64) (*Publisher, error) {
-	last, err := s.claim(ctx, expectedLast)
+	last, claimed, err := s.claim(ctx, expectedLast)
 	if err != nil {
 		return nil, err
 	}
 	p := &Publisher{
-		s: s, in: make(chan *cdc.Batch), acks: make(chan *nats.Msg, ackBuffer), done: make(chan struct{}),
+		s: s, in: make(chan *cdc.Batch), acks: make(chan *nats.Msg, ackBuffer), done: make(chan struct{}), told: make(chan struct{}, 1),
+		rules: claimed.Rules, last: claimed,
 		status: s.nc.StatusChanged(nats.CONNECTED, nats.CLOSED),
 		inbox:  s.nc.NewInbox(), acked: last, lastSeq: last, state: Publishing, changed: make(chan struct{}),
 	}
@@ -95,7 +101,8 @@ func (s *Stream) Publisher(ctx context.Context, expectedLast uint64) (*Publisher
 	s.mu.Lock()
 	s.publishers[p] = true
 	s.mu.Unlock()
-	go p.run(run) // Close waits for it
+	p.told <- struct{}{} // of what Stamp was called with before
+	go p.run(run)        // Close waits for it
 	return p, nil
 }
 
@@ -193,14 +200,18 @@ func (p *Publisher) loop(ctx context.Context) error {
 	tick := time.NewTicker(max(p.s.cfg.AckWait/10, time.Millisecond))
 	defer tick.Stop()
 	for {
-		in := p.in
+		in, told := p.in, p.told
 		if len(p.window) >= windowFrames || len(p.window) > 0 && p.bytes >= windowBytes {
-			in = nil
+			in, told = nil, nil
 		}
 		var err error
 		select {
 		case b := <-in:
-			err = p.take(ctx, b)
+			if err = p.revise(ctx); err == nil {
+				err = p.take(ctx, b, false)
+			}
+		case <-told:
+			err = p.announce(ctx)
 		case m := <-p.acks:
 			err = p.answer(ctx, m)
 		case st := <-p.status:
@@ -223,15 +234,48 @@ func (p *Publisher) loop(ctx context.Context) error {
 	}
 }
 
-func (p *Publisher) take(ctx context.Context, b *cdc.Batch) error {
+// revise takes up the newest revision of rules: every frame names the newest that was known when it was taken.
+func (p *Publisher) revise(ctx context.Context) error {
+	p.s.mu.Lock()
+	r := p.s.revision
+	p.s.mu.Unlock()
+	if r == p.rules || r == (cdc.Revision{}) {
+		return nil
+	}
+	if err := p.s.markStamped(ctx, p.acked+uint64(len(p.window))+1); err != nil {
+		return err
+	}
+	p.rules = r
+	return nil
+}
+
+// announce has a new revision become effective without waiting for a change: a frame without events, that repeats the
+// checkpoint of the one before it, names it. In a stream in which nothing has been captured yet, the first frame does.
+func (p *Publisher) announce(ctx context.Context) error {
+	before := p.rules
+	if err := p.revise(ctx); err != nil || p.rules == before {
+		return err
+	}
+	checkpoint := p.last.Checkpoint()
+	if len(checkpoint.PartNos) == 0 {
+		return nil
+	}
+	frame, err := cdc.Open(repeat(p.last.Header(), checkpoint, p.s.cfg.Writer, p.s.cfg.Now()), nil)
+	if err != nil {
+		return fmt.Errorf("publish to stream %s: %w", p.s.name, err)
+	}
+	return p.take(ctx, frame, true)
+}
+
+func (p *Publisher) take(ctx context.Context, b *cdc.Batch, own bool) error {
 	if err := p.waitForDisk(ctx); err != nil {
 		return err
 	}
 	if len(p.window) == 0 {
 		p.sentAt = time.Now()
 	}
-	f := pending{p.s.subject(strconv.Itoa(int(b.Header().Partition))), pack(b.Frame())}
-	p.window = append(p.window, f)
+	f := pending{p.s.subject(strconv.Itoa(int(b.Header().Partition))), pack(b.Frame()), p.rules.String(), own}
+	p.window, p.last = append(p.window, f), b
 	p.bytes += len(f.body)
 	if err := p.send(len(p.window) - 1); err != nil {
 		return p.settle(ctx, Disconnected)
@@ -263,10 +307,14 @@ func (p *Publisher) waitForDisk(ctx context.Context) error {
 // send publishes the i-th frame of the window with the sequence it must follow. An error means that it was not sent.
 func (p *Publisher) send(i int) error {
 	seq := p.acked + uint64(i) + 1
+	h := nats.Header{headerExpectedLast: {strconv.FormatUint(seq-1, 10)}}
+	if rules := p.window[i].rules; rules != "" {
+		h[headerRules] = []string{rules}
+	}
 	return p.s.nc.PublishMsg(&nats.Msg{
 		Subject: p.window[i].subject,
 		Reply:   p.inbox + "." + strconv.Itoa(p.gen) + "." + strconv.FormatUint(seq, 10),
-		Header:  nats.Header{headerExpectedLast: {strconv.FormatUint(seq-1, 10)}},
+		Header:  h,
 		Data:    p.window[i].body,
 	})
 }
@@ -326,15 +374,18 @@ func (p *Publisher) answer(ctx context.Context, m *nats.Msg) error {
 
 // stored forgets the frames up to seq: what is stored at seq is ours, hence so is all between the claim and seq.
 func (p *Publisher) stored(seq uint64) {
-	n := int(seq - p.acked)
+	n, handed := int(seq-p.acked), 0
 	for i := range n {
 		p.bytes -= len(p.window[i].body)
+		if !p.window[i].own {
+			handed++
+		}
 		p.window[i] = pending{}
 	}
 	p.window = p.window[n:]
 	p.acked, p.sentAt, p.misses = seq, time.Now(), 0
 	p.mu.Lock()
-	p.durable += uint64(n)
+	p.durable += uint64(handed)
 	p.lastSeq = seq
 	close(p.changed)
 	p.changed = make(chan struct{})

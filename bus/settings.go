@@ -21,8 +21,10 @@ const (
 	metaFormat = "cdcd.format" // of frames and claims in the stream
 	metaSource = "cdcd.source"
 	metaID     = "cdcd.id"
+	metaStamps = "cdcd.rules_from" // sequence from which frames name a revision of rules; with format 2
 
-	streamFormat = "1"
+	streamFormat  = "1"
+	stampedFormat = "2" // programs that only know 1 would write frames that name no revision
 )
 
 // wanted is the stream as this program creates it.
@@ -115,9 +117,9 @@ func (s *Stream) refuseUnsafe(have jetstream.StreamConfig, replicas int) error {
 	case have.Metadata[metaFormat] == "":
 		return cdc.Errorf(codeForeign, "stream %s was not made by cdcd", s.name).
 			WithFix("give the source another name, or remove the stream if nobody needs it: nats stream rm %s", s.name)
-	case have.Metadata[metaFormat] != streamFormat || have.Metadata[metaSource] != s.cfg.Source:
+	case !slices.Contains([]string{streamFormat, stampedFormat}, have.Metadata[metaFormat]) || have.Metadata[metaSource] != s.cfg.Source:
 		return cdc.Errorf(codeForeign, "stream %s holds source %q in format %s; this program writes source %q in format %s",
-			s.name, have.Metadata[metaSource], have.Metadata[metaFormat], s.cfg.Source, streamFormat).
+			s.name, have.Metadata[metaSource], have.Metadata[metaFormat], s.cfg.Source, stampedFormat).
 			WithFix("use a cdcd that knows the format, or another source name")
 	case !slices.Equal(have.Subjects, []string{s.subject("*")}) || len(have.Sources) > 0 || have.Mirror != nil || have.SubjectTransform != nil || have.RePublish != nil && have.RePublish.Destination == "":
 		return edit(fmt.Sprintf("takes subjects %v and must take %s alone", have.Subjects, s.subject("*")), "--subjects '"+s.subject("*")+"'")

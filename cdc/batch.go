@@ -20,6 +20,10 @@ type Batch struct {
 
 	// Seq is the stream sequence that the frame was consumed with; 0 outside of a stream.
 	Seq uint64
+
+	// Rules is the revision of the rules that the events are judged by, wherever and how often that happens; zero when
+	// nobody has said.
+	Rules Revision
 }
 
 // Tables keeps the tables that were read from frames, so that equal tables become the same pointer and opening a

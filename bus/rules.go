@@ -1,0 +1,506 @@
+package bus
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/s2"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/cdcd-project/cdcd/cdc"
+)
+
+// Rules is the store of a source's rules: a stream of its own, RULES_<source>, with one message per publication. What
+// holds at a revision is the fold of all publications up to it, so each that ever held can be read again. The store
+// knows texts, not what they mean. Its methods may be called by several goroutines at once.
+type Rules struct {
+	s      *Stream
+	name   string
+	stream jetstream.Stream
+
+	mu     sync.Mutex
+	states map[uint64]*RuleState // guarded by mu: those that were asked for lately
+	recent []uint64              // guarded by mu: their numbers, the one asked for last at the end
+}
+
+// Publication is one change of the rules.
+type Publication struct {
+	Revision cdc.Revision `json:"-"` // given by the store
+
+	Format int       `json:"format"` // 1
+	ID     string    `json:"id"`     // drawn for each attempt to publish
+	Prev   string    `json:"prev"`   // ID of the revision before, "" for the first
+	Time   time.Time `json:"time"`
+	Who    string    `json:"who"`
+	Why    string    `json:"why,omitempty"`
+	Kind   string    `json:"kind"`            // files, push, mode, rollback, adopt: what the publisher did
+	Base   uint64    `json:"base,omitempty"`  // number of the revision that the publisher knew
+	Digest string    `json:"digest"`          // of the whole set that holds from now on
+	Files  string    `json:"files,omitempty"` // kind files: digest of the files that were pushed
+
+	Changed []StoredRule      `json:"changed,omitempty"` // rules that are new or other than before
+	Removed []string          `json:"removed,omitempty"` // names of rules that are gone
+	Layout  map[string]Layout `json:"layout,omitempty"`  // of the files that are to be written otherwise than before
+
+	// StandsFor are revisions that were lost, and whose frames are judged by this one: a person's decision.
+	StandsFor []string `json:"stands_for,omitempty"`
+}
+
+// StoredRule is a rule as text, with what is asked of it often.
+type StoredRule struct {
+	Name    string `json:"name"`
+	File    string `json:"file,omitempty"` // the rule file that it came with; "" if it came alone
+	Text    string `json:"text"`           // of a YAML list's one entry, with the comments above it
+	Version string `json:"version"`        // digest over all that decides
+	Mode    string `json:"mode"`
+
+	Revision cdc.Revision `json:"-"` // that published it
+	Time     time.Time    `json:"-"`
+	Who      string       `json:"-"`
+}
+
+// Layout is what a rule file has beside the texts of its rules.
+type Layout struct {
+	Head  string   `json:"head"`            // what comes before the first rule
+	Rules []string `json:"rules,omitempty"` // names in the order of the file; none: the file is gone
+}
+
+// RuleState is what the store holds at a revision. It must not be changed.
+type RuleState struct {
+	Revision cdc.Revision
+	Digest   string
+	Rules    map[string]StoredRule
+	Layout   map[string]Layout
+	Files    Publication // the newest of kind files, without its contents; zero if there is none
+}
+
+const (
+	rulesFormat   = 1
+	rulesBytes    = 256 << 20 // what the store may hold: some 250,000 edits of a rule
+	maxRulesText  = 32 << 20  // of one publication, before it is compressed
+	packRulesFrom = 4 << 10
+	keptStates    = 8
+
+	headerEncoding = "Cdcd-Encoding"
+	encodingS2     = "s2"
+)
+
+// ErrRulesMoved is what [Rules.Publish] returns when the newest revision is another one than the publisher believed.
+var ErrRulesMoved = errors.New("the rules have been changed by somebody else")
+
+// Rules opens the rule store, and creates it if it is not there.
+func (s *Stream) Rules(ctx context.Context) (*Rules, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rules != nil {
+		return s.rules, nil
+	}
+	r := &Rules{s: s, name: "RULES_" + s.cfg.Source, states: map[uint64]*RuleState{}}
+	want := jetstream.StreamConfig{
+		Name: r.name, Description: "rules of " + s.cfg.Source + " by cdcd", Subjects: []string{r.subject()},
+		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
+		Replicas: s.stream.CachedInfo().Config.Replicas, MaxBytes: rulesBytes, MaxMsgs: -1, MaxMsgSize: -1,
+		Duplicates: 100 * time.Millisecond, DenyDelete: true, DenyPurge: true,
+		Metadata: map[string]string{metaFormat: strconv.Itoa(rulesFormat), metaSource: s.cfg.Source, metaID: rand.Text()},
+	}
+	var err error
+	r.stream, err = s.js.Stream(ctx, r.name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if r.stream, err = s.js.CreateStream(ctx, want); err != nil {
+			if faster, errOpen := s.js.Stream(ctx, r.name); errOpen == nil { // by somebody else
+				r.stream, err = faster, nil
+			}
+		}
+	}
+	if err != nil {
+		return nil, cdc.Errorf(codeRuleStore, "open the rule store %s: %w", r.name, err).
+			WithFix("JetStream must have room for %d bytes, and this user must be allowed to use %s", rulesBytes, r.name)
+	}
+	if err := r.refuseUnsafe(); err != nil {
+		return nil, err
+	}
+	s.rules = r
+	return r, nil
+}
+
+func (r *Rules) subject() string { return "rules." + r.s.cfg.Source }
+
+// refuseUnsafe refuses a stream that could forget a revision, or that holds something else.
+func (r *Rules) refuseUnsafe() error {
+	have := r.stream.CachedInfo().Config
+	wrong, edit := "", ""
+	switch {
+	case have.Metadata[metaFormat] != strconv.Itoa(rulesFormat) || have.Metadata[metaSource] != r.s.cfg.Source || len(have.Subjects) != 1 || have.Subjects[0] != r.subject():
+		return cdc.Errorf(codeRuleStore, "stream %s is not the rule store of %s in format %d", r.name, r.s.cfg.Source, rulesFormat).
+			WithFix("use a cdcd that knows the format, or another source name")
+	case have.Storage != jetstream.FileStorage || have.Retention != jetstream.LimitsPolicy:
+		wrong, edit = "is not kept on disk for good", "--storage file"
+	case have.Discard != jetstream.DiscardNew:
+		wrong, edit = "forgets old revisions when it is full", "--discard new"
+	case have.MaxAge != 0 || have.MaxMsgs > 0 || have.MaxMsgsPerSubject > 0:
+		wrong, edit = "forgets old revisions", "--max-age 0 --max-msgs=-1 --max-msgs-per-subject=-1"
+	case have.AllowDirect:
+		wrong, edit = "lets followers answer reads, late", "--no-allow-direct"
+	case have.Replicas < r.s.stream.CachedInfo().Config.Replicas:
+		wrong, edit = fmt.Sprintf("has %d copies where the changes have %d", have.Replicas, r.s.stream.CachedInfo().Config.Replicas),
+			fmt.Sprintf("--replicas %d", r.s.stream.CachedInfo().Config.Replicas)
+	default:
+		return nil
+	}
+	return cdc.Errorf(codeRuleStore, "the rule store %s %s", r.name, wrong).WithFix("nats stream edit %s %s", r.name, edit)
+}
+
+// last returns the number of the newest revision, 0 if there is none, from the store's leader.
+func (r *Rules) last(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.s.cfg.AckWait)
+	defer cancel()
+	info, err := r.stream.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the rule store %s: %w", r.name, err)
+	}
+	return info.State.LastSeq, nil
+}
+
+// Newest returns what holds now. Its revision is zero when nothing was ever published.
+func (r *Rules) Newest(ctx context.Context) (*RuleState, error) {
+	last, err := r.last(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.At(ctx, last)
+}
+
+// At returns what held at the revision of that number; at 0 there were no rules.
+func (r *Rules) At(ctx context.Context, no uint64) (*RuleState, error) {
+	r.mu.Lock()
+	var from *RuleState
+	for n, st := range r.states {
+		if n <= no && (from == nil || n > from.Revision.No) {
+			from = st
+		}
+	}
+	r.mu.Unlock()
+	if from == nil {
+		from = &RuleState{}
+	}
+	if from.Revision.No == no {
+		r.keep(from)
+		return from, nil
+	}
+	st := &RuleState{Revision: from.Revision, Digest: from.Digest, Files: from.Files, Rules: maps.Clone(from.Rules), Layout: maps.Clone(from.Layout)}
+	if st.Rules == nil {
+		st.Rules, st.Layout = map[string]StoredRule{}, map[string]Layout{}
+	}
+	if err := r.read(ctx, from.Revision.No+1, no, func(p Publication) error { return st.apply(r, p) }); err != nil {
+		return nil, err
+	}
+	r.keep(st)
+	return st, nil
+}
+
+// apply folds one publication in.
+func (st *RuleState) apply(r *Rules, p Publication) error {
+	if p.Revision.No != st.Revision.No+1 || p.Prev != st.Revision.ID {
+		return r.damaged(p.Revision.No, fmt.Errorf("it follows revision %q, not %q", p.Prev, st.Revision.ID))
+	}
+	for _, name := range p.Removed {
+		delete(st.Rules, name)
+	}
+	for _, one := range p.Changed {
+		one.Revision, one.Time, one.Who = p.Revision, p.Time, p.Who
+		st.Rules[one.Name] = one
+	}
+	for file, layout := range p.Layout {
+		if st.Layout[file] = layout; len(layout.Rules) == 0 {
+			delete(st.Layout, file)
+		}
+	}
+	st.Revision, st.Digest = p.Revision, p.Digest
+	if p.Kind == "files" {
+		st.Files = p
+		st.Files.Changed, st.Files.Layout = nil, nil
+	}
+	return nil
+}
+
+// keep remembers a state, and forgets the one that nobody has asked for for longest.
+func (r *Rules) keep(st *RuleState) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	no := st.Revision.No
+	for i, n := range r.recent {
+		if n == no {
+			r.recent = append(r.recent[:i], r.recent[i+1:]...)
+			break
+		}
+	}
+	r.states[no], r.recent = st, append(r.recent, no)
+	if len(r.recent) > keptStates {
+		delete(r.states, r.recent[0])
+		r.recent = r.recent[1:]
+	}
+}
+
+// Resolve returns what held at the revision that a frame names. What frames without one are judged by is the first: in a
+// stream of a version before revisions, that is what was in the files when it was first run with this one. When the
+// store does not have the revision yet, it is waited for until ctx ends. A store that has another one of that number was
+// lost and begun anew; then a person must say which rules hold.
+func (r *Rules) Resolve(ctx context.Context, want cdc.Revision) (*RuleState, error) {
+	no := max(want.No, 1)
+	for n := 0; ; n++ {
+		last, err := r.last(ctx)
+		if err == nil && last >= no {
+			var st *RuleState
+			if st, err = r.At(ctx, no); err == nil && (st.Revision == want || want == cdc.Revision{}) {
+				return st, nil
+			}
+			if err == nil {
+				return r.standIn(ctx, want, last, cdc.Errorf(codeRevision, "the rule store %s has lost revision %s: its revision %d is %s", r.name, want, no, st.Revision))
+			}
+		} else if err == nil && n == 1 && want != (cdc.Revision{}) {
+			if st, err := r.standIn(ctx, want, last, nil); st != nil || err != nil {
+				return st, err
+			}
+		}
+		var coded *cdc.Error
+		if errors.As(err, &coded) {
+			return nil, err
+		}
+		if late := sleep(ctx, backoff(n+1, maxWait)); late != nil {
+			if err != nil {
+				return nil, err
+			}
+			return nil, cdc.Errorf(codeRevision, "the rule store %s ends at revision %d, and a frame names revision %s", r.name, last, cmp.Or(want.String(), "1")).
+				WithFix("`cdcd errors %s` says how to go on", codeRevision)
+		}
+	}
+}
+
+// standIn looks for a publication that stands for a lost revision.
+func (r *Rules) standIn(ctx context.Context, lost cdc.Revision, last uint64, otherwise *cdc.Error) (*RuleState, error) {
+	found := uint64(0)
+	err := r.read(ctx, 1, last, func(p Publication) error {
+		for _, text := range p.StandsFor {
+			if text == lost.String() {
+				found = p.Revision.No
+			}
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case found > 0:
+		return r.At(ctx, found)
+	case otherwise != nil:
+		return nil, otherwise.WithFix("`cdcd errors %s` says how to go on", codeRevision)
+	}
+	return nil, nil
+}
+
+// History hands publications on, oldest first, from the revision numbered from (at least 1) up to the newest.
+func (r *Rules) History(ctx context.Context, from uint64, each func(Publication) error) error {
+	last, err := r.last(ctx)
+	if err != nil {
+		return err
+	}
+	return r.read(ctx, max(from, 1), last, each)
+}
+
+// read hands on the publications numbered from to to. It asks for them one by one: for some more of them than a person
+// makes in years that takes a second, and each answer comes from the leader.
+func (r *Rules) read(ctx context.Context, from, to uint64, each func(Publication) error) error {
+	for no := from; no <= to; no++ {
+		msg, err := r.get(ctx, no)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return r.damaged(no, errors.New("it is missing"))
+		}
+		if err != nil {
+			return fmt.Errorf("read revision %d of the rule store %s: %w", no, r.name, err)
+		}
+		p, err := openPublication(msg)
+		if err != nil {
+			return r.damaged(no, err)
+		}
+		if err := each(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Rules) get(ctx context.Context, no uint64) (*jetstream.RawStreamMsg, error) {
+	ctx, cancel := context.WithTimeout(ctx, 4*r.s.cfg.AckWait)
+	defer cancel()
+	return r.stream.GetMsg(ctx, no)
+}
+
+func (r *Rules) damaged(no uint64, why error) error {
+	return cdc.Errorf(codeRuleStore, "revision %d of the rule store %s cannot be read: %w", no, r.name, why).
+		WithFix("restore the store's stream from a copy; `cdcd errors %s` says how", codeRuleStore)
+}
+
+// openPublication reads a message of the store.
+func openPublication(msg *jetstream.RawStreamMsg) (Publication, error) {
+	text := msg.Data
+	if msg.Header.Get(headerEncoding) == encodingS2 {
+		n, err := s2.DecodedLen(text)
+		if err != nil || n > maxRulesText {
+			return Publication{}, fmt.Errorf("%d bytes that should be a compressed publication", len(text))
+		}
+		if text, err = s2.Decode(nil, text); err != nil {
+			return Publication{}, err
+		}
+	}
+	var p Publication
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields() // of a newer program; what they mean might decide
+	if err := d.Decode(&p); err != nil {
+		return Publication{}, err
+	}
+	if p.Format != rulesFormat {
+		return Publication{}, fmt.Errorf("it is in format %d, this program reads %d", p.Format, rulesFormat)
+	}
+	p.Revision = cdc.Revision{No: msg.Sequence, ID: revisionID(text)}
+	return p, nil
+}
+
+// revisionID hashes a publication, and through its Prev all before it.
+func revisionID(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}
+
+// Publish makes the publication the revision after base. It returns [ErrRulesMoved] when base is not the newest any more:
+// the publisher then looks at what has changed, and decides anew. When it returns another error, the publication may
+// be in the store or not.
+func (r *Rules) Publish(ctx context.Context, base cdc.Revision, p Publication) (cdc.Revision, error) {
+	if low, err := r.s.diskLow(); err != nil {
+		return cdc.Revision{}, err
+	} else if low {
+		return cdc.Revision{}, cdc.Errorf(codeRulesFull, "rules cannot be published: the disk of %s is nearly full", r.s.cfg.Dir).WithFix("free disk space")
+	}
+	p.Format, p.ID, p.Prev, p.Time = rulesFormat, rand.Text(), base.ID, r.s.cfg.Now().UTC()
+	text, err := json.Marshal(&p)
+	if err != nil {
+		return cdc.Revision{}, fmt.Errorf("publish rules: %w", err)
+	}
+	msg := &nats.Msg{Subject: r.subject(), Data: text, Header: nats.Header{headerExpectedLast: {strconv.FormatUint(base.No, 10)}}}
+	if len(text) >= packRulesFrom && len(text) <= maxRulesText {
+		if packed := s2.EncodeBetter(nil, text); len(packed) < len(text) {
+			msg.Data = packed
+			msg.Header.Set(headerEncoding, encodingS2)
+		}
+	}
+	if limit := int(r.s.nc.MaxPayload()) - messageOverhead; len(text) > maxRulesText || len(msg.Data) > limit {
+		return cdc.Revision{}, cdc.Errorf(codeRulesFull, "a publication of %d bytes, %d compressed, is larger than the %d that the server takes", len(text), len(msg.Data), limit).
+			WithFix("push fewer rule files at a time: cdcd rules push FILE, or raise max_payload of the NATS servers")
+	}
+	made := cdc.Revision{No: base.No + 1, ID: revisionID(text)}
+	for n := 0; ; n++ {
+		if err := sleep(ctx, backoff(n, maxWait)); err != nil {
+			return cdc.Revision{}, fmt.Errorf("publish rules to %s: no answer: %w", r.name, err)
+		}
+		if n > 0 { // it may be stored though nobody told us
+			last, err := r.last(ctx)
+			if err == nil && last > base.No {
+				return made, r.compare(ctx, made)
+			}
+		}
+		try, cancel := context.WithTimeout(ctx, r.s.cfg.AckWait)
+		m, err := r.s.nc.RequestMsgWithContext(try, msg)
+		cancel()
+		var ack pubAck
+		if err != nil || json.Unmarshal(m.Data, &ack) != nil {
+			continue
+		}
+		switch {
+		case ack.Error == nil && ack.Seq == made.No:
+			return made, nil
+		case ack.Error == nil:
+			return cdc.Revision{}, fmt.Errorf("publish rules to %s: stored as %d instead of %d", r.name, ack.Seq, made.No)
+		}
+		switch judge(ack.Error) {
+		case lookAtTail:
+			if last, err := r.last(ctx); err == nil && last > base.No {
+				return made, r.compare(ctx, made)
+			} else if err == nil && last < base.No {
+				return cdc.Revision{}, cdc.Errorf(codeRevision, "the rule store %s ends at revision %d and does not have %s", r.name, last, base).
+					WithFix("`cdcd errors %s` says how to go on", codeRevision)
+			}
+		case serverBusy:
+		case streamFull, cannotStore, frameTooBig:
+			return cdc.Revision{}, cdc.Errorf(codeRulesFull, "the rule store %s does not take the publication: %w", r.name, ack.Error).
+				WithFix("`cdcd errors %s` says how to make room", codeRulesFull)
+		default:
+			return cdc.Revision{}, fmt.Errorf("publish rules to %s: %w", r.name, ack.Error)
+		}
+	}
+}
+
+// compare returns nil when the store's revision of that number is ours.
+func (r *Rules) compare(ctx context.Context, ours cdc.Revision) error {
+	return r.read(ctx, ours.No, ours.No, func(p Publication) error {
+		if p.Revision != ours {
+			return ErrRulesMoved
+		}
+		return nil
+	})
+}
+
+// Watch calls each with the newest state, and again whenever there is a newer one, until ctx ends or each fails: it then
+// returns that error. Of several that come at once only the newest is handed on. What cannot be read is asked for again.
+func (r *Rules) Watch(ctx context.Context, each func(*RuleState) error) error {
+	hint := make(chan *nats.Msg, 1) // publications on their way, which may be refused yet
+	if sub, err := r.s.nc.ChanSubscribe(r.subject(), hint); err == nil {
+		defer sub.Unsubscribe()
+	}
+	const rest = 2 * time.Second
+	known, told := cdc.Revision{}, false
+	for wait := time.Duration(0); ; {
+		if err := r.pause(ctx, wait, hint); err != nil {
+			return err
+		}
+		st, err := r.Newest(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			r.s.cfg.Logger.Debug("bus: the rule store cannot be read", "store", r.name, "error", err)
+			wait = rest
+		case told && st.Revision == known:
+			wait = min(max(2*wait, 5*time.Millisecond), rest)
+		default:
+			if err := each(st); err != nil {
+				return err
+			}
+			known, told, wait = st.Revision, true, 5*time.Millisecond
+		}
+	}
+}
+
+// pause waits that long, or until a publication is under way.
+func (r *Rules) pause(ctx context.Context, wait time.Duration, hint <-chan *nats.Msg) error {
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-hint:
+		return sleep(ctx, time.Millisecond)
+	case <-t.C:
+		return ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
