@@ -33,9 +33,9 @@ const (
 	codeListen     = "CDCD-3016" // the embedded server must not listen there
 	codeCheckpoint = "CDCD-3017" // the stream's last frame is gone, and the checkpoint with it
 
-	codeRevision  = "CDCD-2302" // a revision of the rules that a frame names is not in the store
-	codeRuleStore = "CDCD-2303" // the rule store cannot be used as it is
-	codeRulesFull = "CDCD-2304" // the rule store does not take a publication
+	codeRevision  = "CDCD-2311" // a revision of the rules that a frame names is not in the store
+	codeRuleStore = "CDCD-2312" // the rule store cannot be used as it is
+	codeRulesFull = "CDCD-2313" // the rule store does not take a publication
 )
 
 func (s *Stream) fenced(format string, args ...any) error {

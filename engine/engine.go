@@ -25,9 +25,14 @@ type Flusher interface {
 	Flush(ctx context.Context) error
 }
 
-// Config says what an engine does. Rules is required.
+// Config says what an engine does. One of Rules and Sets is required.
 type Config struct {
 	Rules *rules.Set
+
+	// Sets returns the rules of a revision: each batch is judged by those that its Rules names, so that it is judged by
+	// the same ones whenever it is offered. It is asked when that is another revision than the batch before had. After an
+	// error the batch is offered again, as after any.
+	Sets func(ctx context.Context, revision cdc.Revision) (*rules.Set, error)
 
 	// Sinks by feed. A rule that delivers to a feed that is not here is not evaluated for it: another engine may be.
 	Sinks map[string]Sink
@@ -52,25 +57,28 @@ type Engine struct {
 }
 
 type ruleset struct {
-	digest string     // of the whole set
-	set    *rules.Set // what concerns the sinks of this engine
+	revision cdc.Revision
+	digest   string     // of the whole set
+	set      *rules.Set // what concerns the sinks of this engine
 }
 
-// New returns an engine. It fails when the configuration has no rules.
+// New returns an engine. It fails when the configuration has no rules, or two sources of them.
 func New(cfg Config) (*Engine, error) {
-	if cfg.Rules == nil {
-		return nil, fmt.Errorf("engine: no rules")
+	if (cfg.Rules == nil) == (cfg.Sets == nil) {
+		return nil, fmt.Errorf("engine: one of Rules and Sets must be given")
 	}
 	e := &Engine{cfg: cfg}
 	for feed := range cfg.Sinks {
 		e.feeds = append(e.feeds, feed)
 	}
 	slices.Sort(e.feeds)
-	e.Swap(cfg.Rules)
+	if cfg.Rules != nil {
+		e.Swap(cfg.Rules)
+	}
 	return e, nil
 }
 
-// Swap puts another rule set in place, from the next batch on.
+// Swap puts another rule set in place, from the next batch on. It is for engines that were made with Rules.
 func (e *Engine) Swap(set *rules.Set) {
 	e.rules.Store(&ruleset{digest: set.Digest(), set: set.Only(e.feeds...)})
 }
@@ -79,7 +87,10 @@ func (e *Engine) Swap(set *rules.Set) {
 // is to deliver, an error that the same batch should be offered again. CDCD-5001 says that a rule with on_error: halt
 // could not judge an event, CDCD-5002 that there is no place for dead letters.
 func (e *Engine) Handle(ctx context.Context, b *cdc.Batch) error {
-	rs := e.rules.Load()
+	rs, err := e.ruleset(ctx, b)
+	if err != nil {
+		return err
+	}
 	e.decisions, e.letters = e.decisions[:0], e.letters[:0]
 	for i := range b.Len() {
 		d := rs.set.Decide(b.Event(i))
@@ -133,6 +144,26 @@ func (e *Engine) Handle(ctx context.Context, b *cdc.Batch) error {
 		e.cfg.Observe(b, e.decisions)
 	}
 	return nil
+}
+
+// ruleset returns what a batch is judged by.
+func (e *Engine) ruleset(ctx context.Context, b *cdc.Batch) (*ruleset, error) {
+	rs := e.rules.Load()
+	if e.cfg.Sets == nil || rs != nil && rs.revision == b.Rules || b.Len() == 0 {
+		return rs, nil
+	}
+	set, err := e.cfg.Sets(ctx, b.Rules)
+	if err != nil {
+		return nil, fmt.Errorf("rules: %w", err)
+	}
+	next := &ruleset{revision: b.Rules, digest: set.Digest()}
+	if rs != nil && rs.digest == next.digest {
+		next.set = rs.set // it decides the same, and is compiled
+	} else {
+		next.set = set.Only(e.feeds...)
+	}
+	e.rules.Store(next)
+	return next, nil
 }
 
 // flush has the sinks that buffer commit what they have. After a dead letter they must not stay behind it: what they

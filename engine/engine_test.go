@@ -302,6 +302,53 @@ func TestRulesAreSwappedBetweenBatches(t *testing.T) {
 	}
 }
 
+// A batch is judged by the revision that it names, whatever came before it; and offered again, by the same.
+func TestABatchIsJudgedByTheRevisionThatItNames(t *testing.T) {
+	sets := map[uint64]*rules.Set{
+		1: parse(t, rule("odd", "after.total % 2 == 1", "acme", "")),
+		2: parse(t, rule("even", "after.total % 2 == 0", "acme", "")),
+		3: parse(t, rule("even", "after.total % 2 == 0", "acme", "")),
+	}
+	var asked []uint64
+	fail := true
+	j := &journal{}
+	e := newEngine(t, j, nil, func(c *engine.Config) {
+		c.Observe, c.DeadLetter = nil, nil
+		c.Sinks = map[string]engine.Sink{"acme": sink{"acme", j}}
+		c.Sets = func(_ context.Context, r cdc.Revision) (*rules.Set, error) {
+			asked = append(asked, r.No)
+			if fail {
+				return nil, errFull
+			}
+			return sets[r.No], nil
+		}
+	})
+	batch := func(no uint64) *cdc.Batch {
+		b := newBatch(t, 1, 1, 2, 3)
+		b.Rules = cdc.Revision{No: no, ID: fmt.Sprintf("%016x", no)}
+		return b
+	}
+	if err := e.Handle(t.Context(), batch(1)); !errors.Is(err, errFull) || len(j.take()) != 0 {
+		t.Fatalf("rules that cannot be had: got %v", err)
+	}
+	fail = false
+	for _, no := range []uint64{1, 1, 2, 3, 2, 1} {
+		if err := e.Handle(t.Context(), batch(no)); err != nil {
+			t.Fatal(err)
+		}
+		want := "acme 2:even"
+		if no == 1 {
+			want = "acme 1:odd 3:odd"
+		}
+		if got := j.take(); len(got) != 1 || got[0] != want {
+			t.Errorf("revision %d: got %q, want %q", no, got, want)
+		}
+	}
+	if want := []uint64{1, 1, 2, 3, 2, 1}; !reflect.DeepEqual(asked, want) {
+		t.Errorf("asked for revisions %v, want %v", asked, want)
+	}
+}
+
 // A sink may keep the batch and what decisions point to, but not the slice: it is used again.
 func TestWhatASinkKeepsStaysAsItWas(t *testing.T) {
 	keep := &keeper{}

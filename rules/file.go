@@ -27,12 +27,13 @@ const (
 	Active Mode = iota // matches are delivered
 	Shadow             // judged and counted: matches name no feed, and errors never stop or divert an event
 	Off                // not judged; still checked
+	Draft              // not judged, and may have mistakes: what is found in it are warnings
 )
 
-var modeNames = []string{"active", "shadow", "off"}
+var modeNames = []string{"active", "shadow", "off", "draft"}
 
 // String returns the mode as it stands in rule files.
-func (m Mode) String() string { return modeNames[m%3] }
+func (m Mode) String() string { return modeNames[m%4] }
 
 // Rule is one rule as it stands in a file. Rules are immutable.
 type Rule struct {

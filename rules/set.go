@@ -71,11 +71,12 @@ func (s *Set) Feeds() []string {
 	return sorted(feeds)
 }
 
-// Only returns the set of the rules that deliver to one of the feeds, or would if they were active.
+// Only returns the set of the rules that deliver to one of the feeds, or would if they were active, and of those that
+// watch for no feed at all.
 func (s *Set) Only(feeds ...string) *Set {
 	var rs []*Rule
 	for _, r := range s.rules {
-		if slices.ContainsFunc(r.To, func(feed string) bool { return slices.Contains(feeds, feed) }) {
+		if r.Mode == Shadow && len(r.To) == 0 || slices.ContainsFunc(r.To, func(feed string) bool { return slices.Contains(feeds, feed) }) {
 			rs = append(rs, r)
 		}
 	}
@@ -383,9 +384,14 @@ func newTablePlan(rs []*Rule, t *cdc.Table) (*tablePlan, Findings) {
 		if err == nil {
 			var f Findings
 			programs, f = compile(r, env, t)
+			if r.Mode == Draft {
+				for _, one := range f {
+					one.Warn()
+				}
+			}
 			found = append(found, f...)
 		}
-		if r.Mode == Off {
+		if r.Mode == Off || r.Mode == Draft {
 			continue
 		}
 		for _, op := range r.On {
@@ -428,10 +434,6 @@ func (s *Set) Check(tables []*cdc.Table) (Findings, error) {
 		s.checkTables(r, tables, add)
 		if f := r.unseen(); f != nil {
 			add(f)
-		}
-		if r.Mode == Shadow && len(r.To) == 0 {
-			add(r.place.At("name").Error(codeNoFeed, fmt.Sprintf("rule '%s' names no feed, so it is judged only where all rules are", r.Name)).
-				Hint("add 'to: [<feed>]' to count its matches with that feed's").Warn())
 		}
 	}
 	found.Sort()

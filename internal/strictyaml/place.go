@@ -126,6 +126,18 @@ func (p Place) Text() string {
 	return p.node.Value
 }
 
+// YAML writes the value anew, in the style it stands in, with its comments.
+func (p Place) YAML() string {
+	if !p.Exists() {
+		return ""
+	}
+	text, err := yaml.Marshal(p.node)
+	if err != nil {
+		return "" // a node that was read can be written
+	}
+	return string(text)
+}
+
 // Pos returns the position of the value's first character: the quote of a quoted scalar, the | or > of a block scalar.
 func (p Place) Pos() Pos {
 	from, _ := p.span()
