@@ -22,7 +22,10 @@ func stamps(t *testing.T, s *Stream, from, upTo uint64) []string {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	var got []string
-	err := s.Consume(ctx, from, func(_ context.Context, b *cdc.Batch) error {
+	err := s.Consume(ctx, from, func(ctx context.Context, b *cdc.Batch) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		got = append(got, fmt.Sprintf("%d@%d", b.Len(), b.Rules.No))
 		if b.Header().FirstPartNo+uint64(b.Len()) >= upTo && b.Len() > 0 {
 			cancel()
