@@ -9,9 +9,16 @@ import (
 )
 
 // New makes an index of formulas over the rows of a table. The formulas must not be changed any more.
-func New(t *cdc.Table, formulas []*Formula) *Index {
+func New(t *cdc.Table, formulas []*Formula) *Index { return newBuilder(t, formulas).build(formulas) }
+
+func newBuilder(t *cdc.Table, formulas []*Formula) *builder {
 	b := &builder{x: &Index{table: t, roots: make([]int32, len(formulas))}, slots: map[Slot]int32{}, asked: map[int32]int32{}, nodes: map[nodeKey]int32{},
 		lists: map[uint64][]int32{}, sets: map[string]int32{}, patterns: map[string]int32{}}
+	b.guess = b.guessed
+	return b
+}
+
+func (b *builder) build(formulas []*Formula) *Index {
 	for i, f := range formulas {
 		b.x.roots[i] = b.intern(f)
 	}
@@ -20,6 +27,9 @@ func New(t *cdc.Table, formulas []*Formula) *Index {
 	b.finders = make([]finder, len(b.x.slots))
 	for i, root := range b.x.roots {
 		b.uses[root]++
+		if b.askAll {
+			b.x.picks[root] = pick{how: ask}
+		}
 		b.collect(root, int32(i), nil)
 	}
 	b.finish()
@@ -37,6 +47,8 @@ type builder struct {
 	sets      map[string]int32
 	patterns  map[string]int32
 
+	guess             func(n *node) (rate, work float64)
+	askAll            bool            // no formula has witnesses; for tests
 	uses              []int32         // by node: how many nodes and formulas have it
 	rate, work, price []float64       // by node, see estimate
 	finders           []finder        // by slot

@@ -44,6 +44,14 @@ type asked struct {
 // may be nil if no atom is opaque. Nothing is allocated once the scratch has grown.
 func (x *Index) Match(e cdc.Event, s *Scratch, ask Asker) []Result {
 	s.begin(x, e, ask)
+	x.call(s)
+	x.verify(s)
+	s.end()
+	return s.results
+}
+
+// call marks the formulas that the event calls for.
+func (x *Index) call(s *Scratch) {
 	for _, i := range x.probed {
 		x.probe(s, i)
 	}
@@ -52,9 +60,6 @@ func (x *Index) Match(e cdc.Event, s *Scratch, ask Asker) []Result {
 			s.mark(a.formulas)
 		}
 	}
-	x.verify(s)
-	s.end()
-	return s.results
 }
 
 // probe marks the formulas of which a witness on the slot is not False.

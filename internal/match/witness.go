@@ -141,9 +141,9 @@ func (b *builder) pickAnd(id int32) {
 	b.rather(id, pick{how: ask}, b.asking(id))
 }
 
-// guess returns how often an atom is not False, and what evaluating it costs. What is known is the table and the formulas:
+// guessed returns how often an atom is not False, and what evaluating it costs. What is known is the table and the formulas:
 // values that many formulas ask for are taken for frequent, and thresholds for lying where values lie.
-func (b *builder) guess(n *node) (rate, work float64) {
+func (b *builder) guessed(n *node) (rate, work float64) {
 	switch n.op {
 	case opEqual:
 		return b.share(n.a, n.b), costCompare
