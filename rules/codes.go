@@ -24,6 +24,8 @@ const (
 	codeRow     = "CDCD-2131" // a condition on a row asks for something else
 	codePartial = "CDCD-2132" // warning: a filter whose rows come or go unseen
 
+	codeNoRule = "CDCD-2133" // no rule of that name
+
 	codeEval   = "CDCD-2201" // the expression failed on the event
 	codeCost   = "CDCD-2202" // the expression took too many steps
 	codeStale  = "CDCD-2203" // the rule does not fit the table as it is now

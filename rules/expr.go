@@ -80,6 +80,10 @@ func (x *expr) span(e ast.Expr) (from, to int) {
 		from = min(from, f)
 		_, t = x.fieldAfter(sel.FieldName(), t)
 		to = max(to, t)
+		if sel.IsTestOnly() { // has(): the place is that of the parenthesis
+			head := strings.TrimRight(x.text[:from], " \t\r\n")
+			from, to = len(strings.TrimSuffix(head, "has")), x.closing(to, ')')
+		}
 	case ast.CallKind:
 		call := e.AsCall()
 		if call.IsMemberFunction() {
@@ -100,6 +104,9 @@ func (x *expr) span(e ast.Expr) (from, to int) {
 		if call.FunctionName() == "_[_]" {
 			to = max(to, x.closing(to, ']'))
 		}
+	case ast.ComprehensionKind: // a macro: its place is that of its parenthesis
+		include(e.AsComprehension().IterRange())
+		to = max(to, x.closingOf(from, x.byteAt(at.Start)))
 	case ast.ListKind:
 		for _, item := range e.AsList().Elements() {
 			include(item)
@@ -116,6 +123,31 @@ func (x *expr) closing(at int, c byte) int {
 		return len(x.text) - len(rest) + 1
 	}
 	return at
+}
+
+// closingOf returns the offset behind the parenthesis that closes the one at an offset, or least when there is none.
+func (x *expr) closingOf(least, open int) int {
+	if open >= len(x.text) || x.text[open] != '(' {
+		return least
+	}
+	depth := 0
+	for i := open; i < len(x.text); i++ {
+		switch c := x.text[i]; c {
+		case '"', '\'', '`':
+			i += stringEnd(x.text[i:], c == '`') - 1
+		case '/':
+			if strings.HasPrefix(x.text[i:], "//") {
+				i += max(strings.IndexByte(x.text[i:], '\n'), 0)
+			}
+		case '(', '[', '{':
+			depth++
+		case ')', ']', '}':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return least
 }
 
 // fieldSpan returns the bytes of the name in a selection such as after.total.

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write what the pages in testdata should
 
 // TestLanguage runs the pages of testdata: each explains one part of the rule language by example. A page has a
 // schema, rules and events; it says what is found in the rules (found) and what is decided of each event (decided). A
-// page that names a feed also says what that is delivered.
+// page that names a feed also says what that is delivered, one that has a file explain why it was decided.
 func TestLanguage(t *testing.T) {
 	pages, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(pages) == 0 {
@@ -91,6 +91,13 @@ func runPage(t *testing.T, files map[string]string) (found, decided string) {
 		if feed := strings.TrimSpace(files["feed"]); feed != "" {
 			decided += printDelivery(t, feed, d)
 		}
+		_, explain := files["explain"]
+		for _, x := range set.ExplainAll(d.Event) {
+			checkExplanation(t, set, d, x)
+			if explain {
+				decided += "    " + strings.ReplaceAll(strings.TrimSpace(x.String()), "\n", "\n    ") + "\n"
+			}
+		}
 	}
 	return found, decided
 }
@@ -114,6 +121,39 @@ func printDecision(d cdc.Decision) string {
 		return "    –\n"
 	}
 	return b.String()
+}
+
+// checkExplanation says where an explanation is not one of what was decided.
+func checkExplanation(t *testing.T, set *Set, d cdc.Decision, x Explanation) {
+	t.Helper()
+	want, change := NotMatched, ""
+	for _, m := range d.Matches {
+		if m.Name == x.Rule {
+			want, change = Matched, m.Change
+		}
+	}
+	for _, e := range d.Errors {
+		if e.Rule.Name == x.Rule {
+			want = Failing
+		}
+	}
+	got := x.Outcome
+	if got == OtherOp || got == OtherTable || x.Mode == Off.String() {
+		got = NotMatched
+	}
+	if got != want || x.Change != change && x.Mode != Off.String() {
+		t.Errorf("%s is explained as %s %s, but was decided %s %s:\n%s", cdc.AppendEvent(nil, d.Event), x.Outcome, x.Change, want, change, x)
+	}
+	for _, c := range x.Conditions {
+		if c.Key == "when" && c.Step.Truth != x.truth() || len(c.Because) == 0 {
+			t.Errorf("%s is explained by %s because %q:\n%s", x.Outcome, c.Step.Truth, c.Because, x)
+		}
+		c.Step.each(0, func(s *Step, _ int) {
+			if s.From < 0 || s.To > len(c.Text) || s.From >= s.To || s.Text == "" {
+				t.Errorf("step %+v of %s covers nothing", *s, c.Text)
+			}
+		})
+	}
 }
 
 // printDelivery prints what of a decision a partner receives.
