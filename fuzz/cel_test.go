@@ -68,7 +68,7 @@ var celEvents = func() []cdc.Event {
 }()
 
 // FuzzCEL compiles and evaluates any condition over a table with columns of all types. It never panics, ends soon, and
-// decides the same twice and in company.
+// decides the same twice, in company, and without the index.
 func FuzzCEL(f *testing.F) {
 	for _, when := range []string{"after.i > 5", "after.u == 18446744073709551615u", "after.d >= 12.5 && after.d + 1 < 100", "after.s.startsWith('a') || after.s == null",
 		"after.e in ['a', 'b', null]", "'x' in after.tags", "after.tags.exists(t, t == 'y')", "after.ts >= '2026-01-01T00:00:00Z'", "now - after.ts < duration('1h')",
@@ -113,6 +113,9 @@ func FuzzCEL(f *testing.F) {
 			}
 			if wrong && len(first.Errors) == 0 {
 				t.Fatalf("event %d: the condition is wrong (%v), and yet it was judged", i, err)
+			}
+			if a, b := class(first, "r"), class(set.DecidePlainly(e), "r"); a != b {
+				t.Fatalf("event %d: the index says %s, CEL says %s", i, a, b)
 			}
 			for _, again := range []cdc.Decision{set.Decide(e), other.Decide(e)} {
 				if a, b := outcome(first), outcome(again); !reflect.DeepEqual(a, b) {

@@ -62,20 +62,20 @@ func BenchmarkDecide(b *testing.B) {
 func BenchmarkCompile(b *testing.B) {
 	table := mustTables(b, ordersSchema)[0]
 	rs := mustParse(b, one("after.status == 'paid' && changed('status') && after.total >= 1000"))
-	env, err := tableEnv(table)
+	site, err := newSite(table)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Run("rule", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			compile(rs[0], env, table)
+			compile(rs[0], site)
 		}
 	})
 	b.Run("table", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			newTablePlan(rs, table)
+			newTablePlan(rs, table, nil)
 		}
 	})
 }

@@ -23,8 +23,7 @@ import (
 type program struct {
 	rule  *Rule
 	match []cdc.RuleMatch // the one match, shared by all decisions
-	eval  cel.Program     // nil: every event matches
-	reads [2][]int        // the columns of before and of after that the condition names
+	when  *condition      // nil: every event matches
 	err   error           // the rule does not fit: what every event gets
 	never bool            // the condition is false whatever the event
 
@@ -35,18 +34,18 @@ type program struct {
 // compile makes the programs of a rule for a table, one for each of the rule's operations. Operations for which the
 // condition comes to the same share one. Findings are what is wrong and what is worth saying; where something is wrong,
 // the program says so for every event.
-func compile(r *Rule, env *cel.Env, t *cdc.Table) (byOp [maxOps]*program, found Findings) {
+func compile(r *Rule, s *site) (byOp [maxOps]*program, found Findings) {
 	base := program{rule: r, match: []cdc.RuleMatch{{Name: r.Name, Version: r.Version}}}
 	if r.Mode == Active {
 		base.match[0].To = r.To
 	}
 	if r.Where != "" {
-		return compileWhere(base, env, t)
+		return compileWhere(base, s)
 	}
 	var c *typer
 	if r.When != "" {
-		c, found = typed(r, t)
-		base.err = staleError(t, found)
+		c, found = typed(r, s.table)
+		base.err = staleError(s.table, found)
 	}
 	var trees [maxOps]ast.Expr
 	for _, op := range r.On {
@@ -63,7 +62,7 @@ func compile(r *Rule, env *cel.Env, t *cdc.Table) (byOp [maxOps]*program, found 
 			}
 		}
 		p := base
-		found = append(found, c.program(&p, env, trees[op], op)...)
+		found = append(found, c.program(&p, s, trees[op], op)...)
 		byOp[op] = &p
 	}
 	if c != nil {
@@ -100,7 +99,7 @@ func (c *typer) sameTree(trees [maxOps]ast.Expr, op cdc.Op) cdc.Op {
 }
 
 // program completes the program of a condition that was folded for an operation.
-func (c *typer) program(p *program, env *cel.Env, tree ast.Expr, op cdc.Op) Findings {
+func (c *typer) program(p *program, s *site, tree ast.Expr, op cdc.Op) Findings {
 	if always, ok := constant(tree); ok {
 		p.never = !always
 		return nil
@@ -110,11 +109,10 @@ func (c *typer) program(p *program, env *cel.Env, tree ast.Expr, op cdc.Op) Find
 			WithFix("ask first: %s != null && …, or change 'on' of the rule", e.AsSelect().Operand().AsIdent())
 		return nil // [typer.emptyImages] says it of all operations at once
 	}
-	p.reads, _ = imageReads(tree, c.table)
-	checked, found := c.checked(env, tree)
+	checked, found := c.checked(s.env, tree)
 	if found == nil {
 		var err error
-		if p.eval, err = plan(env, checked, c.table); err != nil {
+		if p.when, err = newCondition(s, op, checked.NativeRep()); err != nil {
 			found = Findings{c.place.Error(codeType, "the condition cannot be planned: "+clip(err.Error()))}
 		}
 	}
@@ -216,18 +214,17 @@ func staleError(t *cdc.Table, found Findings) error {
 	return nil
 }
 
-// plan makes a checked expression ready to run. If its cost has a bound, it runs as it is; else its steps are counted.
-func plan(env *cel.Env, checked *cel.Ast, t *cdc.Table) (cel.Program, error) {
+// plan makes a checked expression ready to run, as it is or with its steps counted.
+func plan(env *cel.Env, checked *ast.AST, counted bool) (cel.Program, error) {
 	opts := []cel.ProgramOption{
 		cel.CustomDecoratorV2(foldLiterals),
 		// Patterns are compiled once. Nothing else is optimized: cel.OptOptimize changes what `in` means at its edges.
 		cel.OptimizeRegex(interpreter.MatchesRegexOptimization),
 	}
-	estimate, err := env.EstimateCost(checked, sizes{t})
-	if err != nil || estimate.Max > plainCost {
+	if counted {
 		opts = append(opts, cel.CostTracking(costs{}), cel.CostLimit(maxCost))
 	}
-	return env.Program(checked, opts...)
+	return env.PlanProgram(checked, opts...)
 }
 
 // sizes tells the estimate how large the values of a table's columns can be.

@@ -278,8 +278,8 @@ func (r *Rule) explainCondition(e cdc.Event, key, text, on string) (Condition, b
 	if err != nil {
 		return Condition{}, false
 	}
-	plan := tablePlan{table: t, name: types.String(t.String())}
-	tr := tracer{c: c, a: plan.activation(e), on: on, spans: written.spans()}
+	tr := tracer{c: c, a: &activation{}, on: on, spans: written.spans()}
+	tr.a.see(e)
 	_, details, _ := p.Eval(tr.a) // an error is in the state, too
 	if details == nil || details.State() == nil {
 		return Condition{}, false
@@ -560,9 +560,8 @@ func (tr *tracer) failure(e ast.Expr) string {
 	if !ok {
 		return ""
 	}
-	p := program{}
-	p.reads, _ = imageReads(e, tr.c.table)
-	return plainError(p.explain(err, tr.a))
+	reads, _ := imageReads(e, tr.c.table)
+	return plainError((&condition{reads: reads}).explain(err, tr.a))
 }
 
 // because says in words which parts made a condition what it is.

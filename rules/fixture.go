@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"cel.dev/cel-go/common/types"
-
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/strictyaml"
 )
@@ -162,11 +160,11 @@ func (r *Rule) runTest(f *fixture, tables []*cdc.Table, programs map[*cdc.Table]
 	if slices.Contains(r.On, f.op) {
 		byOp, known := programs[t]
 		if !known {
-			env, err := tableEnv(t)
+			site, err := newSite(t)
 			if err != nil {
 				return f.place.Error(codeTest, err.Error())
 			}
-			byOp, _ = compile(r, env, t)
+			byOp, _ = compile(r, site)
 			programs[t] = byOp
 		}
 		match, err = byOp[f.op].alone(e)
@@ -207,12 +205,6 @@ func plainError(err error) string {
 		return own.What
 	}
 	return err.Error()
-}
-
-// alone judges one event, outside of a plan.
-func (p *program) alone(e cdc.Event) ([]cdc.RuleMatch, error) {
-	plan := tablePlan{table: e.Table(), name: types.String(e.Table().String())}
-	return p.judge(plan.activation(e))
 }
 
 // testTable returns the table of a test's event.

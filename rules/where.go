@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
 
 	"github.com/cdcd-project/cdcd/cdc"
@@ -63,7 +62,7 @@ func (x *expr) onImage(image string) {
 
 // compileWhere compiles the condition of a rule on rows for the row before and for the row after. They are judged
 // together, so an operation that has one of them only takes part of what an update takes.
-func compileWhere(base program, env *cel.Env, t *cdc.Table) (byOp [maxOps]*program, found Findings) {
+func compileWhere(base program, s *site) (byOp [maxOps]*program, found Findings) {
 	r := base.rule
 	change := func(name string) []cdc.RuleMatch {
 		m := base.match[0]
@@ -81,16 +80,16 @@ func compileWhere(base program, env *cel.Env, t *cdc.Table) (byOp [maxOps]*progr
 			return byOp, Findings{e}
 		}
 		x.onImage(image)
-		c := newTyper(x, t)
+		c := newTyper(x, s.table)
 		c.check()
 		found = append(append(found, c.errs...), c.warnings...)
 		conditions[i] = &program{rule: r, match: base.match}
 		if len(c.errs) == 0 {
-			found = append(found, c.program(conditions[i], env, c.foldFor(cdc.OpUpdate), cdc.OpUpdate)...)
+			found = append(found, c.program(conditions[i], s, c.foldFor(cdc.OpUpdate), cdc.OpUpdate)...)
 		}
 	}
 	found = inRowWords(found)
-	base.err = staleError(t, found)
+	base.err = staleError(s.table, found)
 	for _, op := range r.On {
 		p := base
 		for i := range images {
@@ -126,25 +125,6 @@ const (
 	was = 1 << iota // the row before satisfies it
 	is              // the row after does
 )
-
-// judgeRow judges the images that there are. A failure on either is one of the rule: a row whose way into or out of the
-// filter is not known must not be delivered as if it were.
-func (p *program) judgeRow(a *activation) ([]cdc.RuleMatch, error) {
-	outcome := 0
-	for i, condition := range p.where {
-		if condition == nil {
-			continue
-		}
-		holds, err := condition.holds(a)
-		if err != nil {
-			return nil, rowError(err)
-		}
-		if holds {
-			outcome |= 1 << i
-		}
-	}
-	return p.changes[outcome], nil
-}
 
 var imageWord = regexp.MustCompile(`\b(before|after)([.\[])`)
 

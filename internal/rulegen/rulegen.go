@@ -185,3 +185,66 @@ func (g *Gen) value(c *cdc.Column) cdc.Value {
 	}
 	return cdc.Value{}
 }
+
+// Shrink returns a smaller rule for which fails still reports true: conditions are replaced by their parts, which stand
+// in parentheses, as long as that helps.
+func Shrink(r Rule, fails func(Rule) bool) Rule {
+	for again := true; again; {
+		again = false
+		for _, span := range spans(r.When) {
+			for _, part := range append(parts(r.When[span[0]:span[1]]), "true", "false") {
+				smaller := r
+				smaller.When = r.When[:span[0]] + part + r.When[span[1]:]
+				if len(smaller.When) < len(r.When) && fails(smaller) {
+					r, again = smaller, true
+					break
+				}
+			}
+			if again {
+				break
+			}
+		}
+	}
+	return r
+}
+
+// spans returns where the parts of a condition stand that are in parentheses, the outermost first, and the whole.
+func spans(s string) [][2]int {
+	out := [][2]int{{0, len(s)}}
+	var open []int
+	for i := range len(s) {
+		switch s[i] {
+		case '(':
+			open = append(open, i)
+		case ')':
+			if len(open) > 0 {
+				out = append(out, [2]int{open[len(open)-1], i + 1})
+				open = open[:len(open)-1]
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b [2]int) int { return (b[1] - b[0]) - (a[1] - a[0]) })
+	return out
+}
+
+// parts returns what the operators of a condition combine.
+func parts(s string) []string {
+	s = strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(s, "!"), "("), ")")
+	var out []string
+	depth, from := 0, 0
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '(' || s[i] == '[':
+			depth++
+		case s[i] == ')' || s[i] == ']':
+			depth--
+		case depth == 0 && (strings.HasPrefix(s[i:], " && ") || strings.HasPrefix(s[i:], " || ")):
+			out = append(out, s[from:i])
+			from = i + 4
+		case depth == 0 && (strings.HasPrefix(s[i:], " ? ") || strings.HasPrefix(s[i:], " : ")):
+			out = append(out, s[from:i])
+			from = i + 3
+		}
+	}
+	return append(out, s[from:])
+}
