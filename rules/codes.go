@@ -17,6 +17,7 @@ const (
 
 	codeNull    = "CDCD-2114" // warning: also true for NULL
 	codeMember  = "CDCD-2115" // warning: never equal
+	codeAlways  = "CDCD-2116" // warning: always true, always false, or never reached
 	codeTest    = "CDCD-2118" // a test did not come out as expected
 	codeFixture = "CDCD-2119" // a test's event cannot be
 	codeSchema  = "CDCD-2120" // the schema file is wrong

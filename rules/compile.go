@@ -235,23 +235,39 @@ func (s sizes) EstimateCallCost(function, overload string, target *cost.AstNode,
 	switch {
 	case function == changedFn:
 		return &cost.CallEstimate{CostEstimate: cost.FixedCostEstimate(2)}
+	case function == increasedFn, function == wallFn, function == "date", function == "days", overload == "civil_to_timestamp":
+		return &cost.CallEstimate{CostEstimate: cost.FixedCostEstimate(5), ResultSize: &cost.SizeEstimate{Min: 1, Max: 10}}
 	case textFunctions[function] && target != nil:
-		size := cost.UnknownSizeEstimate()
-		if computed := (*target).ComputedSize(); computed != nil {
-			size = *computed
-		} else if known := s.EstimateSize(*target); known != nil {
-			size = *known
-		}
+		size := s.sizeOf(*target)
 		return &cost.CallEstimate{CostEstimate: size.MultiplyByCostFactor(costPerByte).Add(cost.FixedCostEstimate(1)), ResultSize: &size}
+	case caseFunctions[function] && target != nil && len(args) == 1:
+		size := s.sizeOf(*target).Add(s.sizeOf(args[0]))
+		return &cost.CallEstimate{CostEstimate: size.MultiplyByCostFactor(costPerLetter).Add(cost.FixedCostEstimate(1))}
 	}
 	return nil
+}
+
+func (s sizes) sizeOf(node cost.AstNode) cost.SizeEstimate {
+	if computed := node.ComputedSize(); computed != nil {
+		return *computed
+	}
+	if known := s.EstimateSize(node); known != nil {
+		return *known
+	}
+	return cost.UnknownSizeEstimate()
 }
 
 // textFunctions are those of ours that go through a text.
 var textFunctions = map[string]bool{"lowerAscii": true, "upperAscii": true, "trim": true}
 
-// costPerByte is what CEL's own model takes for going through a text.
-const costPerByte = 0.1
+// caseFunctions are those that go through two texts letter by letter.
+var caseFunctions = map[string]bool{"equalsIgnoreCase": true, "containsIgnoreCase": true, "startsWithIgnoreCase": true, "endsWithIgnoreCase": true}
+
+// costPerByte is what CEL's own model takes for going through a text; looking up the case of letters takes longer.
+const (
+	costPerByte   = 0.1
+	costPerLetter = 0.5
+)
 
 // costs counts the steps of our own functions, and those of `in` over a list.
 type costs struct{}
@@ -271,8 +287,16 @@ func (costs) CallCost(function, overload string, args []ref.Val, result ref.Val)
 				n += uint64(size)
 			}
 		}
+	case caseFunctions[function] && len(args) == 2:
+		for _, arg := range args {
+			if s, ok := arg.(types.String); ok {
+				n += uint64(float64(len(s)) * costPerLetter)
+			}
+		}
 	case function == changedFn:
 		n = 2
+	case function == increasedFn, function == wallFn, function == "date", function == "days", overload == "civil_to_timestamp":
+		n = 5
 	default:
 		return nil
 	}

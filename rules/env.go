@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"strings"
 	"sync"
 
 	"cel.dev/cel-go/cel"
@@ -39,21 +38,11 @@ var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 	combine := func(name, id string) cel.EnvOption {
 		return cel.Function(name, cel.Overload(id, []*types.Type{dec, dec}, dec))
 	}
-	text := func(name string, f func(string) string) cel.EnvOption {
-		return cel.Function(name, cel.MemberOverload("string_"+name, []*types.Type{types.StringType}, types.StringType,
-			cel.UnaryBinding(func(v ref.Val) ref.Val {
-				s, ok := v.(types.String)
-				if !ok {
-					return types.MaybeNoSuchOverloadErr(v)
-				}
-				return types.String(f(string(s)))
-			})))
-	}
 	convert := func(name string, to *types.Type) cel.EnvOption {
 		return cel.Function(name, cel.Overload("decimal_to_"+name, []*types.Type{dec}, to,
 			cel.UnaryBinding(func(v ref.Val) ref.Val { return v.ConvertToType(to) })))
 	}
-	return cel.NewEnv(
+	return cel.NewEnv(append(functionsV1(),
 		cel.OptionalTypes(),
 		cel.EnableIdentifierEscapeSyntax(),
 		cel.DefaultUTCTimeZone(true),
@@ -69,9 +58,6 @@ var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 		cel.Variable(nowVar, types.TimestampType),
 		cel.Variable(beforeVar, rowType),
 		cel.Variable(afterVar, rowType),
-		cel.Function(changedFn, cel.Overload("changed_column", []*types.Type{types.DynType, types.DynType, types.IntType},
-			types.BoolType, cel.FunctionBinding(changed))),
-
 		cel.Function(decimalFn,
 			cel.Overload("decimal_to_decimal", []*types.Type{dec}, dec, cel.UnaryBinding(toDecimal)),
 			cel.Overload("string_to_decimal", []*types.Type{types.StringType}, dec, cel.UnaryBinding(toDecimal)),
@@ -83,23 +69,8 @@ var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 		compare("_>_", "greater_decimal"), compare("_>=_", "greater_equals_decimal"),
 		combine("_+_", "add_decimal"), combine("_-_", "subtract_decimal"), combine("_*_", "multiply_decimal"),
 		cel.Function("-_", cel.Overload("negate_decimal", []*types.Type{dec}, dec)),
-
-		text("lowerAscii", func(s string) string { return mapASCII(s, 'A', 'Z') }),
-		text("upperAscii", func(s string) string { return mapASCII(s, 'a', 'z') }),
-		text("trim", strings.TrimSpace),
-	)
+	)...)
 })
-
-// mapASCII turns the letters from lo to hi into those of the other case, and nothing else.
-func mapASCII(s string, lo, hi byte) string {
-	out := []byte(s)
-	for i, c := range out {
-		if c >= lo && c <= hi {
-			out[i] = c ^ 0x20
-		}
-	}
-	return string(out)
-}
 
 // tableEnv returns the environment in which expressions about a table are compiled.
 func tableEnv(t *cdc.Table) (*cel.Env, error) {
@@ -112,37 +83,32 @@ func tableEnv(t *cdc.Table) (*cel.Env, error) {
 
 // changed is what changed('col') becomes: the two images and the column's number.
 func changed(args ...ref.Val) ref.Val {
-	before, ok1 := args[0].(*image)
-	after, ok2 := args[1].(*image)
-	if !ok1 || !ok2 {
+	before, after, column, both, err := bothImages(args)
+	if err != nil {
+		return types.WrapErr(err)
+	}
+	if !both {
 		return types.True // the row came or went, and all of its columns with it
 	}
-	i := int(args[2].(types.Int))
-	for _, m := range [...]*image{before, after} {
-		switch c, k := &m.row.Table().Columns[i], m.row.Kind(i); {
-		case k == cdc.KindAbsent:
-			return types.WrapErr(absentError{c.Name})
-		case k != cdc.KindNull && k != c.Kind:
-			return types.WrapErr(kindError(c, k))
-		}
-	}
-	return types.Bool(!before.row.Equal(after.row, i))
+	return types.Bool(!before.row.Equal(after.row, column))
 }
 
 // foldLiterals evaluates conversions of literals once, when the program is made: literals of columns' types are written
 // as such. Nothing else is folded.
 func foldLiterals(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
 	call, ok := i.(interpreter.InterpretableCall)
-	if !ok || len(call.Args()) != 1 {
+	if !ok || len(call.Args()) == 0 {
 		return i, nil
 	}
 	switch call.Function() {
-	case decimalFn, "timestamp", "duration":
+	case decimalFn, "timestamp", "duration", "days":
 	default:
 		return i, nil
 	}
-	if _, ok := call.Args()[0].(interpreter.InterpretableConst); !ok {
-		return i, nil
+	for _, arg := range call.Args() {
+		if _, ok := arg.(interpreter.InterpretableConst); !ok {
+			return i, nil
+		}
 	}
 	v := call.Eval(interpreter.EmptyActivation())
 	if types.IsUnknownOrError(v) {

@@ -150,9 +150,9 @@ func (f *folder) call(e ast.Expr) ast.Expr {
 		if f.missing(args[0]) {
 			return f.fac.NewMemberCall(e.ID(), "none", f.fac.NewIdent(f.id(e), "optional"))
 		}
-	case changedFn:
+	case changedFn, increasedFn:
 		if f.op != cdc.OpUpdate {
-			return f.truth(e, true)
+			return f.truth(e, fn == changedFn)
 		}
 	}
 	if changed {
@@ -200,7 +200,7 @@ func isTruth(e ast.Expr) bool {
 		call := e.AsCall()
 		switch fn := call.FunctionName(); fn {
 		case operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot, operators.Equals, operators.NotEquals, operators.In,
-			operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals, changedFn:
+			operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals, changedFn, increasedFn:
 			return true
 		case operators.Conditional:
 			return isTruth(call.Args()[1]) && isTruth(call.Args()[2])

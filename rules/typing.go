@@ -367,13 +367,28 @@ func typeOf(column *cdc.Column) typ {
 
 func (c *typer) list(e ast.Expr) typ {
 	t := typ{class: list, literal: true}
-	for i, item := range e.AsList().Elements() {
-		it := c.visit(item)
-		t.literal = t.literal && it.literal
+	items := e.AsList().Elements()
+	kinds := make([]typ, len(items))
+	model := -1 // an item that is not a literal: literals take its type
+	for i, item := range items {
+		kinds[i] = c.visit(item)
+		t.literal = t.literal && kinds[i].literal
+		if model < 0 && !kinds[i].literal && !kinds[i].open() {
+			model = i
+		}
+	}
+	for i, item := range items {
+		if model >= 0 && kinds[i].literal && kinds[i].class != null {
+			to := kinds[model]
+			to.column = calendar(to.column, bare(to.column))
+			if kinds[i] = c.coerce(item, kinds[i], items[model], to); kinds[i].class == failed {
+				return typ{class: failed}
+			}
+		}
 		switch {
 		case i == 0:
-			t.elem = it.class
-		case t.elem != it.class:
+			t.elem = kinds[i].class
+		case t.elem != kinds[i].class:
 			t.elem = unknown
 		}
 	}
@@ -817,7 +832,7 @@ func (c *typer) timeArithmetic(e, a, b ast.Expr, ta, tb typ, sign string) typ {
 		if ta.class == text {
 			side, t = a, ta
 		}
-		c.fail(side, codeType, "%s; here a duration or a timestamp is needed", c.describe(side, t)).Hint("write duration('24h') or timestamp('2026-01-01T00:00:00Z')")
+		c.fail(side, codeType, "%s; here a duration or a timestamp is needed", c.describe(side, t)).Hint("write days(30), duration('12h') or timestamp('2026-01-01T00:00:00Z')")
 		return typ{class: failed}
 	case ta.class == instant && tb.class == span && (sign == "+" || sign == "-"), ta.class == span && tb.class == instant && sign == "+":
 		return typ{class: instant}
@@ -825,8 +840,13 @@ func (c *typer) timeArithmetic(e, a, b ast.Expr, ta, tb typ, sign string) typ {
 		return typ{class: span}
 	}
 	f := c.fail(e, codeType, "'%s' does not work here: %s; %s", sign, c.describe(a, ta), c.describe(b, tb))
-	if ta.class == integer || tb.class == integer {
-		f.Hint("write duration('24h') for a length of time")
+	switch {
+	case ta.class == integer || tb.class == integer:
+		f.Hint("write days(30) or duration('12h') for a length of time")
+	case calendar(ta.column, nil) != nil:
+		f.Hint("write timestamp(%s, 'Europe/Berlin') %s %s", c.source(a), sign, c.source(b))
+	case calendar(tb.column, nil) != nil:
+		f.Hint("write %s %s timestamp(%s, 'Europe/Berlin')", c.source(a), sign, c.source(b))
 	}
 	return typ{class: failed}
 }
@@ -898,7 +918,8 @@ func (c *typer) optionalSelection(e ast.Expr) typ {
 // functions are the ones that are called as f(x), with the class of what they return.
 var functions = map[string]class{
 	"bool": boolean, "bytes": blob, "decimal": exact, "double": double, "duration": span, "dyn": dynamic, "int": integer,
-	"matches": boolean, "size": integer, "string": text, "timestamp": instant, "type": unknown, "uint": unsigned, changedVar: boolean,
+	"matches": boolean, "size": integer, "string": text, "timestamp": instant, "type": unknown, "uint": unsigned,
+	changedVar: boolean, "anyChanged": boolean, "increasedBy": boolean, "decreasedBy": boolean, "coalesce": unknown, "date": text, "days": span,
 	"optional.of": unknown, "optional.none": unknown, "optional.ofNonZeroValue": unknown,
 }
 
@@ -906,6 +927,7 @@ var functions = map[string]class{
 var methods = map[string]class{
 	"contains": boolean, "endsWith": boolean, "matches": boolean, "startsWith": boolean, "size": integer,
 	"lowerAscii": text, "upperAscii": text, "trim": text,
+	"equalsIgnoreCase": boolean, "containsIgnoreCase": boolean, "startsWithIgnoreCase": boolean, "endsWithIgnoreCase": boolean,
 	"getDate": integer, "getDayOfMonth": integer, "getDayOfWeek": integer, "getDayOfYear": integer, "getFullYear": integer, "getHours": integer,
 	"getMilliseconds": integer, "getMinutes": integer, "getMonth": integer, "getSeconds": integer,
 	"hasValue": boolean, "or": unknown, "orValue": unknown, "value": unknown,
@@ -918,11 +940,15 @@ var macros = map[string]string{"has": "write has(after.status)", "all": "write l
 
 // foreign are functions of other languages, with what to write instead.
 var foreign = map[string]string{"lower": "write after.name.lowerAscii()", "upper": "write after.name.upperAscii()", "tolower": "write after.name.lowerAscii()",
-	"toupper": "write after.name.upperAscii()", "len": "write size(x)", "length": "write size(x)", "isnull": "write x == null", "coalesce": "write x != null ? x : 0",
-	"ifnull": "write x != null ? x : 0", "like": "write after.name.contains('…')", "includes": "write after.name.contains('…')", "startswith": "write startsWith",
-	"endswith": "write endsWith", "now": "'now' is a variable: write it without ()", "date": "dates are texts: after.day >= '2026-01-01'",
+	"toupper": "write after.name.upperAscii()", "len": "write size(x)", "length": "write size(x)", "isnull": "write x == null",
+	"ifnull": "write coalesce(x, 0)", "nvl": "write coalesce(x, 0)", "like": "write after.name.contains('…')", "includes": "write after.name.contains('…')", "startswith": "write startsWith",
+	"endswith": "write endsWith", "now": "'now' is a variable: write it without ()",
+	"today": "write date(now, 'Europe/Berlin')", "curdate": "write date(now, 'Europe/Berlin')", "datediff": "write timestamp(a, 'UTC') - timestamp(b, 'UTC') > days(3)",
+	"year": "write after.at.getFullYear()", "month": "write after.at.getMonth(), from 0 for January", "dayofweek": "write after.at.getDayOfWeek(), from 0 for Sunday",
+	"weekday": "write after.at.getDayOfWeek(), from 0 for Sunday", "hour": "write after.at.getHours()", "isweekend": "write after.at.getDayOfWeek() in [0, 6]",
+	"interval": "write days(30), or duration('12h')", "hours": "write duration('12h')", "minutes": "write duration('30m')", "ilike": "write after.name.containsIgnoreCase('…')",
 	"concat": "write a + b", "abs": "write x < 0 ? -x : x", "iif": "write condition ? this : that", "if": "write condition ? this : that",
-	"anychanged": "write changed('a') || changed('b')", "touched": "write changed('a')", "number": "write double(x) or int(x)", "cast": "write double(x), int(x) or string(x)"}
+	"touched": "write changed('a')", "number": "write double(x) or int(x)", "cast": "write double(x), int(x) or string(x)"}
 
 func (c *typer) noFunction(e ast.Expr, name string, known map[string]class) {
 	from, to := c.callSpan(e)
@@ -966,8 +992,19 @@ func (c *typer) function(e ast.Expr) typ {
 		c.noFunction(e, name, functions)
 		return typ{class: failed}
 	}
-	if name == changedVar {
+	switch {
+	case name == changedVar:
 		return c.changed(e)
+	case name == "anyChanged":
+		return c.anyChanged(e)
+	case name == "increasedBy", name == "decreasedBy":
+		return c.increasedBy(e, name)
+	case name == "coalesce":
+		return c.coalesce(e)
+	case name == "date":
+		return c.date(e)
+	case name == "timestamp" && len(args) == 2:
+		return c.timestampIn(e)
 	}
 	for i, arg := range args {
 		t := c.visit(arg)
@@ -995,7 +1032,7 @@ func (c *typer) function(e ast.Expr) typ {
 var conversions = map[string][]class{
 	"bool": {boolean, text}, "bytes": {blob, text}, "decimal": {exact, text, integer, unsigned}, "double": {double, integer, unsigned, text, exact},
 	"duration": {span, text}, "int": {integer, unsigned, double, text, instant}, "string": {text, boolean, integer, unsigned, double, blob, instant, span, exact},
-	"timestamp": {instant, text, integer}, "uint": {unsigned, integer, double, text}, "size": {text, blob, list},
+	"timestamp": {instant, text, integer}, "days": {integer}, "uint": {unsigned, integer, double, text}, "size": {text, blob, list},
 }
 
 func (c *typer) checkConversion(e, arg ast.Expr, t typ, name string) bool {
@@ -1013,6 +1050,10 @@ func (c *typer) checkConversion(e, arg ast.Expr, t typ, name string) bool {
 		case name == "int" && t.class == exact:
 			f.Hint("write int(double(%s)), or compare it as it is", c.source(arg))
 		}
+		return false
+	}
+	if name == "timestamp" && calendar(t.column, nil) != nil {
+		c.fail(arg, codeType, "%s: which time it is depends on the time zone", c.describe(arg, t)).Hint("write timestamp(%s, 'Europe/Berlin')", c.source(arg))
 		return false
 	}
 	if arg.Kind() != ast.LiteralKind {
@@ -1033,54 +1074,9 @@ func (c *typer) checkConversion(e, arg ast.Expr, t typ, name string) bool {
 		return true
 	}
 	hint := map[string]string{"decimal": "write digits: decimal('12.50')", "timestamp": "write timestamp('2026-01-01T00:00:00Z')",
-		"duration": "write duration('72h'), duration('30m') or duration('1h30m'); there are no days"}[name]
+		"duration": "write duration('12h'), duration('30m') or duration('1h30m'); days are days(30)"}[name]
 	c.fail(arg, codeType, "%s is not what %s() reads", clip(c.source(arg)), name).Hint("%s", hint)
 	return false
-}
-
-// changed turns changed('col') into a call that has the two images and the column's number.
-func (c *typer) changed(e ast.Expr) typ {
-	args := e.AsCall().Args()
-	if len(args) != 1 {
-		f := c.fail(e, codeType, "changed() takes one column, not %d", len(args))
-		if len(args) > 1 {
-			f.Hint("write changed('a') || changed('b')")
-		} else {
-			f.Hint("write changed('status')")
-		}
-		return typ{class: failed}
-	}
-	name, ok := "", false
-	if args[0].Kind() == ast.LiteralKind {
-		var s types.String
-		s, ok = args[0].AsLiteral().(types.String)
-		name = string(s)
-	}
-	if !ok {
-		f := c.fail(args[0], codeType, "changed() takes the name of a column in quotes")
-		switch {
-		case args[0].Kind() == ast.SelectKind && isImage(args[0].AsSelect().Operand()):
-			f.Hint("write changed('%s')", args[0].AsSelect().FieldName())
-		case args[0].Kind() == ast.IdentKind:
-			f.Hint("write changed('%s')", args[0].AsIdent())
-		default:
-			f.Hint("write changed('status')")
-		}
-		return typ{class: failed}
-	}
-	i := c.table.Column(name)
-	if i < 0 {
-		f := c.fail(args[0], codeColumn, "%s", c.noColumnMsg(name))
-		if short := strings.TrimPrefix(strings.TrimPrefix(name, "after."), "before."); c.table.Column(short) >= 0 {
-			f.Hint("write changed('%s')", short)
-		} else {
-			c.noColumn(f, name)
-		}
-		return typ{class: failed}
-	}
-	e.SetKindCase(c.fac.NewCall(e.ID(), changedFn, c.fac.NewIdent(c.id(e), beforeVar), c.fac.NewIdent(c.id(e), afterVar),
-		c.fac.NewLiteral(c.id(e), types.Int(i))))
-	return typ{class: boolean}
 }
 
 func (c *typer) method(e ast.Expr) typ {
@@ -1139,13 +1135,7 @@ func (c *typer) method(e ast.Expr) typ {
 			c.checkPattern(args[0])
 		}
 	case strings.HasPrefix(name, "get"):
-		if t.class != instant && t.class != span {
-			f := c.fail(target, codeType, "%s; %s() is for timestamps", c.describe(target, t), name)
-			if t.column != nil && (t.column.Kind == cdc.KindDate || t.column.Kind == cdc.KindDatetime) {
-				f.Hint("it is a text in ISO form: compare it with '2026-01-01', or write %s.startsWith('2026-01')", c.source(target))
-			}
-			return typ{class: failed}
-		}
+		return c.getter(e, name, t)
 	}
 	return typ{class: result}
 }
@@ -1223,10 +1213,8 @@ func (c *typer) mismatch(e, a, b ast.Expr, ta, tb typ) {
 		convertRight("string")
 	case tb.class == text && (ta.class == integer || ta.class == unsigned || ta.class == double || ta.class == exact):
 		convert("string")
-	case ta.class == text && tb.class == instant && (ta.column == nil || ta.column.Kind == cdc.KindDatetime):
-		f.Hint("if it is in UTC, write timestamp(%s + 'Z')%s%s", sa, sign, sb)
-	case tb.class == text && ta.class == instant && (tb.column == nil || tb.column.Kind == cdc.KindDatetime):
-		f.Hint("if it is in UTC, write %s%stimestamp(%s + 'Z')", sa, sign, sb)
+	case ta.class == text && tb.class == instant, ta.class == instant && tb.class == text:
+		c.zoneHint(f, a, b, ta, tb, sign)
 	default:
 		f.Hint("compare values of one type")
 	}
@@ -1286,13 +1274,18 @@ func (c *typer) coerce(e ast.Expr, t typ, other ast.Expr, to typ) typ {
 		}
 		return typ{class: list, elem: to.elem, literal: true}
 	case ast.CallKind:
+		if e.AsCall().FunctionName() == operators.Conditional {
+			for _, arg := range e.AsCall().Args()[1:] {
+				if c.coerce(arg, literalOf(arg), other, to).class == failed {
+					return typ{class: failed}
+				}
+			}
+			return typ{class: to.class, literal: true}
+		}
 		if to.class == instant || to.class == boolean || to.class == list || to.class == text && to.column != nil && to.column.Kind != cdc.KindString {
 			return t
 		}
 		args := e.AsCall().Args()
-		if e.AsCall().FunctionName() == operators.Conditional {
-			args = args[1:]
-		}
 		part := to
 		part.column = bare(to.column)
 		for _, arg := range args {
