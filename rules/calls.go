@@ -136,6 +136,7 @@ func (c *typer) increasedBy(e ast.Expr, name string) typ {
 		return typ{class: failed}
 	}
 	if c.coerce(args[1], amount, args[0], column).class == failed {
+		c.errs[len(c.errs)-1].Hint("write an amount that the column can differ by")
 		return typ{class: failed}
 	}
 	sign := types.IntOne
@@ -192,8 +193,8 @@ func (c *typer) coalesce(e ast.Expr) typ {
 		if _, kinds[i] = c.meet(e, first, arg, result, kinds[i]); kinds[i].class == failed {
 			return kinds[i]
 		}
-		before := len(c.errs)
-		if c.compatible(e, first, arg, result, kinds[i]); len(c.errs) > before {
+		if !result.open() && !kinds[i].open() && (result.class != kinds[i].class || result.elem != kinds[i].elem) {
+			c.fail(arg, codeType, "the values of coalesce() are of different types: %s; %s", c.describe(first, result), c.describe(arg, kinds[i]))
 			return typ{class: failed}
 		}
 	}
@@ -303,6 +304,8 @@ func (c *typer) zone(arg ast.Expr) bool {
 		f := c.fail(arg, codeType, "%s", err)
 		if place, ok := zoneAliases[strings.ToUpper(name)]; ok {
 			f.Hint("did you mean '%s'?", place)
+		} else if near, ok := nearest(name, commonZones); ok {
+			f.Hint("did you mean '%s'?", near)
 		} else {
 			f.Hint("write a place of the tz database such as 'Europe/Berlin', 'UTC' or '+02:00'")
 		}
@@ -315,6 +318,12 @@ func (c *typer) zone(arg ast.Expr) bool {
 var zoneAliases = map[string]string{"CEST": "Europe/Berlin", "BERLIN": "Europe/Berlin", "LONDON": "Europe/London", "BST": "Europe/London", "EDT": "America/New_York",
 	"PST": "America/Los_Angeles", "PDT": "America/Los_Angeles", "CST": "America/Chicago", "CDT": "America/Chicago", "IST": "Asia/Kolkata", "JST": "Asia/Tokyo",
 	"Z": "UTC", "LOCAL": "UTC", "": "UTC"}
+
+// commonZones are some that people misspell.
+var commonZones = []string{"Europe/Berlin", "Europe/London", "Europe/Paris", "Europe/Madrid", "Europe/Rome", "Europe/Vienna", "Europe/Zurich",
+	"Europe/Amsterdam", "Europe/Warsaw", "Europe/Moscow", "Europe/Istanbul", "America/New_York", "America/Chicago", "America/Denver",
+	"America/Los_Angeles", "America/Toronto", "America/Sao_Paulo", "America/Mexico_City", "Asia/Tokyo", "Asia/Shanghai", "Asia/Hong_Kong",
+	"Asia/Singapore", "Asia/Kolkata", "Asia/Dubai", "Australia/Sydney", "Africa/Johannesburg", "Pacific/Auckland"}
 
 // getter types x.getDayOfWeek('Europe/Berlin') and its like. Of a date the parts are those that are written in it. A
 // zone is applied by a function of ours, since CEL's own reads the time zone from disk for every event.

@@ -47,6 +47,7 @@ type Rule struct {
 	To          []string // feeds, sorted
 	Mode        Mode
 	OnError     cdc.OnError
+	Functions   int    // version of the functions that the condition uses
 	Version     string // "sha256:…" over all that decides; name and file layout, comments, description, owner and tests do not
 
 	tables []cdc.TableGlob
@@ -72,6 +73,7 @@ type ruleYAML struct {
 	To          []string   `yaml:"to"`
 	Mode        string     `yaml:"mode"`
 	OnError     string     `yaml:"on_error"`
+	Functions   int        `yaml:"functions"`
 	Tests       []testYAML `yaml:"tests"`
 
 	// Keys of later versions: known, so that they can be refused by name.
@@ -219,6 +221,7 @@ func (p *parser) rule(at strictyaml.Place, y *ruleYAML) *Rule {
 	if i := p.oneOf(at.At("on_error"), "policy for errors", y.OnError, onErrorNames); i >= 0 {
 		r.OnError = cdc.OnError(i)
 	}
+	p.functions(at.At("functions"), y.Functions, r)
 	p.feeds(at, y.To, r)
 	p.tests(at.At("tests"), y.Tests, r)
 	if len(p.errs) > before || p.badWithin(at) {
@@ -350,6 +353,19 @@ func (p *parser) expression(at strictyaml.Place, key, text, whenEmpty string) *e
 	return x
 }
 
+// functions reads the version of the functions. Without one it is 1, the only one that there was when it did not exist.
+func (p *parser) functions(at strictyaml.Place, version int, r *Rule) {
+	r.Functions = 1
+	if !at.Exists() || p.badWithin(at) {
+		return
+	}
+	if version < 1 || version > FunctionsVersion {
+		p.fail(at, codeValue, "version %d of the functions is not one that this program knows", version).Hint("write 'functions: %d', or remove it", FunctionsVersion)
+		return
+	}
+	r.Functions = version
+}
+
 func (p *parser) feeds(at strictyaml.Place, to []string, r *Rule) {
 	for i, feed := range to {
 		if !nameText.MatchString(feed) {
@@ -389,6 +405,9 @@ func (r *Rule) canonical() string {
 	field("to", r.To...)
 	field("mode", r.Mode.String())
 	field("on_error", r.OnError.String())
+	if r.Functions != 1 {
+		field("functions", strconv.Itoa(r.Functions))
+	}
 	return b.String()
 }
 

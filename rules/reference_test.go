@@ -88,12 +88,12 @@ func referenceEvaluator(t testing.TB) func(t testing.TB, expression string) stri
 		if err != nil {
 			return "fails: " + err.Error()
 		}
-		return show(out)
+		return showExample(out)
 	}
 }
 
-// show writes a value as it stands in the reference.
-func show(v ref.Val) string {
+// showExample writes a value as it stands in the reference.
+func showExample(v ref.Val) string {
 	switch v := v.(type) {
 	case types.String:
 		return "'" + string(v) + "'"
@@ -104,7 +104,7 @@ func show(v ref.Val) string {
 	case traits.Lister:
 		var items []string
 		for i := range v.Size().(types.Int) {
-			items = append(items, show(v.Get(i)))
+			items = append(items, showExample(v.Get(i)))
 		}
 		return "[" + strings.Join(items, ", ") + "]"
 	}

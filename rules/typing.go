@@ -747,7 +747,9 @@ func (c *typer) join(e, a, b ast.Expr) typ {
 	case ta.class == tb.class:
 		return typ{class: ta.class, elem: ta.elem, literal: ta.literal && tb.literal}
 	case ta.open() || tb.open():
-		return typ{}
+		return typ{literal: ta.literal && tb.literal}
+	case ta.literal && tb.literal && ta.class != null && tb.class != null:
+		return typ{literal: true} // what they meet decides
 	case ta.class == null:
 		return typ{class: tb.class, elem: tb.elem}
 	case tb.class == null:
@@ -1282,7 +1284,7 @@ func (c *typer) coerce(e ast.Expr, t typ, other ast.Expr, to typ) typ {
 			}
 			return typ{class: to.class, literal: true}
 		}
-		if to.class == instant || to.class == boolean || to.class == list || to.class == text && to.column != nil && to.column.Kind != cdc.KindString {
+		if to.class == instant || to.class == span || to.class == boolean || to.class == list || to.class == text && to.column != nil && to.column.Kind != cdc.KindString {
 			return t
 		}
 		args := e.AsCall().Args()
@@ -1422,6 +1424,16 @@ func (c *typer) coerceLiteral(e ast.Expr, t typ, other ast.Expr, to typ) typ {
 		}
 		if number {
 			return bad("write a time: '2026-01-01T00:00:00Z', or timestamp(%s) for seconds since 1970", source)
+		}
+	case span:
+		if number {
+			return bad("write days(%s) or duration('12h')", source)
+		}
+		if t.class == text {
+			if s := string(v.(types.String)); !types.IsError(types.String(s).ConvertToType(types.DurationType)) {
+				return call("duration", s)
+			}
+			return bad("write days(30), duration('12h') or duration('30m')")
 		}
 	case boolean:
 		if t.class == integer {

@@ -18,7 +18,7 @@ import (
 const rowVar = "row"
 
 // ofChanges are the functions that compare the two images.
-var ofChanges = []string{changedVar}
+var ofChanges = []string{changedVar, "anyChanged", "increasedBy", "decreasedBy"}
 
 // whereMistakes says what cannot stand in a condition on a row: all that does not follow from the row alone. If it could,
 // rows would enter and leave the filter without an event that says so.
