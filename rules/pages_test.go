@@ -88,8 +88,9 @@ func runPage(t *testing.T, files map[string]string) (found, decided string) {
 			continue
 		}
 		d := set.Decide(readEvent(t, tables, line))
-		d.Errors = slices.DeleteFunc(slices.Clone(d.Errors), isStale) // what is found in a rule does not bear repeating with every event
-		decided += strings.TrimSpace(line) + "\n" + printDecision(d)
+		shown := d
+		shown.Errors = slices.DeleteFunc(slices.Clone(d.Errors), isStale) // what is found in a rule does not bear repeating with every event
+		decided += strings.TrimSpace(line) + "\n" + printDecision(shown)
 		if feed := strings.TrimSpace(files["feed"]); feed != "" {
 			decided += printDelivery(t, feed, d)
 		}
