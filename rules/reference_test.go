@@ -62,8 +62,9 @@ func referenceEvaluator(t testing.TB) func(t testing.TB, expression string) stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan := tablePlan{table: tables[0], name: types.String(tables[0].String())}
-	a := frozen{plan.activation(e), now}
+	var seen activation
+	seen.see(e)
+	a := frozen{&seen, now}
 	return func(t testing.TB, expression string) string {
 		rs := mustParse(t, one(expression))
 		x, fail := parseExpr(expression, rs[0].place.At("when"))
