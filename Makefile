@@ -8,10 +8,10 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 RACE := ./cdc/... ./rules/... ./engine/... ./bus/... ./sinks/...
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo setup test bench fuzz lint generate clean
+.PHONY: help build demo setup test bench bench-rules mutate-rules fuzz lint generate clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build the static binary bin/cdcd
 	CGO_ENABLED=0 go build -trimpath -o bin/cdcd ./cmd/cdcd
@@ -29,6 +29,12 @@ test: setup ## Run all tests, against real servers
 
 bench: setup ## Measure the whole program on real servers (some minutes), see docs/performance.md
 	go test ./internal/bench -run '^$$' -bench Figures -benchtime 1x -timeout 15m
+
+bench-rules: ## Measure what many rules cost, beside cel-go and expr-lang (some minutes)
+	cd internal/bench/rules && go run .
+
+mutate-rules: ## Judge the tests of the index over rules: break it in many places and see that a test fails
+	go run ./internal/match/mutate
 
 fuzz: ## Fuzz every target for FUZZTIME each (default 60s)
 	@targets=$$(go test -list '^Fuzz' ./fuzz) || { echo "$$targets"; exit 1; }; \
