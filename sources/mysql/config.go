@@ -58,7 +58,7 @@ type Config struct {
 	HoldBytes     int           // bound of rows that wait for the outcome of their transaction: XA, savepoints, MariaDB; 64 MiB
 	MaxBackoff    time.Duration // longest pause between two attempts to connect; 30 s
 	Patience      time.Duration // how long the server may take to answer a question; 1 min
-	SnapshotRows  int           // bound of the rows that a snapshot reads at once; 10000
+	SnapshotRows  int           // bound of the rows that a snapshot reads at once; 50000
 	SnapshotBytes int           // and of their bytes, roughly; 4 MiB
 	SnapshotHold  time.Duration // how long changes may wait while a table without a key is read; 5 min
 
@@ -102,7 +102,7 @@ func (c Config) withDefaults() (Config, error) {
 	set(&c.FrameRows, 4096)
 	set(&c.QueueBytes, 8<<20)
 	set(&c.HoldBytes, holdDefault)
-	set(&c.SnapshotRows, 10_000)
+	set(&c.SnapshotRows, 50_000)
 	set(&c.SnapshotBytes, 4<<20)
 	c.SnapshotBytes = min(c.SnapshotBytes, cdc.MaxFrame/4)
 	wait(&c.Linger, 2*time.Millisecond)

@@ -79,9 +79,15 @@ func (s *server) stream(l *rowimage.Layout, query string, each func(row []byte) 
 	if err := s.conn.WritePacket(execute); err != nil {
 		return fmt.Errorf("%s: %w", firstWords(query), err)
 	}
+	from := s.results
+	if from == nil {
+		from = &packets{conn: s.conn.Conn.Conn, patience: s.patience}
+		s.results = from
+	}
+	from.sequence = 1
 	var packet []byte
 	next := func() (err error) {
-		if packet, err = s.conn.ReadPacketReuseMem(packet[:0]); err != nil {
+		if packet, err = from.next(); err != nil {
 			return err
 		}
 		if len(packet) == 0 {
@@ -124,6 +130,9 @@ func (s *server) stream(l *rowimage.Layout, query string, each func(row []byte) 
 		if err := each(packet); err != nil {
 			return err
 		}
+	}
+	if !from.drained() {
+		return gomysql.ErrMalformPacket
 	}
 	return statement.Close()
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/go-mysql-org/go-mysql/client"
@@ -23,6 +24,9 @@ type server struct {
 
 	signature string // begins all statements, see [server.sign]
 	busy      bool   // a statement was sent, and its end has not been seen
+
+	results  *packets // reads what [server.rows] asks for
+	patience time.Duration
 }
 
 // connect connects and finds out the flavor. The connection ends with ctx. Errors are *cdc.Error.
@@ -37,7 +41,7 @@ func connect(ctx context.Context, cfg *Config) (*server, error) {
 	if err != nil {
 		return nil, connectError(cfg, err)
 	}
-	s := &server{conn: conn, flavor: FlavorMySQL}
+	s := &server{conn: conn, flavor: FlavorMySQL, patience: cfg.Patience}
 	if _, err := s.query("SET SESSION sql_select_limit = 18446744073709551615"); err != nil { // or lists are cut off silently
 		conn.Close()
 		return nil, sourceError(cfg, err)

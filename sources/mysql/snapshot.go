@@ -53,7 +53,7 @@ type snapshots struct {
 	acks   []acknowledgement // of what has changed it
 
 	reader *snapshotReader // nil until there is something to read
-	busy   bool            // it has a request that it has not answered
+	asked  int             // requests that it has not answered, at most maxAsked
 
 	job    *snapshotJob // whose table it is
 	table  *snapshotTable
@@ -272,7 +272,7 @@ func (n *snapshots) request(c *capture) bool {
 	if n.job == nil {
 		i := slices.IndexFunc(n.state.Jobs, func(j *snapshotJob) bool { return !j.Paused })
 		if i < 0 {
-			if n.reader != nil && !n.busy { // it may be long until it is needed again
+			if n.reader != nil && n.asked == 0 { // it may be long until it is needed again
 				n.reader.stop()
 				n.reader = nil
 			}
@@ -281,38 +281,46 @@ func (n *snapshots) request(c *capture) bool {
 		n.job, n.table = n.state.Jobs[i], nil
 		n.began, n.beganRows, n.said = n.cfg.Now(), n.job.Rows, n.cfg.Now()
 	}
-	if n.busy || len(n.flight) > 1 || c.place().before(n.holdOff) || n.cfg.Now().Before(n.notBefore) {
+	if n.asked == maxAsked || len(n.flight) == maxFlight || c.place().before(n.holdOff) || n.cfg.Now().Before(n.notBefore) {
 		return false
 	}
-	var key []string
-	switch {
-	case n.table == nil:
-		n.flight = append(n.flight, &chunk{job: n.job, window: &window{}, request: request{cursor: *n.job}})
-		n.send(c)
+	if n.table == nil {
+		if len(n.flight) > 0 {
+			return false // it is being looked for
+		}
+		n.send(c, &chunk{job: n.job, window: &window{}, request: request{cursor: *n.job}})
 		return true
-	case len(n.flight) == 0:
-		key = n.job.Key
-	case n.table.key == nil || n.flight[0].table == nil || !n.flight[0].read || n.flight[0].end:
-		return false
-	default:
-		key = n.flight[0].last
+	}
+	q := request{cursor: *n.job, table: n.table, after: n.job.Key, shrink: n.tries}
+	if len(n.flight) > 0 {
+		before := n.flight[len(n.flight)-1]
+		if n.table.key == nil || before.read && before.end {
+			return false
+		}
+		q.after, q.on = before.last, !before.read
 	}
 	w := &window{schema: n.table.schema, name: n.table.name, key: n.table.keyNames(), limit: n.cfg.SnapshotBytes}
-	n.flight = append(n.flight, &chunk{job: n.job, table: n.table, window: w, request: request{cursor: *n.job, table: n.table, after: key, shrink: n.tries}})
-	n.send(c)
+	n.send(c, &chunk{job: n.job, table: n.table, window: w, request: q})
 	return true
 }
 
-// send opens the window of the chunk that was added last, and hands it to the reader.
-func (n *snapshots) send(c *capture) {
+// While one chunk goes into the stream, the next one waits to and the reader is at a third. It always has a request in
+// store, so that the server does not wait either.
+const (
+	maxAsked  = 2
+	maxFlight = 3
+)
+
+// send opens the window of a chunk, and hands it to the reader.
+func (n *snapshots) send(c *capture, ch *chunk) {
 	if n.reader == nil {
 		n.reader = startReader(c.ctx, n.cfg, c.flavor, c.identity, n.source)
 	}
-	ch := n.flight[len(n.flight)-1]
+	n.flight = append(n.flight, ch)
 	ch.taken, ch.takenSet, ch.heard, ch.room = c.place(), c.executed.String(), c.pace.heard, c.room()-roomToGrow
-	ch.ctx, ch.cancel = context.WithCancel(n.reader.ctx) // drop and merge cancel it
-	n.busy = true
-	n.reader.requests <- asked{ch, ch.request} // it has room for one, and the reader had none
+	ch.ctx, ch.cancel = context.WithCancel(n.reader.ctx) // drop and shift cancel it
+	n.asked++
+	n.reader.requests <- asked{ch, ch.request} // it has room for all
 }
 
 // roomToGrow is left for what a checkpoint may gain between the reading of a row and its frame.
@@ -325,7 +333,7 @@ func (n *snapshots) receive() bool {
 	}
 	select {
 	case done := <-n.reader.answers:
-		n.busy = false
+		n.asked--
 		if slices.Contains(n.flight, done.chunk) {
 			done.chunk.answer, done.chunk.read = done.answer, true
 			n.take(done.chunk)
@@ -339,6 +347,9 @@ func (n *snapshots) receive() bool {
 // take looks at an answer.
 func (n *snapshots) take(ch *chunk) {
 	switch {
+	case errors.Is(ch.err, errNoMore): // the chunk before is the table's last one
+		n.flight = slices.DeleteFunc(n.flight, func(other *chunk) bool { return other == ch })
+		ch.cancel()
 	case errors.Is(ch.err, errTableGone):
 		n.drop()
 		n.cfg.Logger.Warn("a table is gone and will not be read", "event", "snapshot.gone", "id", ch.job.ID, "table", ch.cursor.Schema+"."+ch.cursor.Name)
@@ -461,8 +472,8 @@ func (c *capture) merge(ch *chunk) error {
 		return c.mergeWhole(ch, p)
 	}
 	c.noticeBadText(ch.table.layout.Table(), ch.bad.n, ch.bad.column, p.tx)
-	for i, key := range ch.keys {
-		switch ch.window.judge(key) {
+	for i := range ch.batch.Len() {
+		switch ch.window.judge(ch.table.key, ch.batch.Event(i).After()) {
 		case emitted:
 			if err := p.emit(ch.batch, i); err != nil {
 				return err
@@ -483,7 +494,7 @@ func (c *capture) merge(ch *chunk) error {
 	p.end()
 	n.tries = 0
 	n.stale = true
-	ch.emitted = len(ch.keys)
+	ch.emitted = ch.batch.Len()
 	ch.place(n.job)
 	n.job.Key = ch.last
 	n.shift()

@@ -144,8 +144,20 @@ const (
 	again           // the stream has only a part of it: it must be read anew
 )
 
-func (w *window) judge(mergeKey string) fate {
-	lacking, noted := w.noted[mergeKey]
+// judge says what becomes of a row, of which key are the columns that make its key.
+func (w *window) judge(key []int, row cdc.Row) fate {
+	if len(w.noted) == 0 {
+		return emitted
+	}
+	w.scratch = w.scratch[:0]
+	for _, at := range key {
+		w.scratch = appendMergeKey(w.scratch, row.Value(at))
+	}
+	return w.fateOf(w.scratch)
+}
+
+func (w *window) fateOf(mergeKey []byte) fate {
+	lacking, noted := w.noted[string(mergeKey)]
 	switch {
 	case !noted:
 		return emitted

@@ -107,7 +107,7 @@ func (w *world) step() error {
 		}
 		ch, now := w.windows[0], w.state(w.captured)
 		for k, v := range ch.rows {
-			if ch.w.judge(string(appendMergeKey(nil, cdc.Int64Value(k)))) != emitted {
+			if ch.w.fateOf(appendMergeKey(nil, cdc.Int64Value(k))) != emitted {
 				continue
 			}
 			if now[k] != v {

@@ -25,8 +25,8 @@ type snapshotReader struct {
 	treatments *treatments
 	poke       func() // tells capture that there is an answer
 
-	requests chan asked
-	answers  chan answered
+	requests chan asked    // has room for all
+	answers  chan answered // too
 	end      context.CancelFunc
 	ended    chan struct{}
 
@@ -35,10 +35,11 @@ type snapshotReader struct {
 	release func() bool // forgets that the end of a request ends the connection
 	known   cdc.Tables
 	frame   cdc.Builder
-	number  int // of the table in it
-	tx      int // of its only transaction
-	empty   int // its size without rows
-	rowSize int // mean bytes of a row, so far
+	number  int    // of the table in it
+	tx      int    // of its only transaction
+	empty   int    // its size without rows
+	rowSize int    // mean bytes of a row, so far
+	before  answer // the one that was given last, without its rows
 
 	listedFor string // id of the job that list is for
 	list      []listedTable
@@ -61,6 +62,7 @@ type request struct {
 	cursor   snapshotJob
 	table    *snapshotTable
 	after    []string  // nil: from the beginning
+	on       bool      // from where the request before has ended, instead
 	taken    mark      // what capture has taken by now
 	takenSet string    // the same as GTIDs
 	heard    time.Time // when the last of it came, at the latest
@@ -76,7 +78,6 @@ type answer struct {
 	rows   uint64         // that they have, more or less
 
 	batch   *cdc.Batch // the rows, in the order of the key
-	keys    []string   // their merge keys
 	last    []string   // the key behind which the next chunk begins
 	end     bool       // the table has no more rows
 	high    mark       // the end of the log after the rows were there
@@ -106,6 +107,7 @@ func (a *answer) failed() error { return *a.why }
 var (
 	errTableGone  = errors.New("the table does not exist any more")
 	errOtherShape = errors.New("the table has been altered")
+	errNoMore     = errors.New("the table has no more rows")
 )
 
 // snapshotTable is a table that is being read.
@@ -142,7 +144,7 @@ type listedTable struct {
 
 func startReader(ctx context.Context, cfg *Config, flavor, identity string, s *Source) *snapshotReader {
 	r := &snapshotReader{cfg: cfg, flavor: flavor, identity: identity, selected: s.selected.clone(), treatments: s.treated, poke: s.poke,
-		requests: make(chan asked, 1), answers: make(chan answered, 1), ended: make(chan struct{})}
+		requests: make(chan asked, maxAsked), answers: make(chan answered, maxAsked), ended: make(chan struct{})}
 	r.ctx, r.end = context.WithCancel(ctx)
 	go r.run() // stop awaits it
 	return r
@@ -176,8 +178,14 @@ func (r *snapshotReader) run() {
 }
 
 // answer does what is asked for, again and again while the server cannot be reached.
-func (r *snapshotReader) answer(q *request) answer {
-	defer r.disarm()
+func (r *snapshotReader) answer(q *request) (a answer) {
+	defer func() { r.disarm(); r.before = answer{err: a.err, last: a.last, end: a.end} }()
+	if q.on {
+		if r.before.err != nil || r.before.end {
+			return answer{err: errNoMore}
+		}
+		q.after = r.before.last
+	}
 	for attempt := 0; ; attempt++ {
 		a, err := r.try(q)
 		if err == nil {
@@ -638,7 +646,7 @@ func (r *snapshotReader) chunk(q *request) (a answer, err error) {
 			return a, err
 		}
 	}
-	switch n := len(a.keys); {
+	switch n := a.batch.Len(); {
 	case full || bound == nil && n == limit:
 		a.last, err = keyOf(t, a.batch.Event(n-1).After())
 	case bound != nil:
@@ -729,16 +737,6 @@ func (r *snapshotReader) rows(a *answer, q *request, statement string) (full boo
 	}
 	if a.batch, err = cdc.Open(r.frame.Seal(cdc.Checkpoint{}), &r.known); err != nil {
 		return false, cdc.Errorf("CDCD-1309", "rows of %s: %w", t, err)
-	}
-	a.keys = make([]string, a.batch.Len())
-	var key []byte
-	for i := range a.keys {
-		row := a.batch.Event(i).After()
-		key = key[:0]
-		for _, at := range t.key {
-			key = appendMergeKey(key, row.Value(at))
-		}
-		a.keys[i] = string(key)
 	}
 	return full, nil
 }
