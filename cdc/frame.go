@@ -451,7 +451,7 @@ func (w *Builder) Seal(c Checkpoint) []byte {
 	le.PutUint32(w.buf[hSize:], uint32(len(w.buf)))
 	le.PutUint32(w.buf[hCRC:], frameCRC(w.buf))
 	frame := w.buf
-	w.buf, w.guess = nil, min(len(frame)+len(frame)/8, 1<<20)
+	w.buf, w.guess = nil, min(len(frame)+len(frame)/8, 8<<20)
 	return frame
 }
 

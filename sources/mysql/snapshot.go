@@ -180,9 +180,16 @@ func (n *snapshots) note(b *cdc.Batch) {
 	if n == nil {
 		return
 	}
-	for _, ch := range n.flight {
-		for i := range b.Len() {
-			ch.window.note(b.Event(i))
+	if len(n.flight) == 0 {
+		return
+	}
+	for i := range b.Len() {
+		e := b.Event(i)
+		if e.Op() == cdc.OpSnapshot {
+			continue
+		}
+		for _, ch := range n.flight {
+			ch.window.note(e)
 		}
 	}
 }
