@@ -30,6 +30,15 @@ func Collide() func() {
 // LastEpochs lets a scratch have only n more events before it counts anew.
 func (s *Scratch) LastEpochs(n uint32) { s.epoch = lastEpoch - n }
 
+// Holds says whether the scratch holds anything of an event.
+func (s *Scratch) Holds() bool {
+	held := len(s.texts) > 0 || s.event != cdc.Event{} || s.ask != nil || s.rows[Before].Exists() || s.rows[After].Exists()
+	for _, v := range s.views {
+		held = held || v.text != ""
+	}
+	return held
+}
+
 // Candidates returns the formulas that an event calls for, in their order.
 func (x *Index) Candidates(e cdc.Event, ask Asker) []int {
 	var s Scratch

@@ -45,9 +45,10 @@ func (s *Scratch) begin(x *Index, e cdc.Event, ask Asker) {
 	}
 }
 
-// fit makes room for an index. What is there from another one is of earlier epochs, but for candidates, which a panic
-// of an Asker may have left.
+// fit makes room for an index. What is there from another one is of earlier epochs, but for what a panic of an Asker may
+// have left.
 func (s *Scratch) fit(x *Index) {
+	s.end()
 	s.index = x
 	s.views = grown(s.views, len(x.slots))
 	s.buffers = grown(s.buffers, len(x.slots))

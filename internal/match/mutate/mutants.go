@@ -22,7 +22,7 @@ var mutants = []mutant{
 	{file: "index.go", from: "		sl.contains.scan(v.text, s)\n", to: ""},
 
 	// index.go: verification.
-	{file: "index.go", from: "		s.summary[i] = 0\n", to: ""},
+	{file: "index.go", from: "		s.summary[i] = 0\n", to: "", same: "words without candidates are looked at"},
 	{file: "index.go", from: "			s.candidates[at] = 0\n", to: "", same: "a candidate too many is evaluated, and found False"},
 	{file: "index.go", from: "f := at<<6 | bits", to: "f := at<<5 | bits"},
 	{file: "index.go", from: "x.roots[f]); t != False {", to: "x.roots[f]); t == True {"},
@@ -49,9 +49,11 @@ var mutants = []mutant{
 	{file: "scratch.go", from: "	clear(s.candidates)\n	clear(s.summary)\n", to: ""},
 	{file: "scratch.go", from: "s.candidates[w] |= 1 << (f & 63)", to: "s.candidates[w] = 1 << (f & 63)"},
 	{file: "scratch.go", from: "s.summary[w>>6] |= 1 << (w & 63)", to: "s.summary[w>>6] = 1 << (w & 63)"},
-	{file: "scratch.go", from: "		s.views[i].text = \"\"\n", to: "", same: "only keeps the frame's memory for longer"},
+	{file: "scratch.go", from: "		s.views[i].text = \"\"\n", to: "		_ = i\n"},
 	{file: "scratch.go", from: "if !ok1 || !ok2 {", to: "if !ok1 && !ok2 {"},
 	{file: "scratch.go", from: "states = max(states, a.first+len(a.fails))", to: "states = max(states, len(a.fails))"},
+
+	{file: "scratch.go", from: "	s.end()\n	s.index = x\n", to: "	s.index = x\n"},
 
 	// slot.go
 	{file: "slot.go", from: "		v.known = 0\n", to: ""},
