@@ -2,6 +2,7 @@ package match_test
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -101,6 +102,33 @@ func BenchmarkMatch(b *testing.B) {
 			}
 			b.ReportMetric(float64(best)/50, "best-ns/event")
 			b.ReportMetric(float64(results)/float64(i), "results/event")
+		})
+	}
+}
+
+// BenchmarkNew measures what it costs to index formulas, and what an index of them takes.
+func BenchmarkNew(b *testing.B) {
+	for _, n := range []int{1000, 10_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			formulas := make([]*match.Formula, n)
+			for i := range formulas {
+				formulas[i] = mixed(i)
+			}
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			x := match.New(orders, formulas)
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			best := time.Hour
+			for b.Loop() {
+				begin := time.Now()
+				x = match.New(orders, formulas)
+				best = min(best, time.Since(begin))
+			}
+			runtime.KeepAlive(x)
+			b.ReportMetric(float64(best)/1e6, "best-ms")
+			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(n), "B/formula")
 		})
 	}
 }

@@ -12,8 +12,17 @@ import (
 func New(t *cdc.Table, formulas []*Formula) *Index { return newBuilder(t, formulas).build(formulas) }
 
 func newBuilder(t *cdc.Table, formulas []*Formula) *builder {
-	b := &builder{x: &Index{table: t, roots: make([]int32, len(formulas))}, slots: map[Slot]int32{}, asked: map[int32]int32{}, nodes: map[nodeKey]int32{},
-		lists: map[uint64][]int32{}, sets: map[string]int32{}, patterns: map[string]int32{}}
+	n := len(formulas)
+	b := &builder{
+		x:        &Index{table: t, roots: make([]int32, n), nodes: make([]node, 0, 3*n), atoms: make([]*Atom, 0, 3*n), kids: make([]int32, 0, 3*n)},
+		slots:    map[Slot]int32{},
+		nodes:    make(map[nodeKey]int32, 2*n),
+		inners:   make(map[uint64]int32, n),
+		others:   map[int32]int32{},
+		sets:     map[string]int32{},
+		patterns: map[string]int32{},
+		asked:    map[int32]int32{},
+	}
 	b.guess = b.guessed
 	return b
 }
@@ -43,7 +52,8 @@ type builder struct {
 	slots     map[Slot]int32
 	constants []slotConstants // by slot
 	nodes     map[nodeKey]int32
-	lists     map[uint64][]int32 // inner nodes by the hash of their kids
+	inners    map[uint64]int32 // nodes with kids, by the hash of these
+	others    map[int32]int32  // of such a node: the one before it with the same hash
 	sets      map[string]int32
 	patterns  map[string]int32
 
@@ -308,7 +318,8 @@ func (b *builder) inner(o op, kids []int32) int32 {
 	for _, kid := range kids {
 		hash = hashNumber(bits.RotateLeft64(hash, 5) ^ uint64(kid))
 	}
-	for _, id := range b.lists[hash] {
+	first, known := b.inners[hash]
+	for id, ok := first, known; ok; id, ok = b.others[id] {
 		if n := &b.x.nodes[id]; n.op == o && slices.Equal(b.x.kids[n.a:n.b], kids) {
 			return id
 		}
@@ -316,7 +327,9 @@ func (b *builder) inner(o op, kids []int32) int32 {
 	from := int32(len(b.x.kids))
 	b.x.kids = append(b.x.kids, kids...)
 	id := b.add(node{op: o, memo: -1, a: from, b: int32(len(b.x.kids))}, nil)
-	b.lists[hash] = append(b.lists[hash], id)
+	if b.inners[hash] = id; known {
+		b.others[id] = first
+	}
 	return id
 }
 
