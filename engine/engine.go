@@ -41,6 +41,12 @@ type Config struct {
 	// one, such an event stops the line: better that than losing it.
 	DeadLetter Sink
 
+	// One of VerifyEvery events, as its number says, is judged a second time without the index over the rules, by a few of
+	// them; 0: none is. Mismatch is told of rules that are judged differently then, which is a mistake in cdcd: such a rule
+	// is judged without the index from then on.
+	VerifyEvery uint64
+	Mismatch    func(rules.Mismatch)
+
 	// Observe, if set, sees each batch after it was taken by all, with the decisions that matched or failed. It may keep
 	// what ds point to, but not ds itself.
 	Observe func(b *cdc.Batch, ds []cdc.Decision)
@@ -80,8 +86,33 @@ func New(cfg Config) (*Engine, error) {
 
 // Swap puts another rule set in place, from the next batch on. It is for engines that were made with Rules.
 func (e *Engine) Swap(set *rules.Set) {
-	e.rules.Store(&ruleset{digest: set.Digest(), set: set.Only(e.feeds...)})
+	next := &ruleset{digest: set.Digest(), set: set.Only(e.feeds...)}
+	if rs := e.rules.Load(); rs != nil {
+		next.set = next.set.After(rs.set)
+	}
+	e.rules.Store(next)
 }
+
+// decide judges one event.
+func (e *Engine) decide(set *rules.Set, event cdc.Event) cdc.Decision {
+	d := set.Decide(event)
+	if e.cfg.VerifyEvery == 0 || !rules.Sampled(event, e.cfg.VerifyEvery) {
+		return d
+	}
+	wrong := set.Verify(d, verifiedRules)
+	if len(wrong) == 0 {
+		return d
+	}
+	for _, m := range wrong {
+		if e.cfg.Mismatch != nil {
+			e.cfg.Mismatch(m)
+		}
+	}
+	return set.Decide(event) // they are off the index now
+}
+
+// verifiedRules bounds the work of judging an event a second time.
+const verifiedRules = 16
 
 // Handle judges a batch and hands it to the sinks. It is a cdc.Handler: nil means that every sink answers for what it
 // is to deliver, an error that the same batch should be offered again. CDCD-5001 says that a rule with on_error: halt
@@ -93,7 +124,7 @@ func (e *Engine) Handle(ctx context.Context, b *cdc.Batch) error {
 	}
 	e.decisions, e.letters = e.decisions[:0], e.letters[:0]
 	for i := range b.Len() {
-		d := rs.set.Decide(b.Event(i))
+		d := e.decide(rs.set, b.Event(i))
 		if len(d.Matches) == 0 && len(d.Errors) == 0 {
 			continue
 		}
@@ -161,6 +192,9 @@ func (e *Engine) ruleset(ctx context.Context, b *cdc.Batch) (*ruleset, error) {
 		next.set = rs.set // it decides the same, and is compiled
 	} else {
 		next.set = set.Only(e.feeds...)
+		if rs != nil {
+			next.set = next.set.After(rs.set)
+		}
 	}
 	e.rules.Store(next)
 	return next, nil

@@ -171,7 +171,7 @@ func (s *Set) Verify(d cdc.Decision, n int) []Mismatch {
 		return nil
 	}
 	var out []Mismatch
-	first := int(mix(e.No()) % uint64(len(p.programs)))
+	first := int(mix(mix(e.No())) % uint64(len(p.programs)))
 	for i := range min(n, len(p.programs)) {
 		prog := p.programs[(first+i)%len(p.programs)]
 		_, m, err := plan.site.judgePlainly(prog.rule, e)
@@ -213,6 +213,9 @@ func outcomeOf(d cdc.Decision, rule string) outcome {
 	}
 	return words(nil, nil)
 }
+
+// Sampled reports whether an event is one of every so many: the same whenever it is asked.
+func Sampled(e cdc.Event, every uint64) bool { return mix(e.No())%every == 0 }
 
 // mix spreads numbers that follow each other.
 func mix(n uint64) uint64 {

@@ -209,17 +209,19 @@ func newSite(t *cdc.Table) (*site, error) {
 
 // next returns a site of the same table for other rules, with what was compiled of those that are the same.
 func (s *site) next(rs []*Rule) *site {
-	n := &site{table: s.table, env: s.env, residuals: residuals{known: map[string]*residual{}, last: s.residuals.last}, programs: map[string][maxOps]*program{}, plains: map[string]*plain{}}
+	n := &site{table: s.table, env: s.env, residuals: residuals{known: map[string]*residual{}, last: s.residuals.last},
+		programs: make(map[string][maxOps]*program, len(rs)), plains: map[string]*plain{}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range rs {
-		byOp, ok := s.programs[r.key()]
+		key := r.key()
+		byOp, ok := s.programs[key]
 		if !ok {
 			continue
 		}
-		n.programs[r.key()] = byOp
-		for _, prog := range byOp {
-			if prog == nil {
+		n.programs[key] = byOp
+		for i, prog := range byOp {
+			if prog == nil || i > 0 && prog == byOp[i-1] {
 				continue
 			}
 			for _, condition := range [...]*program{prog, prog.where[0], prog.where[1]} {
@@ -277,10 +279,11 @@ func newTablePlan(rs []*Rule, t *cdc.Table, earlier *site) *tablePlan {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range rs {
-		byOp, ok := s.programs[r.key()]
+		key := r.key()
+		byOp, ok := s.programs[key]
 		if !ok && err == nil {
 			byOp, _ = compile(r, s)
-			s.programs[r.key()] = byOp
+			s.programs[key] = byOp
 		}
 		for _, op := range r.On {
 			prog := byOp[op]

@@ -54,10 +54,11 @@ type streamState struct {
 type feedState struct {
 	Feed       string  `json:"feed"`
 	To         string  `json:"to"`
-	Events     uint64  `json:"events"`  // judged by this process
-	Matched    uint64  `json:"matched"` // of these
-	Failed     uint64  `json:"failed"`  // that a rule could not judge
-	Objects    uint64  `json:"objects"` // committed by this process
+	Events     uint64  `json:"events"`                     // judged by this process
+	Matched    uint64  `json:"matched"`                    // of these
+	Failed     uint64  `json:"failed"`                     // that a rule could not judge
+	Mismatches uint64  `json:"index_mismatches,omitempty"` // rules that the index judged differently than CEL
+	Objects    uint64  `json:"objects"`                    // committed by this process
 	Records    uint64  `json:"records"`
 	Bytes      uint64  `json:"bytes"`
 	Waiting    int     `json:"waiting"`     // records that are not in the store yet
@@ -119,7 +120,7 @@ func (f *feed) state(now time.Time) feedState {
 	f.mu.Lock()
 	c, err, past := f.chain, f.err, f.past
 	f.mu.Unlock()
-	s := feedState{Feed: f.name, To: f.cfg.To, Events: f.events.Load(), Matched: f.matched.Load(), Failed: f.failed.Load()}
+	s := feedState{Feed: f.name, To: f.cfg.To, Events: f.events.Load(), Matched: f.matched.Load(), Failed: f.failed.Load(), Mismatches: f.mismatches.Load()}
 	var cs chain.Stats
 	if c != nil {
 		cs = c.Stats()
@@ -208,6 +209,7 @@ var (
 	feedEvents     = newFigure(prometheus.CounterValue, "feed_events_total", "Events judged for the feed.", "source", "feed")
 	feedMatched    = newFigure(prometheus.CounterValue, "feed_matched_total", "Events that matched a rule of the feed.", "source", "feed")
 	feedFailed     = newFigure(prometheus.CounterValue, "feed_failed_total", "Events that a rule of the feed could not judge.", "source", "feed")
+	ruleMismatches = newFigure(prometheus.CounterValue, "rules_index_mismatches_total", "Rules that the index judged differently than CEL does by itself; anything but 0 is a mistake in cdcd.", "source", "feed")
 	feedRecords    = newFigure(prometheus.CounterValue, "feed_records_total", "Records committed to the feed's store.", "source", "feed")
 	feedBytes      = newFigure(prometheus.CounterValue, "feed_bytes_total", "Bytes committed to the feed's store.", "source", "feed")
 	feedObjects    = newFigure(prometheus.CounterValue, "feed_objects_total", "Objects committed to the feed's store.", "source", "feed")
@@ -223,7 +225,7 @@ var (
 		captureErrors, captureBehind, captureRoom, captureLook, captureClock, captureGTIDs, captureServer, captureNotices, captureStandby, captureError,
 		snapshotRows, snapshotOf, snapshotFailed,
 		buildInfo, streamFrames, streamBytes, streamMaxBytes, feedEvents,
-		feedMatched, feedFailed, feedRecords, feedBytes, feedObjects, feedWaiting, feedAge, feedBehind, feedError}
+		feedMatched, feedFailed, ruleMismatches, feedRecords, feedBytes, feedObjects, feedWaiting, feedAge, feedBehind, feedError}
 )
 
 // Describe implements prometheus.Collector.
@@ -264,6 +266,7 @@ func (c *figures) Collect(ch chan<- prometheus.Metric) {
 		send(feedEvents, float64(f.Events), f.Feed)
 		send(feedMatched, float64(f.Matched), f.Feed)
 		send(feedFailed, float64(f.Failed), f.Feed)
+		send(ruleMismatches, float64(f.Mismatches), f.Feed)
 		send(feedRecords, float64(f.Records), f.Feed)
 		send(feedBytes, float64(f.Bytes), f.Feed)
 		send(feedObjects, float64(f.Objects), f.Feed)

@@ -79,6 +79,7 @@ type feed struct {
 	past   chain.Stats // of chains that were opened before this one
 
 	events, matched, failed, seq atomic.Uint64
+	mismatches                   atomic.Uint64
 }
 
 // openPipeline opens the stream, the audit log and the stores; nothing runs yet.
@@ -363,6 +364,13 @@ func (p *pipeline) deliver(ctx context.Context, f *feed, delivered *bool) error 
 	f.mu.Lock()
 	eng, err := engine.New(engine.Config{
 		Rules: f.rules, Sinks: map[string]engine.Sink{f.name: c}, DeadLetter: dead,
+		VerifyEvery: verifyEvery,
+		Mismatch: func(m rules.Mismatch) {
+			f.mismatches.Add(1)
+			p.log.Error("the index over the rules has a mistake; the rule is judged without it from now on: please report this",
+				"event", "rules.mismatch", "feed", f.name, "rule", m.Rule.Name, "version", m.Rule.Version, "table", m.Event.Table().String(),
+				"id", m.Event.ID(), "no", m.Event.No(), "index", m.Index, "plainly", m.Plainly)
+		},
 		Observe: func(b *cdc.Batch, ds []cdc.Decision) {
 			if f.observe(b, ds) {
 				p.note(ctx, f)
@@ -398,6 +406,9 @@ func (f *feed) handle(eng *engine.Engine) cdc.Handler {
 		return err
 	}
 }
+
+// One of verifyEvery events is judged a second time without the index over the rules.
+const verifyEvery = 10_000
 
 // observe counts, and reports whether there was anything that a rule could not judge.
 func (f *feed) observe(b *cdc.Batch, ds []cdc.Decision) (failed bool) {
