@@ -143,6 +143,9 @@ func (c *capture) findPrepared(xid string) int {
 
 // decide ends an XA transaction's second half: its rows belong to the transaction that decides.
 func (c *capture) decide(xid string, commit bool) error {
+	if commit && c.flavor == FlavorMariaDB {
+		c.snapshots.decided(xid)
+	}
 	i := c.findPrepared(xid)
 	if i < 0 {
 		if commit && !c.tx.skipped {
@@ -183,5 +186,9 @@ func xidText(body []byte) string {
 	if g < 0 || b < 0 || g+b > len(data) {
 		return ""
 	}
-	return fmt.Sprintf("X'%x',X'%x',%d", data[:g], data[g:g+b], format)
+	return xidOf(data[:g], data[g:g+b], format)
+}
+
+func xidOf(global, branch []byte, format uint32) string {
+	return fmt.Sprintf("X'%x',X'%x',%d", global, branch, format)
 }

@@ -51,6 +51,7 @@ type snapshots struct {
 	stale  bool              // text is not current
 	urgent bool              // the state shall be in the stream at once
 	acks   []acknowledgement // of what has changed it
+	xa     decisions         // of MariaDB, since the last request
 
 	reader *snapshotReader // nil until there is something to read
 	asked  int             // requests that it has not answered, at most maxAsked
@@ -326,6 +327,7 @@ func (n *snapshots) send(c *capture, ch *chunk) {
 	n.flight = append(n.flight, ch)
 	ch.taken, ch.takenSet, ch.heard, ch.room = c.place(), c.executed.String(), c.pace.heard, c.room()-roomToGrow
 	ch.ctx, ch.cancel = context.WithCancel(n.reader.ctx) // drop and shift cancel it
+	ch.xa = n.decisions(c)
 	n.asked++
 	n.reader.requests <- asked{ch, ch.request} // it has room for all
 }
@@ -363,6 +365,8 @@ func (n *snapshots) take(ch *chunk) {
 		n.tableOver()
 	case errors.Is(ch.err, errOtherShape):
 		n.retry(ch, "it has been altered")
+	case errors.As(ch.err, new(*errInDoubt)):
+		n.retry(ch, ch.err.Error())
 	case ch.err != nil:
 		n.drop()
 		n.fail(ch.err)
@@ -437,8 +441,13 @@ func (n *snapshots) retry(ch *chunk, why string) {
 	n.table = nil // it may have another shape now
 	if n.tries++; n.tries > maxSnapshotTries {
 		n.tries = 0
-		n.fail(cdc.Errorf("CDCD-1333", "%s was read %d times in vain, the last time because %s", ch.table, maxSnapshotTries, why).
-			WithFix("cdcd snapshot resume %s when the table is changed less", n.job.ID))
+		err := cdc.Errorf("CDCD-1333", "%s was read %d times in vain, the last time because %s", ch.table, maxSnapshotTries, why).
+			WithFix("cdcd snapshot resume %s when the table is changed less", n.job.ID)
+		if errors.As(ch.err, new(*errInDoubt)) {
+			err = cdc.Errorf("CDCD-1339", "%s cannot be read: %s", ch.table, why).
+				WithFix("XA COMMIT them, then cdcd snapshot resume %s", n.job.ID)
+		}
+		n.fail(err)
 		return
 	}
 	pause := min(time.Millisecond<<min(n.tries, 20), 5*time.Second)

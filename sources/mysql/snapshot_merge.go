@@ -28,6 +28,9 @@ import (
 // for other replicas or for its disk. Without the wait, a row could be emitted as it was before a change that is in
 // the stream already.
 //
+// The places in the log and GTIDs that tell of visibility do not tell of MariaDB's XA transactions: see snapshot_xa.go for
+// what makes B ⊆ V of them.
+//
 // DDL changes rows without naming them, so it spoils all windows. V does not fix which table a name means: after a rename, as
 // tools for schema changes do it, the rows are those that another table had in V. That is why high is asked for last: from
 // the read on the table keeps its name until the transaction ends, so a rename that the read has seen is in the log

@@ -40,6 +40,7 @@ type snapshotReader struct {
 	empty   int    // its size without rows
 	rowSize int    // mean bytes of a row, so far
 	before  answer // the one that was given last, without its rows
+	xa      doubts
 
 	listedFor string // id of the job that list is for
 	list      []listedTable
@@ -68,6 +69,7 @@ type request struct {
 	heard    time.Time // when the last of it came, at the latest
 	shrink   int       // how often to halve the chunk
 	room     int       // how large a frame may become that holds one row and nothing else
+	xa       decisions // of MariaDB
 }
 
 type answer struct {
@@ -161,6 +163,7 @@ func (r *snapshotReader) run() {
 	for {
 		select {
 		case q := <-r.requests:
+			r.xa.take(q.xa)
 			a := r.answer(&q.request)
 			if r.ctx.Err() != nil {
 				return // whatever went wrong, it was because of that
@@ -194,6 +197,12 @@ func (r *snapshotReader) answer(q *request) (a answer) {
 		if q.ctx.Err() != nil {
 			r.disconnect()
 			return answer{err: q.ctx.Err()}
+		}
+		if errors.As(err, new(*errInDoubt)) { // capture shall take what the log has by now
+			a.err = err
+			if a.high, err = r.logEnd(q); err == nil {
+				return a
+			}
 		}
 		if err = readError(r.cfg, q, err); err == errTableGone || err == errOtherShape || permanent(err) {
 			r.rollback()
@@ -514,6 +523,8 @@ func (r *snapshotReader) begin(q *request) error {
 	begin := r.beginMariaDB
 	if r.flavor == FlavorMySQL {
 		begin = r.beginMySQL
+	} else if err := r.decided(q.ctx); err != nil {
+		return err
 	}
 	for pause := time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
 		if visible, err := begin(q); visible || err != nil {
