@@ -12,8 +12,9 @@ import (
 
 const decoded = 100_000 // updates that are decoded from memory
 
-// rowEvents reads row events of the updates and leaves their images as they are, in NdbData.
-func rowEvents(b *testing.B, db *testenv.Server, from place) (events []*replication.RowsEvent) {
+// rowEvents reads row events of the updates and leaves their images as they are, in NdbData. announced is the TABLE_MAP
+// before them.
+func rowEvents(b *testing.B, db *testenv.Server, from place) (events []*replication.RowsEvent, announced []byte) {
 	c := syncerConfig(b, db)
 	c.RowsEventDecodeFunc = func(e *replication.RowsEvent, data []byte) error {
 		at, err := e.DecodeHeader(data)
@@ -22,6 +23,9 @@ func rowEvents(b *testing.B, db *testenv.Server, from place) (events []*replicat
 	}
 	table := (*replication.TableMapEvent)(nil)
 	read(b, c, from, func(ev *replication.BinlogEvent) (more bool) {
+		if ev.Header.EventType == replication.TABLE_MAP_EVENT {
+			announced = ev.RawData[replication.EventHeaderSize+8 : len(ev.RawData)-replication.BinlogChecksumLength]
+		}
 		if e, ok := ev.Event.(*replication.RowsEvent); ok {
 			if table == nil {
 				table = e.Table
@@ -31,7 +35,7 @@ func rowEvents(b *testing.B, db *testenv.Server, from place) (events []*replicat
 		}
 		return len(events) < decoded/rowsPerEvent(events)
 	})
-	return events
+	return events, announced
 }
 
 // rowsPerEvent guesses from the first event, since all have about the same size.
@@ -44,10 +48,14 @@ func rowsPerEvent(events []*replication.RowsEvent) int {
 
 // decoders measures what both decoders need for the same images in memory: go-mysql's to values, ours to sealed frames.
 func decoders(b *testing.B, db *testenv.Server, from place) (theirs, ours measured, rows int) {
-	events := rowEvents(b, db, from)
-	layout, named, err := rowimage.Read(events[0].Table)
-	if err != nil || !named {
-		b.Fatalf("layout of bench.orders: named %v, %v", named, err)
+	events, announced := rowEvents(b, db, from)
+	tableMap, err := rowimage.ParseTableMap(announced, db.Flavor)
+	if err != nil {
+		b.Fatal(err)
+	}
+	layout, err := rowimage.Read(tableMap)
+	if err != nil {
+		b.Fatal(err)
 	}
 	for range 3 {
 		n := 0

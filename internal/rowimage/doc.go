@@ -4,8 +4,9 @@
 // A [Layout] is what a TABLE_MAP event says about the rows that follow it. [Read] makes one; where the event does not
 // name its columns, [Resolve] makes it with the help of what information_schema says ([Column]).
 //
-//	layout, named, err := rowimage.Read(tableMap)
-//	if !named {
+//	tableMap, err := rowimage.ParseTableMap(body, "mysql")
+//	layout, err := rowimage.Read(tableMap)
+//	if !tableMap.Named() {
 //		layout, err = rowimage.Resolve(tableMap, columns, "mysql")
 //	}
 //	inserted := rowimage.Event{Layout: layout, After: present} // a row event's, with the bitmap of its columns

@@ -50,7 +50,7 @@ func (l *Layout) appendImage(b *cdc.Builder, image, present []byte, patches *pat
 		case patches.hold(c):
 			err = l.putPatched(b, i, patches, value)
 		default:
-			err = c.put(b, value)
+			err = c.putLogged(b, value)
 		}
 		if err == nil && c.masked != nil {
 			err = c.maskLast(b)
@@ -185,6 +185,14 @@ func (c *column) cut(data []byte) (value, rest []byte, ok bool) {
 		return nil, nil, false
 	}
 	return data[:n], data[n:], true
+}
+
+// putLogged writes a value as it stands in the log.
+func (c *column) putLogged(b *cdc.Builder, value []byte) error {
+	if c.packed {
+		return c.putCompressed(b, value)
+	}
+	return c.put(b, value)
 }
 
 // put writes a value. It has the bytes of its type, which cut has seen to, where that has a fixed number.

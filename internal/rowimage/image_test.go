@@ -8,26 +8,19 @@ import (
 
 	"github.com/cdcd-project/cdcd/cdc"
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
-	"github.com/go-mysql-org/go-mysql/replication"
 )
 
 // oneColumn returns the layout of a table of one column, and its error.
 func oneColumn(tp byte, meta uint16, collation uint64, unsigned bool, members ...string) (*Layout, error) {
-	te := &replication.TableMapEvent{Schema: []byte("s"), Table: []byte("t"), ColumnCount: 1, ColumnType: []byte{tp},
-		ColumnMeta: []uint16{meta}, NullBitmap: []byte{1}, ColumnName: [][]byte{[]byte("c")}}
-	if unsigned {
-		te.SignednessBitmap = []byte{0x80}
+	return Read(mapOf("s", "t", logged{name: "c", tp: tp, meta: meta, nullable: true, unsigned: unsigned, collation: collation, members: members}))
+}
+
+// mapOf is a TABLE_MAP of the columns, whose types are those in the log.
+func mapOf(schema, table string, columns ...logged) *TableMap {
+	for i := range columns {
+		columns[i].tp, columns[i].size = realType(columns[i].tp, columns[i].meta)
 	}
-	if collation != 0 {
-		te.ColumnCharset = []uint64{collation}
-	}
-	var list [][]byte
-	for _, m := range members {
-		list = append(list, []byte(m))
-	}
-	te.EnumStrValue, te.SetStrValue = [][][]byte{list}, [][][]byte{list}
-	l, _, err := Read(te)
-	return l, err
+	return &TableMap{Schema: schema, Table: table, columns: columns, named: true, signs: true}
 }
 
 func hexBytes(t *testing.T, s string) []byte {
@@ -146,12 +139,9 @@ func TestEveryTypeIsTranscodedOrRefusedWithItsTable(t *testing.T) {
 }
 
 func TestRowsTakeNoMemoryOfTheirOwn(t *testing.T) {
-	te := &replication.TableMapEvent{Schema: []byte("s"), Table: []byte("t"), ColumnCount: 6,
-		ColumnType: []byte{gomysql.MYSQL_TYPE_LONG, gomysql.MYSQL_TYPE_NEWDECIMAL, gomysql.MYSQL_TYPE_TIME2, gomysql.MYSQL_TYPE_VARCHAR,
-			gomysql.MYSQL_TYPE_VARCHAR, gomysql.MYSQL_TYPE_JSON},
-		ColumnMeta: []uint16{0, 12<<8 | 2, 6, 40, 40, 4}, NullBitmap: []byte{0}, ColumnCharset: []uint64{8, 13},
-		ColumnName: [][]byte{[]byte("a"), []byte("b"), []byte("c"), []byte("d"), []byte("e"), []byte("f")}}
-	l, _, err := Read(te)
+	l, err := Read(mapOf("s", "t", logged{name: "a", tp: gomysql.MYSQL_TYPE_LONG}, logged{name: "b", tp: gomysql.MYSQL_TYPE_NEWDECIMAL, meta: 12<<8 | 2},
+		logged{name: "c", tp: gomysql.MYSQL_TYPE_TIME2, meta: 6}, logged{name: "d", tp: gomysql.MYSQL_TYPE_VARCHAR, meta: 40, collation: 8},
+		logged{name: "e", tp: gomysql.MYSQL_TYPE_VARCHAR, meta: 40, collation: 13}, logged{name: "f", tp: gomysql.MYSQL_TYPE_JSON, meta: 4}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/cdcd-project/cdcd/cdc"
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
-	"github.com/go-mysql-org/go-mysql/replication"
 )
 
 // Column is a column as information_schema describes it now.
@@ -36,8 +35,8 @@ func New(schema, table string, now []Column, flavor string) (*Layout, error) {
 // Resolve takes names, keys and members from information_schema, which tells what the table is like now, not what it
 // was like when the rows were written. So everything that the TABLE_MAP does say must agree. flavor is "mysql" or
 // "mariadb".
-func Resolve(te *replication.TableMapEvent, now []Column, flavor string) (*Layout, error) {
-	logged, _, err := Read(te)
+func Resolve(m *TableMap, now []Column, flavor string) (*Layout, error) {
+	logged, err := Read(m)
 	if err != nil {
 		return nil, err
 	}
@@ -54,15 +53,14 @@ func Resolve(te *replication.TableMapEvent, now []Column, flavor string) (*Layou
 	}
 	for i := range now {
 		c, was := &l.table.Columns[i], &logged.table.Columns[i]
-		tp, size := realType(te.ColumnType[i], te.ColumnMeta[i])
-		if types[i] != (binlogType{tp, size}) {
+		if types[i] != (binlogType{m.columns[i].tp, m.columns[i].size}) {
 			return nil, contradiction("column %d was %s, %s is %s now", i+1, was.Type, c.Name, now[i].Type)
 		}
 		if m := unshown(c, l.columns[i].charset); m != "" {
 			return nil, cdc.Errorf("CDCD-1308", "column %s of %s: information_schema may not show its member %q as it is: there, "+
 				"characters such as emoji are question marks", c.Name, l.table, m).WithFix("SET GLOBAL binlog_row_metadata = 'FULL'")
 		}
-		if len(te.SignednessBitmap) > 0 && te.IsNumericColumn(i) && c.Unsigned != was.Unsigned {
+		if m.signs && isNumber(&m.columns[i]) && c.Unsigned != was.Unsigned {
 			return nil, contradiction("column %d (%s now) was unsigned: %v", i+1, c.Name, was.Unsigned)
 		}
 		c.Nullable = was.Nullable
@@ -151,8 +149,9 @@ func (n *Column) binlogType(cs *charset) (binlogType, error) {
 			return binlogType{gomysql.MYSQL_TYPE_TIMESTAMP, 0}, nil
 		}
 	}
-	if strings.HasSuffix(text, "compressed*/") {
-		return binlogType{typeVarcharCompressed, 0}, nil
+	blob, varchar := byte(gomysql.MYSQL_TYPE_BLOB), binlogType{gomysql.MYSQL_TYPE_VARCHAR, length * width}
+	if strings.HasSuffix(text, "compressed*/") { // varchar(100) /*M!100301 COMPRESSED*/
+		blob, varchar = typeBlobCompressed, binlogType{typeVarcharCompressed, length*width + 1}
 	}
 	switch word {
 	case "tinyint":
@@ -186,15 +185,15 @@ func (n *Column) binlogType(cs *charset) (binlogType, error) {
 	case "char", "binary":
 		return binlogType{gomysql.MYSQL_TYPE_STRING, length * width}, nil
 	case "varchar", "varbinary":
-		return binlogType{gomysql.MYSQL_TYPE_VARCHAR, length * width}, nil
+		return varchar, nil
 	case "tinytext", "tinyblob":
-		return binlogType{gomysql.MYSQL_TYPE_BLOB, 1}, nil
+		return binlogType{blob, 1}, nil
 	case "text", "blob":
-		return binlogType{gomysql.MYSQL_TYPE_BLOB, 2}, nil
+		return binlogType{blob, 2}, nil
 	case "mediumtext", "mediumblob":
-		return binlogType{gomysql.MYSQL_TYPE_BLOB, 3}, nil
+		return binlogType{blob, 3}, nil
 	case "longtext", "longblob":
-		return binlogType{gomysql.MYSQL_TYPE_BLOB, 4}, nil
+		return binlogType{blob, 4}, nil
 	case "enum":
 		return binlogType{gomysql.MYSQL_TYPE_ENUM, memberBytes(&n.Column)}, nil
 	case "set":

@@ -9,8 +9,6 @@ import (
 func Supports(c *Column) error {
 	text := strings.ToLower(c.Type)
 	switch {
-	case strings.Contains(text, "compressed*/"): // varchar(100) /*M!100301 COMPRESSED*/
-		return fmt.Errorf("it is a COMPRESSED column")
 	case strings.Contains(text, "/* mariadb-5.3 */"), strings.Contains(text, "/* 5.5 binary format */"):
 		return fmt.Errorf("it has the temporal format of before MySQL 5.6")
 	case !c.Known:

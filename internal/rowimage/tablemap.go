@@ -6,7 +6,6 @@ import (
 
 	"github.com/cdcd-project/cdcd/cdc"
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
-	"github.com/go-mysql-org/go-mysql/replication"
 )
 
 // Layout is what a TABLE_MAP event says about the rows that follow it, in the form that values are converted by.
@@ -38,9 +37,11 @@ type column struct {
 	size      int    // BINARY: its length; ENUM, SET: bytes of a value
 	charset   *charset
 	members   []string // of ENUM and SET
+	packed    bool     // it is a COMPRESSED column
 	skips     bool     // its values cannot be converted, but skipped
 	hidden    bool     // the server's own, which no SELECT * and no information_schema shows
 	masked    *masked  // nil if its values are written as they are
+	longest   uint64   // bytes that a value of a COMPRESSED column can have
 	isMember  map[string]struct{}
 	bad       *badText // of the layout
 }
@@ -67,12 +68,6 @@ const (
 	convertJSON
 )
 
-// MariaDB's column types that only it writes.
-const (
-	typeBlobCompressed    = 140
-	typeVarcharCompressed = 141
-)
-
 // realType undoes what TABLE_MAP does to CHAR, BINARY, ENUM and SET, which share a type: the metadata holds the real
 // type and the length, whose upper two bits are hidden in the type.
 func realType(tp byte, meta uint16) (byte, int) {
@@ -91,97 +86,40 @@ func realType(tp byte, meta uint16) (byte, int) {
 	return gomysql.MYSQL_TYPE_NULL, size // nothing that a server writes
 }
 
-// Read describes the columns by what the event says. named reports whether it names them; without names, nothing but
-// the physical types is sure.
-func Read(te *replication.TableMapEvent) (l *Layout, named bool, err error) {
-	return ReadExcept(te, func(string) bool { return false })
+// Read describes the columns by what the event says. Where it does not name them, nothing but the physical types is sure.
+func Read(m *TableMap) (*Layout, error) {
+	return ReadExcept(m, func(string) bool { return false })
 }
 
 // ReadExcept is [Read] for who drops some columns: of those, values need only be skipped, so that text of any character
 // set will do.
-func ReadExcept(te *replication.TableMapEvent, dropped func(column string) bool) (l *Layout, named bool, err error) {
-	defer func() {
-		if r := recover(); r != nil { // go-mysql trusts that the metadata speaks of all columns
-			err = cdc.Errorf("CDCD-1307", "the columns of %s.%s cannot be decoded: %v", te.Schema, te.Table, r)
-		}
-	}()
-	n := int(te.ColumnCount)
-	named = len(te.ColumnName) == n && n > 0
-	t := &cdc.Table{Schema: string(te.Schema), Name: string(te.Table), Columns: make([]cdc.Column, n)}
-	l = &Layout{table: t, columns: make([]column, n)}
-	unsigned, collations, memberSets := te.UnsignedMap(), collationMap(te), te.EnumSetCollationMap()
-	enums, sets, geometries := te.EnumStrValueMap(), te.SetStrValueMap(), te.GeometryTypeMap()
-	for i := range n {
-		c, v := &t.Columns[i], &l.columns[i]
-		if named {
-			c.Name = string(te.ColumnName[i])
-		}
-		known, nullable := te.Nullable(i)
-		c.Nullable = !known || nullable
-		if collation, ok := collations[i]; ok {
-			c.Collation = uint16(collation)
-			v.charset = charsetOf(collation)
-		}
-		c.Unsigned = unsigned[i]
-		tp, size := realType(te.ColumnType[i], te.ColumnMeta[i])
-		var list []string
-		switch tp {
-		case gomysql.MYSQL_TYPE_ENUM:
-			list = enums[i]
-		case gomysql.MYSQL_TYPE_SET:
-			list = sets[i]
-		}
-		if collation, ok := memberSets[i]; ok {
-			c.Collation = uint16(collation)
-			v.charset = charsetOf(collation)
-			if list, err = decodeMembers(list, v.charset); err != nil {
-				return nil, false, columnError(t, i, err)
+func ReadExcept(m *TableMap, dropped func(column string) bool) (*Layout, error) {
+	t := &cdc.Table{Schema: m.Schema, Name: m.Table, Columns: make([]cdc.Column, len(m.columns))}
+	l := &Layout{table: t, columns: make([]column, len(m.columns))}
+	for i := range m.columns {
+		was, c, v := &m.columns[i], &t.Columns[i], &l.columns[i]
+		*c = cdc.Column{Name: was.name, Nullable: was.nullable, Unsigned: was.unsigned, Collation: uint16(was.collation), Members: was.members, Key: was.key}
+		if was.collation != 0 {
+			v.charset = charsetOf(was.collation)
+			if hasMembers(was) {
+				var err error
+				if c.Members, err = decodeMembers(was.members, v.charset); err != nil {
+					return nil, columnError(t, i, err)
+				}
 			}
 		}
-		c.Members = list
-		if err := describe(c, v, tp, size, te.ColumnMeta[i]); err != nil && !(v.skips && dropped(c.Name)) {
-			return nil, false, columnError(t, i, err)
+		if err := describe(c, v, was.tp, was.size, was.meta); err != nil && !(v.skips && dropped(c.Name)) {
+			return nil, columnError(t, i, err)
 		}
-		if tp == gomysql.MYSQL_TYPE_GEOMETRY || tp == gomysql.MYSQL_TYPE_VECTOR {
+		if was.tp == gomysql.MYSQL_TYPE_GEOMETRY || was.tp == gomysql.MYSQL_TYPE_VECTOR {
 			c.Collation, v.charset = 0, nil // servers count them among the columns with a character set
-			if kind, ok := geometries[i]; ok && kind < uint64(len(geometryNames)) {
-				c.Type = geometryNames[kind]
+			if was.tp == gomysql.MYSQL_TYPE_GEOMETRY && was.geometry < uint64(len(geometryNames)) {
+				c.Type = geometryNames[was.geometry]
 			}
-		}
-	}
-	for at, i := range te.PrimaryKey {
-		if i < uint64(n) {
-			t.Columns[i].Key = uint16(at + 1)
 		}
 	}
 	l.settle()
-	return l, named, nil
-}
-
-// collationMap returns the collations of the columns that have one. It is go-mysql's CollationMap, but for what that
-// leaves out: MySQL counts VECTOR among the character columns, so that all columns behind one had the collation of their
-// neighbour.
-func collationMap(te *replication.TableMapEvent) map[int]uint64 {
-	collations := map[int]uint64{}
-	exceptions := map[uint64]uint64{}
-	for i := 1; i+1 < len(te.DefaultCharset); i += 2 {
-		exceptions[te.DefaultCharset[i]] = te.DefaultCharset[i+1]
-	}
-	n := uint64(0) // character columns so far
-	for i := range int(te.ColumnCount) {
-		if !te.IsCharacterColumn(i) && te.ColumnType[i] != gomysql.MYSQL_TYPE_VECTOR {
-			continue
-		}
-		if collation, ok := exceptions[n]; ok {
-			collations[i] = collation
-		} else if len(te.DefaultCharset) > 0 {
-			collations[i] = te.DefaultCharset[0]
-		} else if n < uint64(len(te.ColumnCharset)) {
-			collations[i] = te.ColumnCharset[n]
-		}
-		n++
-	}
-	return collations
+	return l, nil
 }
 
 // settle fills in what follows from the table.
@@ -327,12 +265,16 @@ func describe(c *cdc.Column, v *column, tp byte, size int, meta uint16) error {
 		err = temporal(cdc.KindDatetime, convertDatetime, "datetime", 5)
 	case gomysql.MYSQL_TYPE_TIMESTAMP2:
 		err = temporal(cdc.KindTimestamp, convertTimestamp, "timestamp", 4)
-	case gomysql.MYSQL_TYPE_VARCHAR, gomysql.MYSQL_TYPE_VAR_STRING:
-		short(int(meta))
+	case gomysql.MYSQL_TYPE_VARCHAR, gomysql.MYSQL_TYPE_VAR_STRING, typeVarcharCompressed:
+		length := int(meta)
+		if short(length); tp == typeVarcharCompressed {
+			length-- // the byte that tells how it is compressed
+			v.packed, v.longest = true, uint64(max(length, 0))
+		}
 		if isBinary {
-			is(cdc.KindBytes, convertBytes, fmt.Sprintf("varbinary(%d)", meta))
+			is(cdc.KindBytes, convertBytes, fmt.Sprintf("varbinary(%d)", length))
 		} else {
-			is(cdc.KindString, convertText, fmt.Sprintf("varchar(%d)", int(meta)/v.charset.width))
+			is(cdc.KindString, convertText, fmt.Sprintf("varchar(%d)", length/v.charset.width))
 		}
 	case gomysql.MYSQL_TYPE_STRING:
 		short(size)
@@ -342,8 +284,9 @@ func describe(c *cdc.Column, v *column, tp byte, size int, meta uint16) error {
 		} else {
 			is(cdc.KindString, convertText, fmt.Sprintf("char(%d)", size/v.charset.width))
 		}
-	case gomysql.MYSQL_TYPE_BLOB:
+	case gomysql.MYSQL_TYPE_BLOB, typeBlobCompressed:
 		prefix := [...]string{"", "tiny", "", "medium", "long"}[min(meta, 4)]
+		v.packed, v.longest = tp == typeBlobCompressed, 1<<(8*min(meta, 4))-1
 		if err = long(); isBinary {
 			is(cdc.KindBytes, convertBytes, prefix+"blob")
 		} else {
@@ -372,8 +315,6 @@ func describe(c *cdc.Column, v *column, tp byte, size int, meta uint16) error {
 		err = long()
 	case gomysql.MYSQL_TYPE_TIME, gomysql.MYSQL_TYPE_DATETIME, gomysql.MYSQL_TYPE_TIMESTAMP:
 		return fmt.Errorf("it has the temporal format of before MySQL 5.6, whose length the binlog does not tell")
-	case typeBlobCompressed, typeVarcharCompressed:
-		return fmt.Errorf("it is a COMPRESSED column, which cannot be read from the binlog")
 	default:
 		return fmt.Errorf("its type %d is not known", tp)
 	}

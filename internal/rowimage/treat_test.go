@@ -9,7 +9,6 @@ import (
 
 	"github.com/cdcd-project/cdcd/cdc"
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
-	"github.com/go-mysql-org/go-mysql/replication"
 )
 
 // brackets is a mask that shows what it was given.
@@ -26,13 +25,13 @@ func (m brackets) Value(place string, c *cdc.Column, v cdc.Value) (cdc.Value, er
 // customers is shop.customers (id int primary key, ssn varchar, email varchar, age tinyint, note varchar).
 func customers(t *testing.T) *Layout {
 	t.Helper()
-	utf8mb4 := []uint64{45, 45, 45}
-	l, named, err := Read(&replication.TableMapEvent{Schema: []byte("shop"), Table: []byte("customers"), ColumnCount: 5,
-		ColumnType: []byte{gomysql.MYSQL_TYPE_LONG, gomysql.MYSQL_TYPE_VARCHAR, gomysql.MYSQL_TYPE_VARCHAR, gomysql.MYSQL_TYPE_TINY, gomysql.MYSQL_TYPE_VARCHAR},
-		ColumnMeta: []uint16{0, 80, 80, 0, 80}, NullBitmap: []byte{0b11110}, SignednessBitmap: []byte{0}, ColumnCharset: utf8mb4,
-		ColumnName: [][]byte{[]byte("id"), []byte("ssn"), []byte("email"), []byte("age"), []byte("note")}, PrimaryKey: []uint64{0}})
-	if err != nil || !named {
-		t.Fatal(named, err)
+	text := func(name string) logged {
+		return logged{name: name, tp: gomysql.MYSQL_TYPE_VARCHAR, meta: 80, collation: 45, nullable: true}
+	}
+	l, err := Read(mapOf("shop", "customers", logged{name: "id", tp: gomysql.MYSQL_TYPE_LONG, key: 1}, text("ssn"), text("email"),
+		logged{name: "age", tp: gomysql.MYSQL_TYPE_TINY, nullable: true}, text("note")))
+	if err != nil {
+		t.Fatal(err)
 	}
 	return l
 }

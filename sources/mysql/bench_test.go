@@ -2,7 +2,6 @@ package mysql_test
 
 import (
 	"context"
-	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -99,18 +98,19 @@ func BenchmarkDecode(b *testing.B) {
 		return err
 	})
 	if err := p.ParseFile(files[0], 4, func(ev *replication.BinlogEvent) error {
+		if e, ok := ev.Event.(*replication.TableMapEvent); ok && known[string(e.Table)] == nil {
+			m, err := rowimage.ParseTableMap(ev.RawData[replication.EventHeaderSize+8:len(ev.RawData)-replication.BinlogChecksumLength], mysql.FlavorMariaDB)
+			if err != nil {
+				return err
+			}
+			known[string(e.Table)], err = rowimage.Read(m)
+			return err
+		}
 		e, ok := ev.Event.(*replication.RowsEvent)
 		if !ok {
 			return nil
 		}
 		name := string(e.Table.Table)
-		if known[name] == nil {
-			l, named, err := rowimage.Read(e.Table)
-			if err != nil || !named {
-				return fmt.Errorf("table %s: %w", name, err)
-			}
-			known[name] = l
-		}
 		events, layouts = append(events, e), append(layouts, known[name])
 		return nil
 	}); err != nil {

@@ -405,11 +405,7 @@ func (c *capture) tableMap(ev *replication.BinlogEvent, e *replication.TableMapE
 		delete(c.maps, e.TableID)
 		return nil
 	}
-	body := ev.RawData[replication.EventHeaderSize+8:] // without the table's id and flags, which change
-	if checksum {
-		body = body[:len(body)-replication.BinlogChecksumLength]
-	}
-	l, err := c.tables.layout(c.ctx, body, e)
+	l, err := c.tables.layout(c.ctx, tableMapBody(ev.RawData, checksum))
 	if err != nil {
 		return err
 	}

@@ -204,6 +204,8 @@ type recently struct {
 	unchecked                        bool            // events without checksums
 	first, last                      time.Time
 	maps                             map[uint64]string
+	checksum                         bool  // events end with four bytes of checksum
+	broken                           error // of the first TABLE_MAP that cannot be read
 }
 
 // recent reads the newest part of the log. That it can is proof that the account may; what is in it shows what settings
@@ -233,6 +235,9 @@ func (d *deep) recent(ctx context.Context) error {
 		}
 		return bytes < deepBytes && !d.beyond(at)
 	})
+	if r.broken != nil {
+		return r.broken
+	}
 	if err != nil && (r.events == 0 || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
 		return err
 	}
@@ -270,11 +275,15 @@ func (d *deep) see(r *recently, ev *replication.BinlogEvent, at Place) {
 	}
 	switch e := ev.Event.(type) {
 	case *replication.FormatDescriptionEvent:
-		r.unchecked = r.unchecked || e.ChecksumAlgorithm != replication.BINLOG_CHECKSUM_ALG_CRC32
+		r.checksum = e.ChecksumAlgorithm == replication.BINLOG_CHECKSUM_ALG_CRC32
+		r.unchecked = r.unchecked || !r.checksum
 	case *replication.GTIDEvent, *replication.GtidTaggedLogEvent, *replication.MariadbGTIDEvent:
 		r.transactions++
 	case payloadPart:
-		d.see(r, &replication.BinlogEvent{Header: ev.Header, Event: e.Event}, at)
+		checksum := r.checksum
+		r.checksum = false // that of the whole is all
+		d.see(r, &replication.BinlogEvent{Header: ev.Header, RawData: ev.RawData, Event: e.Event}, at)
+		r.checksum = checksum
 	case *replication.QueryEvent:
 		st := sessionOf(e.StatusVars).read(e.Query)
 		if st.kind != stmtDML {
@@ -296,7 +305,11 @@ func (d *deep) see(r *recently, ev *replication.BinlogEvent, at Place) {
 		}
 		name := string(e.Schema) + "." + string(e.Table)
 		r.maps[e.TableID] = name
-		if len(e.ColumnName) != int(e.ColumnCount) {
+		m, err := rowimage.ParseTableMap(tableMapBody(ev.RawData, r.checksum), d.server.flavor)
+		switch {
+		case err != nil && r.broken == nil:
+			r.broken = err
+		case err == nil && !m.Named():
 			r.unnamed[name] = true
 		}
 	case *replication.RowsEvent:

@@ -46,12 +46,12 @@ func TestDeepFindsColumnsThatCannotBeCaptured(t *testing.T) {
 	s.Exec(t, "SET GLOBAL mysql56_temporal_format = OFF", "CREATE DATABASE shop",
 		"CREATE TABLE shop.orders (id INT PRIMARY KEY, a VARCHAR(100) COMPRESSED, b DATETIME, c TEXT CHARACTER SET tis620, d UUID)")
 	bad, _ := deepFindings(t, s, cdc.Checkpoint{})
-	for _, want := range []string{"column a of shop.orders", "column b of shop.orders"} {
+	for _, want := range []string{"column b of shop.orders"} {
 		if !strings.Contains(bad, "mysql.columns CDCD-1308 "+want+" cannot be captured: ") {
 			t.Errorf("%s is not found in\n%s", want, bad)
 		}
 	}
-	if strings.Contains(bad, "column d") {
+	if strings.Contains(bad, "column a") || strings.Contains(bad, "column d") {
 		t.Errorf("found:\n%s", bad)
 	}
 }

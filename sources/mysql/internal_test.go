@@ -290,14 +290,17 @@ func TestACheckpointNamesNoMorePreparedTransactionsThanItCanHold(t *testing.T) {
 
 func TestLayoutsAreForgottenWhenTheyTakeTooMuchMemory(t *testing.T) {
 	tables := newTables(FlavorMySQL, &treatments{}, nil, borrowed{})
-	names := make([][]byte, 4000)
-	for i := range names {
-		names[i] = fmt.Appendf(nil, "%064d", i)
+	const columns = 4000
+	packed := func(b []byte) []byte { return append(gomysql.AppendLengthEncodedInteger(nil, uint64(len(b))), b...) }
+	var names []byte
+	for i := range columns {
+		names = fmt.Appendf(append(names, 64), "%064d", i)
 	}
-	te := &replication.TableMapEvent{Schema: []byte("shop"), Table: []byte("a"), ColumnCount: 4000, ColumnType: bytes.Repeat([]byte{gomysql.MYSQL_TYPE_LONG}, 4000),
-		ColumnMeta: make([]uint16, 4000), NullBitmap: make([]byte, 500), SignednessBitmap: make([]byte, 500), ColumnName: names}
 	for i := range 100 {
-		if _, err := tables.layout(t.Context(), fmt.Appendf(make([]byte, 4000*65), "%d", i), te); err != nil {
+		body := fmt.Appendf(nil, "\x04shop\x00\x03a%02d\x00", i)
+		body = append(append(append(body, packed(bytes.Repeat([]byte{gomysql.MYSQL_TYPE_LONG}, columns))...), 0), make([]byte, columns/8)...)
+		body = append(append(body, byte(replication.TABLE_MAP_OPT_META_COLUMN_NAME)), packed(names)...)
+		if _, err := tables.layout(t.Context(), body); err != nil {
 			t.Fatal(err)
 		}
 		if tables.bytes > maxLayoutBytes {

@@ -42,7 +42,18 @@ func (r *logReader) newParser() *replication.BinlogParser {
 	p := replication.NewBinlogParser()
 	p.SetFlavor(r.flavor)
 	p.SetRowsEventDecodeFunc(r.rowsHeader)
+	p.SetTableMapOptionalMetaDecodeFunc(rowimage.SkipFields) // [rowimage.ParseTableMap] reads them where a table is captured
 	return p
+}
+
+// tableMapBody returns what [rowimage.ParseTableMap] reads of a TABLE_MAP.
+func tableMapBody(raw []byte, checksum bool) []byte {
+	const idAndFlags = 8
+	body := raw[replication.EventHeaderSize+idAndFlags:]
+	if checksum {
+		body = body[:len(body)-replication.BinlogChecksumLength]
+	}
+	return body
 }
 
 // HandleEvent implements replication.EventHandler for go-mysql's raw mode.

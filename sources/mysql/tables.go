@@ -5,7 +5,6 @@ import (
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/rowimage"
-	"github.com/go-mysql-org/go-mysql/replication"
 )
 
 // tables knows the layouts of rows, by the bytes of the TABLE_MAP that announced them.
@@ -39,11 +38,11 @@ func (t *tables) forget() {
 }
 
 // layout returns the layout that the TABLE_MAP announces. Equal TABLE_MAPs give the same pointers.
-func (t *tables) layout(ctx context.Context, body []byte, te *replication.TableMapEvent) (*rowimage.Layout, error) {
+func (t *tables) layout(ctx context.Context, body []byte) (*rowimage.Layout, error) {
 	if l, ok := t.byMap[string(body)]; ok {
 		return l, nil
 	}
-	l, err := t.read(ctx, te)
+	l, err := t.read(ctx, body)
 	if err != nil {
 		return nil, err
 	}
@@ -59,9 +58,13 @@ func (t *tables) layout(ctx context.Context, body []byte, te *replication.TableM
 	return l, nil
 }
 
-func (t *tables) read(ctx context.Context, te *replication.TableMapEvent) (*rowimage.Layout, error) {
-	of := t.treated.of(string(te.Schema), string(te.Table))
-	l, named, err := rowimage.ReadExcept(te, func(column string) bool { return of(column).Drop })
+func (t *tables) read(ctx context.Context, body []byte) (*rowimage.Layout, error) {
+	m, err := rowimage.ParseTableMap(body, t.flavor)
+	if err != nil {
+		return nil, err
+	}
+	of := t.treated.of(m.Schema, m.Table)
+	l, err := rowimage.ReadExcept(m, func(column string) bool { return of(column).Drop })
 	if err != nil {
 		return nil, err
 	}
@@ -69,19 +72,19 @@ func (t *tables) read(ctx context.Context, te *replication.TableMapEvent) (*rowi
 		l.HideHashes()
 	}
 	switch {
-	case !named && t.columns == nil:
+	case !m.Named() && t.columns == nil:
 		return nil, cdc.Errorf("CDCD-1312", "the binlog does not name the columns of %s", l.Table()).
 			WithFix("SET GLOBAL binlog_row_metadata = 'FULL'")
-	case named && (t.columns == nil || !l.Ambiguous(t.flavor)):
+	case m.Named() && (t.columns == nil || !l.Ambiguous(t.flavor)):
 		return l, nil
 	}
 	now, at, err := t.columns(ctx, l.Table().Schema, l.Table().Name)
 	if err != nil {
 		return nil, err
 	}
-	if !named {
+	if !m.Named() {
 		t.asked.note(l.Table().Schema, l.Table().Name, at)
-		return rowimage.Resolve(te, now, t.flavor)
+		return rowimage.Resolve(m, now, t.flavor)
 	}
 	return l.Refine(now, t.flavor), nil
 }

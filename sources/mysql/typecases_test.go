@@ -2,6 +2,7 @@ package mysql_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cdcd-project/cdcd/cdc"
@@ -76,6 +77,7 @@ var typeGroups = []typeGroup{
 		{sql: "MEDIUMBLOB", kind: cdc.KindBytes, values: []string{"REPEAT(x'00', 65536)", `"` + repeat("A", 87382) + `=="`}},
 		{sql: "LONGBLOB", kind: cdc.KindBytes, values: []string{"'abc'", `"YWJj"`, "REPEAT(x'00', 65535)", `"` + repeat("A", 87380) + `"`}},
 	}},
+	{"COMPRESSED", "MariaDB's COMPRESSED columns are what they would be without that, whatever a session sets for their compression.", compressedCases()},
 	{"ENUM and SET", "Members by name, never by number. The error value of an ENUM, which a server that is not strict stores in place of what is no member, is the empty string.", members()},
 	{"Geometry", "SRID and WKB in base64. In an `EMPTY` collection the WKB has no members. A column that is NOT NULL and got no geometry from a server that is not strict is null.", geometries()},
 	{"JSON", "On MySQL the document itself: members in the order of the server (shorter names first), numbers with all their digits, dates and times as strings, other values that JSON has no type for as `base64:type…`, as SELECT shows them. " +
@@ -102,6 +104,32 @@ var typeGroups = []typeGroup{
 		{flavor: "mariadb", sql: "INET6", kind: cdc.KindString, values: []string{"'2001:db8::ff00:42:8329'", `"2001:db8::ff00:42:8329"`, "'::'", `"::"`, "'::ffff:192.0.2.1'", `"::ffff:192.0.2.1"`, "'::192.0.2.1'", `"::c000:201"`}},
 		{flavor: "mariadb", sql: "INET4", kind: cdc.KindString, values: []string{"'192.0.2.1'", `"192.0.2.1"`, "'10.0.0.0'", `"10.0.0.0"`}},
 	}},
+}
+
+func compressedCases() (cases []typeCase) {
+	text := []string{"''", `""`, "'a'", `"a"`, "'ä€'", `"ä€"`, "REPEAT('ab', 60)", `"` + repeat("ab", 60) + `"`, "CONCAT(REPEAT('ä', 99), '€')", `"` + repeat("ä", 99) + `€"`, "NULL", "null"}
+	binary := []string{"''", `""`, "x'00'", `"AA=="`, "REPEAT(x'00', 120)", `"` + repeat("A", 160) + `"`, "NULL", "null"}
+	long := append(slices.Clone(text), "REPEAT('long ', 13000)", `"`+repeat("long ", 13000)+`"`)
+	for _, c := range []typeCase{
+		{sql: "VARCHAR(120) COMPRESSED CHARACTER SET utf8mb4", typ: "varchar(120)", values: text},
+		{sql: "VARCHAR(254) COMPRESSED CHARACTER SET cp1250", typ: "varchar(254)", values: text},
+		{sql: "VARCHAR(255) COMPRESSED CHARACTER SET cp1250", typ: "varchar(255)", values: text},
+		{sql: "TINYTEXT COMPRESSED CHARACTER SET utf8mb4", typ: "tinytext", values: text},
+		{sql: "TEXT COMPRESSED CHARACTER SET utf16", typ: "text", values: text},
+		{sql: "MEDIUMTEXT COMPRESSED CHARACTER SET utf8mb4", typ: "mediumtext", values: long},
+		{sql: "LONGTEXT COMPRESSED CHARACTER SET latin1", typ: "longtext", values: long},
+		{sql: "VARBINARY(120) COMPRESSED", typ: "varbinary(120)", kind: cdc.KindBytes, values: binary},
+		{sql: "TINYBLOB COMPRESSED", typ: "tinyblob", kind: cdc.KindBytes, values: binary},
+		{sql: "BLOB COMPRESSED", typ: "blob", kind: cdc.KindBytes, values: binary},
+		{sql: "LONGBLOB COMPRESSED", typ: "longblob", kind: cdc.KindBytes, values: binary},
+	} {
+		c.flavor = "mariadb"
+		if c.kind == 0 {
+			c.kind = cdc.KindString
+		}
+		cases = append(cases, c)
+	}
+	return cases
 }
 
 func integers() (cases []typeCase) {
