@@ -316,3 +316,12 @@ func splitList(s string) []string {
 	}
 	return out
 }
+
+// shorten cuts the dumps that go-mysql puts into its errors.
+func shorten(err error) error {
+	text := err.Error()
+	if len(text) <= 300 {
+		return err
+	}
+	return errors.New(strings.ToValidUTF8(text[:300], "") + "…")
+}
