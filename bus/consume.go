@@ -79,6 +79,41 @@ func (s *Stream) At(ctx context.Context, t time.Time) (uint64, error) {
 	return first, nil
 }
 
+// FrameOf returns the frame that has the change with a number, or nil when the stream does not have it: not any more, or
+// not yet. Numbers are dense, so few frames are looked at.
+func (s *Stream) FrameOf(ctx context.Context, no uint64) (*cdc.Batch, error) {
+	info, err := s.info(ctx)
+	if err != nil {
+		return nil, s.readError(err)
+	}
+	var found *cdc.Batch
+	for first, end := max(info.State.FirstSeq, 1), info.State.LastSeq+1; first < end; {
+		mid := first + (end-first)/2
+		m, err := s.stream.GetMsg(ctx, mid)
+		if errors.Is(err, jetstream.ErrMsgNotFound) { // trimmed meanwhile
+			first = mid + 1
+			continue
+		}
+		if err != nil {
+			return nil, s.readError(err)
+		}
+		b, err := openBody(m.Data, nil)
+		if err != nil {
+			return nil, s.damaged(mid, err)
+		}
+		if b.Checkpoint().NextNo <= no {
+			first = mid + 1
+			continue
+		}
+		b.Seq = mid
+		found, end = b, mid
+	}
+	if found == nil || found.Len() == 0 || found.Event(0).No() > no {
+		return nil, nil
+	}
+	return found, nil
+}
+
 var errRead = errors.New("all that was asked for has been read")
 
 func (s *Stream) consume(ctx context.Context, c *consumer) error {

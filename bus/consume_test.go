@@ -328,3 +328,19 @@ func TestAtFindsTheFirstFrameOfATime(t *testing.T) {
 		}
 	}
 }
+
+func TestFrameOfFindsAChangeByItsNumber(t *testing.T) {
+	s := open(t, Config{Dir: t.TempDir()})
+	p, f := begin(t, s)
+	publish(t, p, f.frame(t, 3, 0), f.frame(t, 0, 0), f.frame(t, 1, 0), f.frame(t, 0, 0), f.frame(t, 0, 0), f.frame(t, 5, 0), f.frame(t, 0, 0))
+	flush(t, p)
+	for no, want := range map[uint64]uint64{0: 0, 1: 1, 3: 1, 4: 3, 5: 6, 9: 6, 10: 0} { // 0: none
+		b, err := s.FrameOf(t.Context(), no)
+		switch {
+		case err != nil:
+			t.Errorf("%d: %v", no, err)
+		case b == nil && want != 0, b != nil && b.Seq != claimSize+want:
+			t.Errorf("%d: got %+v, want the frame of sequence %d", no, b, want)
+		}
+	}
+}

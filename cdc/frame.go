@@ -389,6 +389,19 @@ func (w *Builder) CopyRow(r Row) uint32 {
 	return uint32(at)
 }
 
+// Single returns a frame that holds just e, with the numbers and the position that it has in its own: what an event is
+// kept and sent as when it stands alone. Whatever the builder had is gone.
+func (w *Builder) Single(e Event) []byte {
+	h := e.Batch().Header()
+	h.FirstPartNo = e.PartNo() // so that the copy has the same number
+	w.Reset(h)
+	p := e.Position()
+	tx := w.AddTx(Tx{Server: p.Server, GTID: p.GTID, File: p.File, Pos: p.Pos, CommitTime: p.CommitTime, Rows: p.Rows})
+	w.AddEvent(EventInfo{No: e.No(), Tx: tx, Row: p.Row, Table: w.AddTable(e.Table()), Op: e.Op(), Incomplete: e.Incomplete(),
+		Before: w.CopyRow(e.Before()), After: w.CopyRow(e.After())})
+	return w.Seal(Checkpoint{})
+}
+
 // Seal ends the frame and returns its bytes, which belong to the caller and must not be changed.
 func (w *Builder) Seal(c Checkpoint) []byte {
 	w.align()

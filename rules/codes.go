@@ -26,6 +26,7 @@ const (
 	codePartial = "CDCD-2132" // warning: a filter whose rows come or go unseen
 
 	codeNoRule = "CDCD-2133" // no rule of that name
+	codeEvent  = "CDCD-2134" // an event that was written down cannot be read
 
 	codeEval   = "CDCD-2201" // the expression failed on the event
 	codeCost   = "CDCD-2202" // the expression took too many steps

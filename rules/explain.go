@@ -35,7 +35,7 @@ const (
 type Explanation struct {
 	Rule       string      `json:"rule"`
 	Version    string      `json:"version"`
-	Mode       string      `json:"mode"` // of rules that are off, it is what they would do
+	Mode       string      `json:"mode"` // of a rule that is off or a draft, the outcome is what it would be
 	Outcome    Outcome     `json:"outcome"`
 	Change     string      `json:"change,omitempty"` // of rules with where that match: entered, stayed or left
 	To         []string    `json:"to,omitempty"`     // the feeds that a match is delivered to
@@ -98,20 +98,49 @@ func (s *Set) Explain(e cdc.Event, rule string) (Explanation, error) {
 		}
 		return Explanation{}, err
 	}
-	return s.rules[i].explain(e), nil
+	return explainRules(s.rules[i:i+1], e)[0], nil
 }
 
-// ExplainAll explains every rule, in the order of the set.
-func (s *Set) ExplainAll(e cdc.Event) []Explanation {
-	out := make([]Explanation, len(s.rules))
-	for i, r := range s.rules {
-		out[i] = r.explain(e)
+// ExplainAll explains every rule, in the order of the set. It takes about a millisecond for each that is for the event.
+func (s *Set) ExplainAll(e cdc.Event) []Explanation { return explainRules(s.rules, e) }
+
+func explainRules(rs []*Rule, e cdc.Event) []Explanation {
+	judged := make([]*Rule, len(rs))
+	for i, r := range rs {
+		if judged[i] = r; !r.judged() {
+			on := *r
+			on.Mode = Shadow
+			judged[i] = &on
+		}
+	}
+	d := newSet(judged).Decide(e)
+	site, err := newSite(e.Table())
+	out := make([]Explanation, len(rs))
+	for i, r := range rs {
+		out[i] = r.explain(d)
+		if x := &out[i]; x.Summary == "" {
+			if err == nil && !e.Incomplete() {
+				x.Conditions = r.explainConditions(e, site)
+			}
+			if len(x.Conditions) == 1 && x.Conditions[0].Key == "when" && x.Conditions[0].Step.Truth != x.truth() {
+				x.Conditions = nil // the rule does not fit the table or the operation, and so was not evaluated
+			}
+			x.Summary = x.sentence(e)
+			switch {
+			case !r.judged():
+				x.Summary += fmt.Sprintf(" (its mode is %s: it judges nothing)", r.Mode)
+			case r.Mode == Shadow:
+				x.Summary += " (its mode is shadow: it delivers nothing)"
+			}
+		}
 	}
 	return out
 }
 
-func (r *Rule) explain(e cdc.Event) Explanation {
-	x := Explanation{Rule: r.Name, Version: r.Version, Mode: r.Mode.String()}
+// explain says what was decided by the rule.
+func (r *Rule) explain(d cdc.Decision) Explanation {
+	e := d.Event
+	x := Explanation{Rule: r.Name, Version: r.Version, Mode: r.Mode.String(), Outcome: NotMatched}
 	switch t := e.Table(); {
 	case !r.names(t):
 		x.Outcome = OtherTable
@@ -122,33 +151,15 @@ func (r *Rule) explain(e cdc.Event) Explanation {
 		x.Summary = fmt.Sprintf("is for %s, and this is %s", opWords(r.On), article(e.Op()))
 		return x
 	}
-	on := *r
-	if on.Mode == Off {
-		on.Mode = Shadow // which is judged
-	}
-	d := newSet([]*Rule{&on}).Decide(e)
-	x.Outcome = NotMatched
-	switch {
-	case len(d.Errors) > 0:
-		x.Outcome, x.Error = Failing, problem(d.Errors[0].Err)
-	case len(d.Matches) > 0:
-		x.Outcome, x.Change = Matched, d.Matches[0].Change
-		if r.Mode == Active {
-			x.To = d.Matches[0].To
+	for _, m := range d.Matches {
+		if m.Name == r.Name {
+			x.Outcome, x.Change, x.To = Matched, m.Change, m.To
 		}
 	}
-	if !e.Incomplete() {
-		x.Conditions = r.explainConditions(e)
-	}
-	if len(x.Conditions) == 1 && x.Conditions[0].Key == "when" && x.Conditions[0].Step.Truth != x.truth() {
-		x.Conditions = nil // the rule does not fit the table or the operation, and so was not evaluated
-	}
-	x.Summary = x.sentence(e)
-	switch r.Mode {
-	case Off:
-		x.Summary += " (it is off: it judges nothing)"
-	case Shadow:
-		x.Summary += " (it is in shadow mode: it delivers nothing)"
+	for _, failed := range d.Errors {
+		if failed.Rule.Name == r.Name {
+			x.Outcome, x.Error = Failing, problem(failed.Err)
+		}
 	}
 	return x
 }
@@ -186,19 +197,21 @@ func (x *Explanation) sentence(e cdc.Event) string {
 	}
 	var rows []string
 	for _, c := range x.Conditions {
-		is := map[string]string{beforeVar: "the row was", afterVar: "the row is"}[c.Image]
-		in := " in the filter"
+		text := map[string]string{beforeVar: "was", afterVar: "is"}[c.Image]
 		if c.Step.Truth != IsTrue {
-			in = " not in the filter"
+			text += " not"
 		}
-		rows = append(rows, is+in+because(c))
+		text += " in the filter"
+		if len(c.Because) > 0 {
+			text += " (" + some(c.Because, "and") + ")"
+		}
+		rows = append(rows, text)
 	}
-	switch x.Outcome {
-	case Matched:
-		return fmt.Sprintf("matches, the row %s: %s", x.Change, strings.Join(rows, "; "))
-	default:
-		return "does not match: " + strings.Join(rows, "; ")
+	what := "does not match: the row "
+	if x.Outcome == Matched {
+		what = fmt.Sprintf("matches, the row %s: it ", x.Change)
 	}
+	return what + strings.Join(rows, " and ")
 }
 
 // some lists things as people do, and not more of them than they read.
@@ -222,10 +235,10 @@ func some(things []string, and string) string {
 
 // explainConditions evaluates the rule's conditions with all that is in them. It returns none when there is none, or when
 // it does not fit the table.
-func (r *Rule) explainConditions(e cdc.Event) []Condition {
+func (r *Rule) explainConditions(e cdc.Event, site *site) []Condition {
 	switch {
 	case r.When != "":
-		if c, ok := r.explainCondition(e, "when", r.When, ""); ok {
+		if c, ok := r.explainCondition(e, site, "when", r.When, ""); ok {
 			return []Condition{c}
 		}
 	case r.Where != "":
@@ -234,7 +247,7 @@ func (r *Rule) explainConditions(e cdc.Event) []Condition {
 			if !hasImage(e.Op(), i) {
 				continue
 			}
-			c, ok := r.explainCondition(e, "where", r.Where, image)
+			c, ok := r.explainCondition(e, site, "where", r.Where, image)
 			if !ok {
 				return nil
 			}
@@ -246,7 +259,7 @@ func (r *Rule) explainConditions(e cdc.Event) []Condition {
 }
 
 // explainCondition evaluates a condition; on is the image that a condition on a row is judged on.
-func (r *Rule) explainCondition(e cdc.Event, key, text, on string) (Condition, bool) {
+func (r *Rule) explainCondition(e cdc.Event, site *site, key, text, on string) (Condition, bool) {
 	t := e.Table()
 	written, bad := parseExpr(text, r.place.At(key))
 	if bad != nil {
@@ -258,20 +271,19 @@ func (r *Rule) explainCondition(e cdc.Event, key, text, on string) (Condition, b
 	}
 	c := newTyper(parsed, t)
 	c.check()
-	env, err := tableEnv(t)
-	if len(c.errs) > 0 || err != nil {
+	if len(c.errs) > 0 {
 		return Condition{}, false
 	}
 	// As it stands in the file if that can be: what follows from the operation is an outcome like others.
 	tree := c.tree
-	checked, found := c.checked(env, tree)
+	checked, found := c.checked(site.env, tree)
 	if found.Err() != nil {
 		tree = c.foldFor(e.Op())
-		if checked, found = c.checked(env, tree); found.Err() != nil {
+		if checked, found = c.checked(site.env, tree); found.Err() != nil {
 			return Condition{}, false
 		}
 	}
-	p, err := env.Program(checked,
+	p, err := site.env.Program(checked,
 		cel.CustomDecoratorV2(foldLiterals),
 		cel.EvalOptions(cel.OptTrackState|cel.OptExhaustiveEval),
 		cel.CostTracking(costs{}), cel.CostLimit(10*maxCost))
@@ -739,9 +751,24 @@ func (tr *tracer) column(m *image, i int) string {
 	return show(v)
 }
 
+// columns returns the columns of before and of after that an expression looks at, by name or by number.
+func (tr *tracer) columns(e ast.Expr) [2][]int {
+	reads, _ := imageReads(e, tr.c.table)
+	ast.PreOrderVisit(e, ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() != ast.CallKind || !strings.HasPrefix(e.AsCall().FunctionName(), "@") || len(e.AsCall().Args()) < 3 {
+			return
+		}
+		args := e.AsCall().Args()
+		if n, ok := args[2].AsLiteral().(types.Int); ok && imageOf(args[0]) == 0 && imageOf(args[1]) == 1 {
+			reads[0], reads[1] = append(reads[0], int(n)), append(reads[1], int(n))
+		}
+	}))
+	return reads
+}
+
 // details names the columns that an expression looked at.
 func (tr *tracer) details(e ast.Expr) string {
-	reads, _ := imageReads(e, tr.c.table)
+	reads := tr.columns(e)
 	var parts []string
 	for i, m := range [...]*image{&tr.a.before, &tr.a.after} {
 		for _, n := range reads[i] {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -243,69 +242,13 @@ func (r *Rule) testTable(f *fixture, tables []*cdc.Table) (*cdc.Table, *Finding)
 
 // event builds the test's event.
 func (f *fixture) event(t *cdc.Table) (cdc.Event, *Finding) {
-	return newEvent(t, f.op, f.before, f.after, func(image, column, msg, hint string) *Finding {
+	return newEvent(t, eventSpec{op: f.op, before: f.before, after: f.after}, func(image, column, msg, hint string) *Finding {
 		e := f.place.At("event", image, column).Error(codeFixture, msg)
 		if hint != "" {
 			e.Hint("%s", hint)
 		}
 		return e
 	})
-}
-
-// newEvent builds an event from values in their delivered JSON form.
-func newEvent(t *cdc.Table, op cdc.Op, before, after map[string]any, fail func(image, column, msg, hint string) *Finding) (cdc.Event, *Finding) {
-	var b cdc.Builder
-	b.Reset(cdc.Header{Source: "test", FirstPartNo: 1})
-	info := cdc.EventInfo{No: 1, Op: op, Tx: b.AddTx(cdc.Tx{GTID: "0-1-1", CommitTime: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Rows: 1, Ends: true}),
-		Table: b.AddTable(t)}
-	for _, img := range [...]struct {
-		name   string
-		values map[string]any
-		at     *uint32
-	}{{beforeVar, before, &info.Before}, {afterVar, after, &info.After}} {
-		if img.values == nil {
-			continue
-		}
-		for _, name := range slices.Sorted(maps.Keys(img.values)) {
-			if t.Column(name) >= 0 {
-				continue
-			}
-			hint := ""
-			names := make([]string, len(t.Columns))
-			for i := range t.Columns {
-				names[i] = t.Columns[i].Name
-			}
-			if near, ok := nearest(name, names); ok {
-				hint = fmt.Sprintf("did you mean '%s'?", near)
-			}
-			return cdc.Event{}, fail(img.name, name, fmt.Sprintf("%s has no column '%s'", t.Name, clip(name)), hint)
-		}
-		b.BeginRow(len(t.Columns))
-		for i := range t.Columns {
-			c := &t.Columns[i]
-			x, given := img.values[c.Name]
-			switch {
-			case !given && c.Nullable:
-				b.SetNull(i)
-				continue
-			case !given:
-				continue // absent: reading it fails, and the test says so
-			}
-			v, hint := fixtureValue(c, x)
-			if hint != "" {
-				shown, _ := json.Marshal(x)
-				return cdc.Event{}, fail(img.name, c.Name, fmt.Sprintf("%s is not a value of %s (%s)", clip(string(shown)), c.Name, sqlType(c)), hint)
-			}
-			b.Set(i, v)
-		}
-		*img.at = b.EndRow()
-	}
-	b.AddEvent(info)
-	batch, err := cdc.Open(b.Seal(cdc.Checkpoint{PartNos: []uint64{2}}), nil)
-	if err != nil {
-		return cdc.Event{}, fail(afterVar, "", err.Error(), "")
-	}
-	return batch.Event(0), nil
 }
 
 // fixtureValue returns the value that x, in its delivered JSON form, is for a column; or a hint how to write one.

@@ -146,10 +146,11 @@ func checkExplanation(t *testing.T, set *Set, d cdc.Decision, x Explanation) {
 		}
 	}
 	got := x.Outcome
-	if got == OtherOp || got == OtherTable || x.Mode == Off.String() {
+	judged := x.Mode == Active.String() || x.Mode == Shadow.String()
+	if got == OtherOp || got == OtherTable || !judged {
 		got = NotMatched
 	}
-	if got != want || x.Change != change && x.Mode != Off.String() {
+	if got != want || x.Change != change && judged {
 		t.Errorf("%s is explained as %s %s, but was decided %s %s:\n%s", cdc.AppendEvent(nil, d.Event), x.Outcome, x.Change, want, change, x)
 	}
 	for _, c := range x.Conditions {
@@ -210,7 +211,7 @@ func readEvent(t testing.TB, tables []*cdc.Table, line string) cdc.Event {
 		}
 		table = tables[i]
 	}
-	e, fail := newEvent(table, op, y.Before, y.After, func(image, column, msg, hint string) *Finding {
+	e, fail := newEvent(table, eventSpec{op: op, before: y.Before, after: y.After}, func(image, column, msg, hint string) *Finding {
 		return &Finding{Msg: image + "." + column + ": " + msg + "; " + hint}
 	})
 	if fail != nil {

@@ -157,6 +157,7 @@ func (p *pipeline) handler() http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET /tail", p.tail)
+	mux.HandleFunc("GET /event", p.event)
 	mux.HandleFunc("GET /stream/tables", p.tablesInStream)
 	mux.HandleFunc("POST /backtest", p.backtest)
 	mux.HandleFunc("GET /snapshot", p.listSnapshots)

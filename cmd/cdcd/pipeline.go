@@ -56,6 +56,7 @@ type pipeline struct {
 	frameBytes atomic.Uint64                // bytes of frames published
 	tails      atomic.Int64                 // clients of /tail
 	backtests  atomic.Int64                 // clients of /backtest
+	searches   atomic.Int64                 // clients of /event
 	seen       atomic.Int64                 // when the last frame was captured, in microseconds since 1970
 	source     sourceWatch
 }

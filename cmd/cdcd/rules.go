@@ -23,7 +23,7 @@ func newRulesCmd(a *app) *cobra.Command {
 		Use:   "rules",
 		Short: "Check, test and try rules",
 	}
-	cmd.AddCommand(newRulesLintCmd(a), newRulesTestCmd(a), newRulesFunctionsCmd(a), newRulesBacktestCmd(a))
+	cmd.AddCommand(newRulesLintCmd(a), newRulesTestCmd(a), newRulesExplainCmd(a), newRulesFunctionsCmd(a), newRulesBacktestCmd(a))
 	return cmd
 }
 

@@ -33,27 +33,9 @@ func Append(feed string) func(dst []byte, d *cdc.Decision) []byte {
 		dst = append(dst, `],"event":`...)
 		dst = cdc.AppendEvent(dst, d.Event)
 		dst = append(dst, `,"frame":"`...)
-		dst = base64.StdEncoding.AppendEncode(dst, single(&w, d.Event))
+		dst = base64.StdEncoding.AppendEncode(dst, w.Single(d.Event))
 		return append(dst, `"}`...)
 	}
-}
-
-// single returns a frame that holds just e, with the numbers and the position that it has in its own frame.
-func single(w *cdc.Builder, e cdc.Event) []byte {
-	h := e.Batch().Header()
-	h.FirstPartNo = e.PartNo() // so that the copy has the same number
-	w.Reset(h)
-	p := e.Position()
-	tx := w.AddTx(cdc.Tx{Server: p.Server, GTID: p.GTID, File: p.File, Pos: p.Pos, CommitTime: p.CommitTime, Rows: p.Rows})
-	info := cdc.EventInfo{No: e.No(), Tx: tx, Row: p.Row, Table: w.AddTable(e.Table()), Op: e.Op(), Incomplete: e.Incomplete()}
-	if r := e.Before(); r.Exists() {
-		info.Before = w.CopyRow(r)
-	}
-	if r := e.After(); r.Exists() {
-		info.After = w.CopyRow(r)
-	}
-	w.AddEvent(info)
-	return w.Seal(cdc.Checkpoint{})
 }
 
 // Letter is a dead letter that was read back.
