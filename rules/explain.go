@@ -290,7 +290,8 @@ func (r *Rule) explainCondition(e cdc.Event, site *site, key, text, on string) (
 	if err != nil {
 		return Condition{}, false
 	}
-	tr := tracer{c: c, a: &activation{}, on: on, spans: written.spans()}
+	tr := tracer{c: c, a: &activation{}, on: on}
+	tr.spans, tr.calls = written.spans()
 	tr.a.see(e)
 	_, details, _ := p.Eval(tr.a) // an error is in the state, too
 	if details == nil || details.State() == nil {
@@ -311,16 +312,20 @@ type tracer struct {
 	on    string // the image that a condition on a row is judged on
 	state interpreter.EvalState
 	spans map[int64][2]int // of what a person wrote; the rest was made of it
+	calls map[int64]string // the functions that were written, "" for what is no call
 }
 
-// spans returns which bytes each sub-expression covers.
-func (x *expr) spans() map[int64][2]int {
-	out := map[int64][2]int{}
+// spans returns which bytes each sub-expression covers, and which function each calls.
+func (x *expr) spans() (spans map[int64][2]int, calls map[int64]string) {
+	spans, calls = map[int64][2]int{}, map[int64]string{}
 	ast.PreOrderVisit(x.tree, ast.NewExprVisitor(func(e ast.Expr) {
 		from, to := x.span(e)
-		out[e.ID()] = x.balanced(from, to)
+		spans[e.ID()], calls[e.ID()] = x.balanced(from, to), ""
+		if e.Kind() == ast.CallKind {
+			calls[e.ID()] = e.AsCall().FunctionName()
+		}
 	}))
-	return out
+	return spans, calls
 }
 
 // balanced widens a span to the parentheses whose other halves are in it: they are nobody's in the tree.
@@ -384,7 +389,7 @@ func (tr *tracer) truth(e ast.Expr) Truth {
 }
 
 // junction returns the parts of a chain of && or ||, and which truth of a part decides.
-func junction(e ast.Expr) (parts []ast.Expr, decides Truth) {
+func (tr *tracer) junction(e ast.Expr) (parts []ast.Expr, decides Truth) {
 	if e.Kind() != ast.CallKind {
 		return nil, ""
 	}
@@ -398,8 +403,9 @@ func junction(e ast.Expr) (parts []ast.Expr, decides Truth) {
 		return nil, ""
 	}
 	var flatten func(e ast.Expr)
+	root := e
 	flatten = func(e ast.Expr) {
-		if e.Kind() == ast.CallKind && e.AsCall().FunctionName() == fn {
+		if e.Kind() == ast.CallKind && e.AsCall().FunctionName() == fn && (e == root || tr.chained(e, fn)) {
 			for _, arg := range e.AsCall().Args() {
 				flatten(arg)
 			}
@@ -411,6 +417,13 @@ func junction(e ast.Expr) (parts []ast.Expr, decides Truth) {
 	return parts, decides
 }
 
+// chained reports whether a junction is written as one, or made: what a function such as anyChanged() became is no part
+// of the chain that it stands in.
+func (tr *tracer) chained(e ast.Expr, fn string) bool {
+	was, written := tr.calls[e.ID()]
+	return was == fn || !written
+}
+
 // deciding returns the parts of a condition that make it what it is, and all parts.
 func (tr *tracer) deciding(e ast.Expr) (deciding, parts []ast.Expr) {
 	if e.Kind() != ast.CallKind {
@@ -418,7 +431,7 @@ func (tr *tracer) deciding(e ast.Expr) (deciding, parts []ast.Expr) {
 	}
 	truth := tr.truth(e)
 	call := e.AsCall()
-	switch parts, decides := junction(e); {
+	switch parts, decides := tr.junction(e); {
 	case parts != nil:
 		for _, part := range parts {
 			// One false part decides &&; else one that fails does; that all are true takes all of them.
@@ -488,6 +501,9 @@ func (tr *tracer) flag(e ast.Expr) string {
 
 // steps describes an expression, or what it was made of when nobody wrote it.
 func (tr *tracer) steps(e ast.Expr, needed bool) []Step {
+	if tr.constant(e) && tr.truth(e) == "" {
+		return nil
+	}
 	if _, ok := tr.source(e); !ok {
 		deciding, parts := tr.deciding(e)
 		if parts == nil {
