@@ -41,7 +41,7 @@ func (c *typer) columnArg(arg ast.Expr, fn, example string) int {
 	if short := strings.TrimPrefix(strings.TrimPrefix(name, "after."), "before."); c.table.Column(short) >= 0 {
 		f.Hint("write "+example, short)
 	} else {
-		c.noColumn(f, name)
+		c.editText(f, arg, c.noColumn(f, name))
 	}
 	return -1
 }
@@ -203,7 +203,11 @@ func (c *typer) coalesce(e ast.Expr) typ {
 	if last < 0 {
 		last = len(args) - 1
 	} else {
-		c.warn(args[last], codeAlways, "%s is never NULL, so coalesce() never comes to what follows", c.source(args[last])).Hint("write %s", c.source(args[last]))
+		f := c.warn(args[last], codeAlways, "%s is never NULL, so coalesce() never comes to what follows", c.source(args[last]))
+		if f.Hint("write %s", c.source(args[last])); last == 0 {
+			from, to := c.whole(e)
+			c.edit(f, from, to, c.source(args[0]))
+		}
 	}
 	chosen := args[last]
 	for i := last - 1; i >= 0; i-- {

@@ -44,7 +44,7 @@ func compile(r *Rule, s *site) (byOp [maxOps]*program, found Findings) {
 	}
 	var c *typer
 	if r.When != "" {
-		c, found = typed(r, s.table)
+		c, found = typed(r, s)
 		base.err = staleError(s.table, found)
 	}
 	var trees [maxOps]ast.Expr
@@ -67,17 +67,21 @@ func compile(r *Rule, s *site) (byOp [maxOps]*program, found Findings) {
 	}
 	if c != nil {
 		found = append(found, c.emptyImages(trees, r)...)
+		if base.err == nil && c.lints {
+			found = append(found, c.lintOperations(r)...)
+		}
 	}
 	return byOp, found
 }
 
 // typed parses a rule's condition and gives its literals the types of the table's columns.
-func typed(r *Rule, t *cdc.Table) (*typer, Findings) {
+func typed(r *Rule, s *site) (*typer, Findings) {
 	x, e := parseExpr(r.When, r.place.At("when"))
 	if e != nil {
 		return nil, Findings{e}
 	}
-	c := newTyper(x, t)
+	c := newTyper(x, s.table)
+	c.lints = s.lints
 	c.check()
 	return c, append(c.errs, c.warnings...)
 }
@@ -176,10 +180,16 @@ func (c *typer) emptyImages(trees [maxOps]ast.Expr, r *Rule) Findings {
 		}
 		f := c.errorAt(e, codeImage, "'%s' is empty on %s, which this rule is for too", image, opWords(ops[e]))
 		byDefault := ""
-		if !r.place.At("on").Exists() {
+		on, list := r.place.At("on"), "["+strings.Join(with, ", ")+"]"
+		edit, ok := on.EditList(list)
+		if !on.Exists() {
 			byDefault = " (without 'on' a rule is for insert, update and delete)"
+			edit, ok = r.place.At("when").EditKey("on: " + list)
 		}
-		found = append(found, f.Hint("write 'on: [%s]'%s, or ask first: %s != null && …", strings.Join(with, ", "), byDefault, image))
+		if f.Hint("write 'on: %s'%s, or ask first: %s != null && …", list, byDefault, image); ok {
+			f.Edits = append(f.Edits, edit)
+		}
+		found = append(found, f)
 	}
 	return found
 }

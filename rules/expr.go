@@ -205,6 +205,9 @@ var sqlWords = map[string]string{
 	"xor": "write a != b", "div": "write /", "mod": "write %",
 }
 
+// operatorWords are those that an operator can take the place of.
+var operatorWords = map[string]string{"and": "&&", "or": "||", "div": "/", "mod": "%"}
+
 var (
 	unexpected = regexp.MustCompile(`^(?:Syntax error: )?(?:mismatched input|extraneous input|no viable alternative at input|missing [^ ]+ at) '(.*?)'(?: expecting .*)?$`)
 	badToken   = regexp.MustCompile(`^Syntax error: token recognition error at: '(.*)'$`)
@@ -271,25 +274,30 @@ func (x *expr) syntaxError(issues *cel.Issues) *Finding {
 // foreignToken recognises what other languages write at or just before a mistake.
 func (x *expr) foreignToken(at int) *Finding {
 	finding := func(from, to int, msg string) *Finding { return x.place.ErrorAt(from, to, codeCEL, msg) }
+	operator := func(from, to int, right string) *Finding {
+		f := finding(from, to, x.text[from:to]+" is not an operator")
+		x.edit(f, from, to, right)
+		return f
+	}
 	rest := x.text[at:]
 	before := x.text[:at]
 	switch {
 	case strings.HasPrefix(rest, "= ") && strings.HasSuffix(before, "=="):
-		return finding(at-2, at+1, "=== is not an operator").Hint("use == to compare")
+		return operator(at-2, at+1, "==").Hint("use == to compare")
 	case strings.HasPrefix(rest, "=>"):
-		return finding(at, at+2, "=> is not an operator").Hint("write >=")
+		return operator(at, at+2, ">=").Hint("write >=")
 	case strings.HasPrefix(rest, "=<"):
-		return finding(at, at+2, "=< is not an operator").Hint("write <=")
+		return operator(at, at+2, "<=").Hint("write <=")
 	case strings.HasPrefix(rest, "=!"):
-		return finding(at, at+2, "=! is not an operator").Hint("write !=")
+		return operator(at, at+2, "!=").Hint("write !=")
 	case strings.HasPrefix(rest, "=") && !strings.HasPrefix(rest, "=="):
-		return finding(at, at+1, "= is not an operator").Hint("use == to compare")
+		return operator(at, at+1, "==").Hint("use == to compare")
 	case strings.HasPrefix(rest, ">") && strings.HasSuffix(before, "<"):
-		return finding(at-1, at+1, "<> is not an operator").Hint("write !=")
+		return operator(at-1, at+1, "!=").Hint("write !=")
 	case strings.HasPrefix(rest, "&") && !strings.HasPrefix(rest, "&&"):
-		return finding(at, at+1, "& is not an operator").Hint("write &&")
+		return operator(at, at+1, "&&").Hint("write &&")
 	case strings.HasPrefix(rest, "|") && !strings.HasPrefix(rest, "||"):
-		return finding(at, at+1, "| is not an operator").Hint("write ||")
+		return operator(at, at+1, "||").Hint("write ||")
 	case strings.HasPrefix(rest, "`"):
 		name, _, _ := strings.Cut(rest[1:], "`")
 		return finding(at, at+len(name)+2, "this name cannot stand after a point").Hint("write after['%s']", clip(name))
@@ -332,7 +340,11 @@ func (x *expr) foreignToken(at int) *Finding {
 		if i > 0 {
 			from = len(strings.TrimRight(before, " \t\r\n")) - len(word)
 		}
-		return finding(from, from+len(word), fmt.Sprintf("'%s' is not an operator", word)).Hint("%s", hint)
+		f := finding(from, from+len(word), fmt.Sprintf("'%s' is not an operator", word)).Hint("%s", hint)
+		if right, ok := operatorWords[strings.ToLower(word)]; ok {
+			x.edit(f, from, from+len(word), right)
+		}
+		return f
 	}
 	return nil
 }

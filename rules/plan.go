@@ -195,6 +195,7 @@ func (p *program) failed(err error) cdc.RuleError {
 type site struct {
 	table     *cdc.Table
 	env       *cel.Env
+	lints     bool // conditions are compiled for what is found in them
 	residuals residuals
 
 	mu       sync.Mutex

@@ -104,21 +104,27 @@ func (s *Set) Check(tables []*cdc.Table) (Findings, error) {
 	said := map[string]bool{}
 	add := func(f *Finding) {
 		key := fmt.Sprint(f.File, f.Line, f.Col, f.Code, f.Msg)
+		if f.Code == codeCase {
+			key = f.Code + f.Msg // once for a column: it is hardly a mistake of each rule
+		}
 		if !said[key] && len(found) < 10*maxFindings { // a glob names many tables with the same mistake
 			said[key] = true
 			found = append(found, f)
 		}
 	}
+	alive := map[*Rule]bool{} // by rules that name a table: whether there is an event that they might match
 	for _, t := range tables {
 		site, err := newSite(t)
 		if err != nil {
 			return nil, err
 		}
+		site.lints = true
 		for _, r := range s.rules {
 			if !r.names(t) {
 				continue
 			}
-			_, f := compile(r, site)
+			programs, f := compile(r, site)
+			alive[r] = alive[r] || len(f) > 0 || slices.ContainsFunc(programs[:], func(p *program) bool { return p != nil && !p.never })
 			for _, one := range f {
 				if r.Mode == Draft {
 					one.Warn()
@@ -132,7 +138,11 @@ func (s *Set) Check(tables []*cdc.Table) (Findings, error) {
 		if f := r.unseen(); f != nil {
 			add(f)
 		}
+		if may, named := alive[r]; named && !may {
+			add(r.place.At("when").Error(codeAlways, "the condition is never true: the rule matches nothing").Warn())
+		}
 	}
+	s.duplicates(add)
 	found.Sort()
 	return found, found.Err()
 }

@@ -65,6 +65,7 @@ type typer struct {
 	warnings Findings
 	depth    int
 	exactly  bool // the operator being checked asks for equality
+	lints    bool // say also what is hardly meant
 
 	guarded map[string]bool // columns that are compared with null somewhere
 }
@@ -82,6 +83,9 @@ func newTyper(x *expr, t *cdc.Table) *typer {
 func (c *typer) check() {
 	c.findGuards()
 	c.truth(c.tree, c.visit(c.tree))
+	if c.lints && len(c.errs) == 0 {
+		c.lint()
+	}
 }
 
 func (c *typer) fail(e ast.Expr, code, format string, args ...any) *Finding {
@@ -226,6 +230,8 @@ func (c *typer) ident(e ast.Expr) typ {
 	default:
 		if near, ok := strictyaml.Nearest(name, variables); ok {
 			f.Hint("did you mean '%s'?", near)
+			from, to := c.span(e)
+			c.edit(f, from, to, near)
 		} else if near, ok := strictyaml.Nearest(name, c.columnNames()); ok {
 			f.Hint("did you mean the column after%s?", selector(near))
 		} else {
@@ -278,7 +284,11 @@ func (c *typer) selection(e ast.Expr) typ {
 	case row:
 		column := c.column(sel.FieldName())
 		if column == nil {
-			c.noColumn(c.failField(e, codeColumn, c.noColumnMsg(sel.FieldName())), sel.FieldName())
+			f := c.failField(e, codeColumn, c.noColumnMsg(sel.FieldName()))
+			if name := selector(c.noColumn(f, sel.FieldName())); strings.HasPrefix(name, ".") && len(name) > 1 {
+				from, to := c.fieldSpan(e)
+				c.edit(f, from, to, name[1:])
+			}
 			return typ{class: failed}
 		}
 		if sel.IsTestOnly() {
@@ -312,20 +322,32 @@ func (c *typer) noColumnMsg(name string) string {
 	return fmt.Sprintf("%s has no column '%s'", c.table.Name, clip(name))
 }
 
-func (c *typer) noColumn(f *Finding, name string) {
+// noColumn says which column was probably meant, and returns it.
+func (c *typer) noColumn(f *Finding, name string) (near string) {
 	if slices.Contains(c.table.Dropped, name) {
 		f.Hint("the source leaves it out (drop_columns)")
-		return
+		return ""
 	}
 	if near, ok := strictyaml.Nearest(name, c.columnNames()); ok {
 		f.Hint("did you mean '%s' (%s)?", near, sqlType(c.column(near)))
-		return
+		return near
 	}
 	names := c.columnNames()
 	if len(names) > 12 {
 		names = append(names[:12:12], "…")
 	}
 	f.Hint("it has %s", strings.Join(names, ", "))
+	return ""
+}
+
+// editText lets a finding replace a text that is written out.
+func (c *typer) editText(f *Finding, literal ast.Expr, text string) {
+	from, to := c.span(literal)
+	if to <= from+1 || text == "" || strings.ContainsAny(text, "'\"\\") || !strings.ContainsAny(c.text[from:from+1], "'\"") {
+		return
+	}
+	quote := c.text[from : from+1]
+	c.edit(f, from, to, quote+text+quote)
 }
 
 // sqlType returns a column's type for people.
@@ -628,8 +650,14 @@ func (c *typer) lintNull(e, side ast.Expr, t typ) {
 		return
 	}
 	c.guarded[source] = true // once per column
-	c.warn(e, codeNull, "this is also true when %s is NULL", source).
+	f := c.warn(e, codeNull, "this is also true when %s is NULL", source).
 		Hint("add '&& %s != null' if NULL must not match, or '|| %s == null' to show that it should", source, source)
+	from, to := c.whole(e)
+	text := c.text[from:to] + " && " + source + " != null"
+	if from > 0 || to < len(strings.TrimRight(c.text, " \t\r\n")) {
+		text = "(" + text + ")"
+	}
+	c.edit(f, from, to, text)
 }
 
 // lintNot warns about the other way to write !=.
@@ -892,7 +920,8 @@ func (c *typer) columnByName(e, operand, index ast.Expr) typ {
 		c.fail(e, codeType, "a column is named by a text in quotes").Hint("write %s.status, or %s['status']", c.source(operand), c.source(operand))
 		return typ{class: failed}
 	case column == nil:
-		c.noColumn(c.fail(index, codeColumn, "%s", c.noColumnMsg(string(name))), string(name))
+		f := c.fail(index, codeColumn, "%s", c.noColumnMsg(string(name)))
+		c.editText(f, index, c.noColumn(f, string(name)))
 		return typ{class: failed}
 	default:
 		e.SetKindCase(c.fac.NewSelect(e.ID(), operand, string(name)))
@@ -967,6 +996,7 @@ func (c *typer) noFunction(e ast.Expr, name string, known map[string]class) {
 		f.Hint("%s", hint)
 	} else if near, ok := strictyaml.Nearest(name, names); ok {
 		f.Hint("did you mean '%s'?", near)
+		c.edit(f, from, to, near)
 	} else {
 		f.Hint("there are %s", strings.Join(names, ", "))
 	}
@@ -1538,8 +1568,10 @@ func (c *typer) lintMember(e ast.Expr, s string, column *cdc.Column) {
 		f := c.fail(e, codeType, "op is never '%s'", clip(s))
 		if near, ok := strictyaml.Nearest(s, opNames); ok {
 			f.Hint("did you mean '%s'?", near)
+			c.editText(f, e, near)
 		} else if near, ok := aliases[strings.ToLower(s)]; ok && slices.Contains(opNames, near) {
 			f.Hint("did you mean '%s'?", near)
+			c.editText(f, e, near)
 		} else {
 			f.Hint("it is one of '%s'", strings.Join(opNames, "', '"))
 		}
@@ -1548,6 +1580,7 @@ func (c *typer) lintMember(e ast.Expr, s string, column *cdc.Column) {
 	f := c.warn(e, codeMember, "%s is never '%s'", column.Name, clip(s))
 	if near, ok := strictyaml.Nearest(s, column.Members); ok {
 		f.Hint("did you mean '%s'?", near)
+		c.editText(f, e, near)
 	} else {
 		f.Hint("it is one of '%s'", clip(strings.Join(column.Members, "', '")))
 	}

@@ -81,6 +81,7 @@ func compileWhere(base program, s *site) (byOp [maxOps]*program, found Findings)
 		}
 		x.onImage(image)
 		c := newTyper(x, s.table)
+		c.lints = s.lints
 		c.check()
 		found = append(append(found, c.errs...), c.warnings...)
 		conditions[i] = &program{rule: r, match: base.match}

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -39,34 +40,62 @@ The tables are those of the database that the configuration names, or of --schem
 
 func newRulesLintCmd(a *app) *cobra.Command {
 	var schemaFile string
+	var fix bool
+	var f fixes
 	cmd := &cobra.Command{
 		Use:   "lint [FILES…]",
-		Short: "Check rules against the tables they are about",
-		Long:  "Check rule files: their layout, and their conditions against the tables as they are." + rulesLong,
+		Short: "Check rules against the tables they are about, and mend them",
+		Long: "Check rule files: their layout, and their conditions against the tables as they are. With --fix, mistakes\n" +
+			"that can be mended in one way only are mended in the files; with --warnings, what warnings suggest is done, too:\n" +
+			"that changes what rules match." + rulesLong,
 		Example: `  cdcd rules lint
-  cdcd rules lint rules/ --schema schema.yaml`,
+  cdcd rules lint rules/ --schema schema.yaml
+  cdcd rules lint --fix --dry-run`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := readRules(a, args)
+			if !fix && (f.dry || f.warnings) {
+				return usagef("--dry-run and --warnings go with --fix").WithFix("write: cdcd rules lint --fix --dry-run")
+			}
+			tables := sync.OnceValues(func() ([]*cdc.Table, error) { return (*linted)(nil).tables(cmd.Context(), a, schemaFile) })
+			lint := func() (*linted, error) { return lintRules(a, args, tables) }
+			if !fix {
+				l, err := lint()
+				if err != nil {
+					return err
+				}
+				return l.verdict(a, kind(cmd))
+			}
+			done, l, err := f.mend(lint)
 			if err != nil {
 				return err
 			}
-			if l.set != nil {
-				tables, err := l.tables(cmd.Context(), a, schemaFile)
-				switch {
-				case err == nil:
-					findings, _ := l.set.Check(tables)
-					l.findings = append(l.findings, findings...)
-				case len(l.findings) == 0:
-					return err
-				default: // what is wrong already comes first
-					a.ui.note("not checked against tables: %s", err)
-				}
-			}
+			l.fixed, l.dry = done, f.dry
 			return l.verdict(a, kind(cmd))
 		},
 	}
 	cmd.Flags().StringVar(&schemaFile, "schema", "", "file that says what the tables look like, instead of the database")
+	cmd.Flags().BoolVar(&fix, "fix", false, "mend what can be mended in one way only")
+	cmd.Flags().BoolVar(&f.warnings, "warnings", false, "with --fix: also do what warnings suggest, which changes what rules match")
+	cmd.Flags().BoolVar(&f.dry, "dry-run", false, "with --fix: show what would be changed, and change nothing")
 	return cmd
+}
+
+// lintRules reads rule files and checks them.
+func lintRules(a *app, args []string, known func() ([]*cdc.Table, error)) (*linted, error) {
+	l, err := readRules(a, args)
+	if err != nil || l.set == nil {
+		return l, err
+	}
+	tables, err := known()
+	switch {
+	case err == nil:
+		findings, _ := l.set.Check(tables)
+		l.findings = append(l.findings, findings...)
+	case len(l.findings) == 0:
+		return nil, err
+	default: // what is wrong already comes first
+		a.ui.note("not checked against tables: %s", err)
+	}
+	return l, nil
 }
 
 // linted is what is known of a set of rule files.
@@ -74,6 +103,8 @@ type linted struct {
 	rules    []*rules.Rule // those that can be read
 	set      *rules.Set    // of these; nil when they do not go together
 	findings rules.Findings
+	fixed    []fixed // what was mended, or would be
+	dry      bool
 }
 
 // readRules reads rule files. What is wrong in them is in the findings; errors are about reading.
@@ -183,12 +214,20 @@ type lintResult struct {
 	Errors   int         `json:"errors"`
 	Warnings int         `json:"warnings"`
 	Findings []errorInfo `json:"findings"`
+	Fixed    []fixed     `json:"fixed,omitempty"` // what --fix changed, or would change
 }
 
 func (l *linted) verdict(a *app, kind string) error {
 	l.findings.Sort()
 	r := l.count()
+	r.Fixed = l.fixed
 	return a.ui.verdict(kind, r.Errors == 0, r, func(w io.Writer) {
+		for _, f := range l.fixed {
+			fmt.Fprint(w, f.print(a))
+		}
+		if n := len(l.fixed); n > 0 {
+			fmt.Fprintf(w, "%s %s\n\n", plural(n, "change"), map[bool]string{true: "not made (--dry-run)", false: "made"}[l.dry])
+		}
 		l.print(a, w)
 		fmt.Fprint(w, plural(r.Rules, "rule"), ": ", r.OK, " ok")
 		if r.Errors > 0 {

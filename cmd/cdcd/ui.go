@@ -41,16 +41,17 @@ type envelope struct {
 
 // errorInfo is an error as machines read it.
 type errorInfo struct {
-	Code       string `json:"code,omitempty"`
-	Message    string `json:"message"`
-	Severity   string `json:"severity,omitempty"` // "warning", or absent
-	File       string `json:"file,omitempty"`
-	Line       int    `json:"line,omitempty"`
-	Column     int    `json:"column,omitempty"`
-	Path       string `json:"path,omitempty"`
-	Suggestion string `json:"suggestion,omitempty"`
-	Fix        string `json:"fix,omitempty"`
-	Docs       string `json:"docs,omitempty"`
+	Code       string            `json:"code,omitempty"`
+	Message    string            `json:"message"`
+	Severity   string            `json:"severity,omitempty"` // "warning", or absent
+	File       string            `json:"file,omitempty"`
+	Line       int               `json:"line,omitempty"`
+	Column     int               `json:"column,omitempty"`
+	Path       string            `json:"path,omitempty"`
+	Suggestion string            `json:"suggestion,omitempty"`
+	Edits      []strictyaml.Edit `json:"edits,omitempty"` // of the file, that do what the suggestion says
+	Fix        string            `json:"fix,omitempty"`
+	Docs       string            `json:"docs,omitempty"`
 }
 
 // result prints what a verb found: v for machines, human for people. v must marshal to JSON.
@@ -252,7 +253,7 @@ func infoOf(err error) errorInfo {
 	switch {
 	case errors.As(err, &located):
 		i := errorInfo{Code: located.Code, Message: located.Msg, File: located.File, Line: located.Line, Column: located.Col,
-			Path: located.Path, Suggestion: located.Suggestion, Docs: "cdcd errors " + located.Code}
+			Path: located.Path, Suggestion: located.Suggestion, Edits: located.Edits, Docs: "cdcd errors " + located.Code}
 		if located.Warning {
 			i.Severity = "warning"
 		}

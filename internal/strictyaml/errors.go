@@ -23,6 +23,7 @@ type Error struct {
 	Snippet    string // the source line; may be empty
 	Path       string // of the value: rules[0].when; empty when it is not about one
 	Warning    bool   // worth saying, but not wrong
+	Edits      []Edit // that do what the suggestion says; none when a person has to decide
 }
 
 // Hint sets the suggestion and returns e.

@@ -170,7 +170,14 @@ func (p Place) ErrorAt(from, to int, code, msg string) *Error {
 	text := p.Text()
 	from = min(max(from, 0), len(text))
 	to = min(max(from, to), len(text))
-	end := p.sourceOffset(to)
+	start, end := p.sourceSpan(from, to)
+	return p.error(start, end, code, msg)
+}
+
+// sourceSpan returns the bytes of the file that the bytes [from, to) of the text are written in.
+func (p Place) sourceSpan(from, to int) (start, end int) {
+	text := p.Text()
+	start, end = p.sourceOffset(from), p.sourceOffset(to)
 	if to > from {
 		// Where the last character ends, not where the next one begins: blanks of a folded line may be between them.
 		_, n := utf8.DecodeLastRuneInString(text[:to])
@@ -178,7 +185,7 @@ func (p Place) ErrorAt(from, to int, code, msg string) *Error {
 			end = at + n
 		}
 	}
-	return p.error(p.sourceOffset(from), end, code, msg)
+	return start, end
 }
 
 // ErrorLineCol is [Place.ErrorAt] for languages that count lines from 1 and columns in code points from 0 within the
