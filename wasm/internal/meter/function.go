@@ -1,0 +1,137 @@
+package meter
+
+import "github.com/cdcd-project/cdcd/wasm/internal/module"
+
+// function rewrites one function after the other.
+type function struct {
+	*rewriter
+	out    []byte
+	costs  []int64 // of the entry, and of each loop in order
+	open   []int   // while costs are summed: the place that each open block's code is charged to
+	spare  uint32  // local of type i64
+	length uint32  // local of type i32
+}
+
+// rewrite returns the body of a function, without its size. The slice is reused.
+func (f *function) rewrite(number uint32, b *module.Body) []byte {
+	f.sum(b)
+	params := len(f.m.Types[f.m.Funcs[number]].Params)
+	f.spare = uint32(params + b.Locals)
+	f.length = f.spare + 1
+	f.out = append(f.out[:0], grown(b.Groups, 2, []byte{1, module.I64, 1, module.I32})...)
+	f.charge(f.costs[0])
+	place := 1
+	code := b.Walk()
+	for i, ok := code.Next(); ok; i, ok = code.Next() {
+		shift, long := lengthCost(i.Op)
+		switch {
+		case i.Op == module.Loop:
+			f.out = append(f.out, i.Bytes...)
+			f.charge(f.costs[place])
+			place++
+		case i.Op == module.Call || i.Op == module.CallIndirect:
+			f.call(number, i)
+		case i.Op == module.RefFunc:
+			f.out = append(f.out, byte(i.Op))
+			f.out = module.AppendU32(f.out, f.shift(i.Index))
+		case long:
+			f.chargeLength(shift)
+			f.out = append(f.out, i.Bytes...)
+		default:
+			f.out = append(f.out, i.Bytes...)
+		}
+	}
+	return f.out
+}
+
+// sum finds out what the entry and each loop are charged.
+func (f *function) sum(b *module.Body) {
+	f.costs, f.open = append(f.costs[:0], 1), append(f.open[:0], 0)
+	code := b.Walk()
+	for i, ok := code.Next(); ok; i, ok = code.Next() {
+		here := f.open[len(f.open)-1]
+		switch i.Op {
+		case module.Loop:
+			f.open = append(f.open, len(f.costs))
+			f.costs = append(f.costs, 1)
+		case module.Block, module.If:
+			f.open = append(f.open, here)
+		case module.End:
+			f.open = f.open[:len(f.open)-1]
+		}
+		f.costs[here] += Cost(i.Op)
+	}
+}
+
+// charge takes fuel. It leaves the stack as it was.
+func (f *function) charge(cost int64) {
+	f.get(f.fuel)
+	f.out = append(f.out, 0x42)
+	f.out = module.AppendS64(f.out, cost)
+	f.take()
+}
+
+// take takes what is on the stack from the fuel below it.
+func (f *function) take() {
+	f.out = append(f.out, 0x7d) // i64.sub
+	f.local(0x22, f.spare)      // local.tee
+	f.set(f.fuel)
+	f.local(0x20, f.spare)
+	f.out = append(f.out, 0x42, 0, 0x53, 0x04, 0x40, 0x10) // i64.const 0, i64.lt_s, if, call
+	f.out = module.AppendU32(f.out, f.yield)
+	f.out = append(f.out, 0x0b)
+}
+
+// chargeLength takes fuel for the length on top of the stack, which stays there.
+func (f *function) chargeLength(shift int) {
+	f.local(0x22, f.length)
+	f.get(f.fuel)
+	f.local(0x20, f.length)
+	f.out = append(f.out, 0xad, 0x42) // i64.extend_i32_u, i64.const
+	if shift < 0 {
+		f.out = append(module.AppendS64(f.out, int64(-shift)), 0x86) // i64.shl
+	} else {
+		f.out = append(module.AppendS64(f.out, int64(shift)), 0x88) // i64.shr_u
+	}
+	f.take()
+}
+
+// call writes a call, between adding and taking away the frame if it may be one of a cycle.
+func (f *function) call(caller uint32, i module.Instr) {
+	frame, counted := f.calls.counted(caller, i)
+	if counted {
+		f.get(f.depth)
+		f.out = append(f.out, 0x41)
+		f.out = module.AppendS64(f.out, int64(frame))
+		f.out = append(f.out, 0x6a) // i32.add
+		f.local(0x22, f.length)
+		f.set(f.depth)
+		f.local(0x20, f.length)
+		f.out = append(f.out, 0x41)
+		f.out = module.AppendS64(f.out, int64(f.limits.Depth))
+		f.out = append(f.out, 0x4b, 0x04, 0x40, 0x10) // i32.gt_u, if, call
+		f.out = module.AppendU32(f.out, f.yield)
+		f.out = append(f.out, 0x0b)
+	}
+	if i.Op == module.Call {
+		f.out = append(f.out, byte(i.Op))
+		f.out = module.AppendU32(f.out, f.shift(i.Index))
+	} else {
+		f.out = append(f.out, i.Bytes...)
+	}
+	if counted {
+		f.get(f.depth)
+		f.out = append(f.out, 0x41)
+		f.out = module.AppendS64(f.out, int64(frame))
+		f.out = append(f.out, 0x6b) // i32.sub
+		f.set(f.depth)
+	}
+}
+
+func (f *function) get(global uint32) { f.local(0x23, global) }
+func (f *function) set(global uint32) { f.local(0x24, global) }
+
+// local writes an instruction with an index.
+func (f *function) local(op byte, index uint32) {
+	f.out = module.AppendU32(append(f.out, op), index)
+}

@@ -1,0 +1,285 @@
+package meter
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/cdcd-project/cdcd/wasm/internal/module"
+)
+
+// Version changes when the same module is rewritten in another way.
+const Version = 1
+
+// The names that a rewritten module has besides its own. They begin with what no module may use, see [Reserved].
+const (
+	HostModule = "cdc:meter" // of the import
+	Yield      = "yield"     // called with no arguments when fuel is below zero or depth is above its limit
+	Fuel       = Reserved + "fuel"
+	Depth      = Reserved + "depth"
+	Variable   = Reserved + "var." // and the index of a global of the module
+)
+
+// Reserved is how the names begin that a module must not export.
+const Reserved = "cdc:"
+
+// Limits are what the rewritten module cannot get beyond.
+type Limits struct {
+	Pages uint32 // of 64 KiB, of the memory
+	Table uint32 // entries of a table
+	Depth uint32 // of nested calls, in words of 8 bytes of their frames; package documentation
+}
+
+// DefaultLimits are those of plugins: 32 MiB of memory, and a stack that stays within some megabytes.
+var DefaultLimits = Limits{Pages: 512, Table: 100_000, Depth: 256 << 10}
+
+// Cost returns what an instruction costs. It is part of what plugin authors measure: changing it changes [Version].
+func Cost(op module.Op) int64 {
+	switch op {
+	case module.Block, module.Loop, module.Else, module.End, 0x01: // nop
+		return 0
+	case module.Call, module.CallIndirect:
+		return 8
+	case 0x6d, 0x6e, 0x6f, 0x70, 0x7f, 0x80, 0x81, 0x82: // integer division
+		return 8
+	case 0x91, 0x95, 0x9f, 0xa3: // division and square root of floats
+		return 4
+	case module.MemoryGrow, module.TableGrow, module.MemoryInit, module.MemoryCopy, module.MemoryFill, module.TableInit, module.TableCopy, module.TableFill:
+		return 16 // and more for the length
+	}
+	return 1
+}
+
+// lengthCost returns how far the length that an instruction is given is shifted to the right to be its further cost; ok is
+// false for instructions without one.
+func lengthCost(op module.Op) (shift int, ok bool) {
+	switch op {
+	case module.MemoryInit, module.MemoryCopy, module.MemoryFill:
+		return 5, true // 32 bytes
+	case module.TableInit, module.TableCopy, module.TableFill, module.TableGrow:
+		return 1, true
+	case module.MemoryGrow:
+		return -11, true // a page is 64 KiB
+	}
+	return 0, false
+}
+
+// Rewrite returns the metered module.
+func Rewrite(m *module.Module, limits Limits) ([]byte, error) {
+	for _, e := range m.Exports {
+		if strings.HasPrefix(e.Name, Reserved) {
+			return nil, fmt.Errorf("it exports '%.40s': names that begin with '%s' are reserved", e.Name, Reserved)
+		}
+	}
+	for i, r := range m.Memories {
+		if r.Min > limits.Pages {
+			return nil, fmt.Errorf("memory %d has %d pages of 64 KiB at first; at most %d are allowed", i, r.Min, limits.Pages)
+		}
+	}
+	for i, t := range m.Tables {
+		if t.Min > limits.Table {
+			return nil, fmt.Errorf("table %d has %d entries at first; at most %d are allowed", i, t.Min, limits.Table)
+		}
+	}
+	if m.ImportedTables+m.ImportedMemories+m.ImportedGlobals > 0 {
+		return nil, fmt.Errorf("it imports a table, a memory or a global; plugins have their own")
+	}
+	w := &rewriter{m: m, limits: limits, calls: graph(m, limits.Depth)}
+	w.yield = uint32(m.ImportedFuncs)
+	w.fuel = uint32(len(m.Globals))
+	w.depth = w.fuel + 1
+	return w.module(), nil
+}
+
+type rewriter struct {
+	m      *module.Module
+	limits Limits
+	calls  *callGraph
+
+	yield       uint32 // index of the function
+	fuel, depth uint32 // indexes of the globals
+}
+
+// module writes all sections, those that are missing among them.
+func (w *rewriter) module() []byte {
+	out := []byte{0, 'a', 's', 'm', 1, 0, 0, 0}
+	put := func(id byte, body []byte) {
+		out = append(out, id)
+		out = module.AppendU32(out, uint32(len(body)))
+		out = append(out, body...)
+	}
+	bodies := map[byte]module.Section{}
+	for _, s := range w.m.Sections {
+		if s.ID != module.CustomSection {
+			bodies[s.ID] = s
+		}
+	}
+	for _, id := range [...]byte{module.TypeSection, module.ImportSection, module.FunctionSection, module.TableSection, module.MemorySection, module.GlobalSection,
+		module.ExportSection, module.StartSection, module.ElementSection, module.DataCountSection, module.CodeSection, module.DataSection} {
+		s, there := bodies[id]
+		switch id {
+		case module.TypeSection:
+			put(id, grown(s.Body, 1, []byte{0x60, 0, 0}))
+		case module.ImportSection:
+			put(id, grown(s.Body, 1, w.yieldImport()))
+		case module.TableSection:
+			if there {
+				put(id, w.tables())
+			}
+		case module.MemorySection:
+			if there {
+				put(id, w.memory())
+			}
+		case module.GlobalSection:
+			put(id, grown(w.shifted(s), 2, []byte{module.I64, 1, 0x42, 0, 0x0b, module.I32, 1, 0x41, 0, 0x0b}))
+		case module.ExportSection:
+			n, exports := w.exports()
+			put(id, grown(w.shifted(s), n, exports))
+		case module.CodeSection:
+			if there {
+				put(id, w.code())
+			}
+		default:
+			if there {
+				put(id, w.shifted(s))
+			}
+		}
+	}
+	if names := w.names(); names != nil {
+		put(module.CustomSection, names)
+	}
+	return out
+}
+
+// grown returns the body of a section that is a list, with more items at its end.
+func grown(body []byte, n uint32, items []byte) []byte {
+	count, used := uint32(0), 0
+	if len(body) > 0 {
+		count, used = u32(body)
+	}
+	out := module.AppendU32(nil, count+n)
+	out = append(out, body[used:]...)
+	return append(out, items...)
+}
+
+// u32 reads a number that has been read before.
+func u32(b []byte) (x uint32, used int) {
+	for shift := 0; ; shift += 7 {
+		c := b[used]
+		used++
+		x |= uint32(c&0x7f) << shift
+		if c < 0x80 {
+			return x, used
+		}
+	}
+}
+
+// shifted returns the body of a section, with functions named as they are numbered behind the new import.
+func (w *rewriter) shifted(s module.Section) []byte {
+	out := make([]byte, 0, len(s.Body)+16)
+	at := 0
+	for _, ref := range w.m.FuncRefs { // few but for the elements, which are one section
+		if ref.Offset < s.Offset || ref.Offset >= s.Offset+len(s.Body) {
+			continue
+		}
+		out = append(out, s.Body[at:ref.Offset-s.Offset]...)
+		out = module.AppendU32(out, w.shift(ref.Index))
+		at = ref.Offset - s.Offset + ref.Len
+	}
+	return append(out, s.Body[at:]...)
+}
+
+// shift returns the new number of a function.
+func (w *rewriter) shift(f uint32) uint32 {
+	if int(f) >= w.m.ImportedFuncs {
+		return f + 1
+	}
+	return f
+}
+
+func (w *rewriter) yieldImport() []byte {
+	out := appendName(nil, HostModule)
+	out = appendName(out, Yield)
+	out = append(out, byte(module.Function))
+	return module.AppendU32(out, uint32(len(w.m.Types))) // the type that was appended
+}
+
+func appendName(dst []byte, name string) []byte {
+	return append(module.AppendU32(dst, uint32(len(name))), name...)
+}
+
+func (w *rewriter) tables() []byte {
+	out := module.AppendU32(nil, uint32(len(w.m.Tables)))
+	for _, t := range w.m.Tables {
+		out = appendRange(append(out, t.Elem), t.Range, w.limits.Table)
+	}
+	return out
+}
+
+func (w *rewriter) memory() []byte {
+	out := module.AppendU32(nil, uint32(len(w.m.Memories)))
+	for _, r := range w.m.Memories {
+		out = appendRange(out, r, w.limits.Pages)
+	}
+	return out
+}
+
+func appendRange(dst []byte, r module.Range, most uint32) []byte {
+	if r.HasMax {
+		most = min(most, r.Max)
+	}
+	dst = append(dst, 1)
+	dst = module.AppendU32(dst, r.Min)
+	return module.AppendU32(dst, most)
+}
+
+// exports returns what is exported besides.
+func (w *rewriter) exports() (n uint32, out []byte) {
+	export := func(name string, index uint32) {
+		out = appendName(out, name)
+		out = append(out, byte(module.Global))
+		out = module.AppendU32(out, index)
+		n++
+	}
+	export(Fuel, w.fuel)
+	export(Depth, w.depth)
+	for i, g := range w.m.Globals {
+		if g.Mutable {
+			export(fmt.Sprint(Variable, i), uint32(i))
+		}
+	}
+	return n, out
+}
+
+// names returns the section with the names of functions, which traps are explained with; nil if there is none.
+func (w *rewriter) names() []byte {
+	for _, s := range w.m.Sections {
+		if s.ID != module.CustomSection || s.Name != "name" {
+			continue
+		}
+		names, ok := module.FunctionNames(s.Body)
+		if !ok || len(names) == 0 {
+			return nil
+		}
+		list := module.AppendU32(nil, uint32(len(names)))
+		for _, n := range names {
+			list = module.AppendU32(list, w.shift(n.Index))
+			list = appendName(list, n.Name)
+		}
+		out := appendName(nil, "name")
+		out = append(out, 1)
+		out = module.AppendU32(out, uint32(len(list)))
+		return append(out, list...)
+	}
+	return nil
+}
+
+func (w *rewriter) code() []byte {
+	out := module.AppendU32(nil, uint32(len(w.m.Bodies)))
+	f := &function{rewriter: w}
+	for i := range w.m.Bodies {
+		body := f.rewrite(uint32(w.m.ImportedFuncs+i), &w.m.Bodies[i])
+		out = module.AppendU32(out, uint32(len(body)))
+		out = append(out, body...)
+	}
+	return out
+}
