@@ -1,4 +1,4 @@
-// Package module reads a WebAssembly module that nobody trusts, and refuses what must not reach a compiler.
+// Package wasmbin reads a WebAssembly module that nobody trusts, and refuses what must not reach a compiler.
 //
 // [Read] goes over the bytes once. It takes time and memory in proportion to the length of the module, whatever the module
 // claims: 13 bytes that announce four billion imports are an error here and the end of the process in a reader that
@@ -12,11 +12,11 @@
 //
 // It does not check types: the compiler does, and what is inserted by package meter is of no type of the module's.
 //
-//	m, err := module.Read(wasm, module.DefaultLimits)
+//	m, err := wasmbin.Read(wasm, wasmbin.DefaultLimits)
 //	for _, i := range m.Imports { … }
 //
 // A [Module] is views of the bytes that were read; they must not be changed while it is in use. [Code] walks the
 // instructions of a function.
 //
 // The format: https://www.w3.org/TR/wasm-core-2/, chapter 5.
-package module
+package wasmbin

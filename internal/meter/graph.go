@@ -3,14 +3,14 @@ package meter
 import (
 	"slices"
 
-	"github.com/cdcd-project/cdcd/wasm/internal/module"
+	"github.com/cdcd-project/cdcd/internal/wasmbin"
 )
 
 // callGraph knows which calls can be part of a cycle. Its nodes are the functions, and behind them one node for each type,
 // which stands for what a call through a table of that type may reach: any function of the type that is named elsewhere than
 // in a call.
 type callGraph struct {
-	m      *module.Module
+	m      *wasmbin.Module
 	frames []uint32 // words of a function's frame, about; of a type the most of its functions
 	group  []int32  // strongly connected component of each node
 	alias  []uint32 // for each type the first that is the same
@@ -18,7 +18,7 @@ type callGraph struct {
 }
 
 // graph makes the graph. Both its size and the time are in proportion to the module.
-func graph(m *module.Module, depth uint32) *callGraph {
+func graph(m *wasmbin.Module, depth uint32) *callGraph {
 	g := &callGraph{m: m, alias: sameTypes(m)}
 	functions := len(m.Funcs)
 	g.frames = make([]uint32, functions+len(m.Types))
@@ -37,9 +37,9 @@ func graph(m *module.Module, depth uint32) *callGraph {
 		code := m.Bodies[i].Walk()
 		for in, ok := code.Next(); ok; in, ok = code.Next() {
 			switch in.Op {
-			case module.Call, module.CallIndirect:
+			case wasmbin.Call, wasmbin.CallIndirect:
 				edges[f] = append(edges[f], g.target(in))
-			case module.RefFunc:
+			case wasmbin.RefFunc:
 				named[in.Index] = true
 			}
 		}
@@ -59,20 +59,20 @@ func graph(m *module.Module, depth uint32) *callGraph {
 }
 
 // target returns the node that a call is to.
-func (g *callGraph) target(i module.Instr) uint32 {
-	if i.Op == module.Call {
+func (g *callGraph) target(i wasmbin.Instr) uint32 {
+	if i.Op == wasmbin.Call {
 		return i.Index
 	}
 	return uint32(len(g.m.Funcs)) + g.alias[i.Index]
 }
 
 // counted reports whether a call must count the frame that it makes, and how large that is.
-func (g *callGraph) counted(caller uint32, i module.Instr) (frame uint32, is bool) {
+func (g *callGraph) counted(caller uint32, i wasmbin.Instr) (frame uint32, is bool) {
 	to := g.target(i)
 	return g.frames[to], g.frames[to] > 0 && (g.all || g.group[caller] == g.group[to])
 }
 
-func sameTypes(m *module.Module) []uint32 {
+func sameTypes(m *wasmbin.Module) []uint32 {
 	first := map[string]uint32{}
 	alias := make([]uint32, len(m.Types))
 	for i, t := range m.Types {

@@ -13,7 +13,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
-	"github.com/cdcd-project/cdcd/wasm/internal/module"
+	"github.com/cdcd-project/cdcd/internal/wasmbin"
 )
 
 // specModules are the modules of the specification's own tests, which come with wazero: valid ones and such that are wrong in
@@ -46,7 +46,7 @@ func TestTheModulesOfTheSpecificationAreValidExactlyIfTheyWere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := module.Read(wasm, module.DefaultLimits)
+		m, err := wasmbin.Read(wasm, wasmbin.DefaultLimits)
 		original, wants := runtime.CompileModule(t.Context(), wasm)
 		if wants == nil {
 			original.Close(t.Context())
@@ -70,7 +70,7 @@ func TestTheModulesOfTheSpecificationAreValidExactlyIfTheyWere(t *testing.T) {
 		}
 		if got == nil {
 			rewritten.Close(t.Context())
-			if _, err := module.Read(metered, module.DefaultLimits); err != nil {
+			if _, err := wasmbin.Read(metered, wasmbin.DefaultLimits); err != nil {
 				t.Errorf("%s: rewritten: %v", filepath.Base(file), err)
 			}
 		}
@@ -113,7 +113,7 @@ func start(t testing.TB, wasm []byte, h *host, config wazero.RuntimeConfig) (api
 	runtime := wazero.NewRuntimeWithConfig(ctx, config)
 	t.Cleanup(func() { runtime.Close(context.Background()) })
 	if h != nil {
-		m, err := module.Read(wasm, module.DefaultLimits)
+		m, err := wasmbin.Read(wasm, wasmbin.DefaultLimits)
 		if err != nil {
 			return nil, err
 		}
@@ -138,23 +138,23 @@ func start(t testing.TB, wasm []byte, h *host, config wazero.RuntimeConfig) (api
 // type ()->i32 with a local of i32 each. All are exported as f0, f1, …
 func assembled(bodies ...[]byte) []byte {
 	section := func(id byte, body ...byte) []byte {
-		return append(module.AppendU32([]byte{id}, uint32(len(body))), body...)
+		return append(wasmbin.AppendU32([]byte{id}, uint32(len(body))), body...)
 	}
 	out := []byte{0, 'a', 's', 'm', 1, 0, 0, 0}
-	out = append(out, section(module.TypeSection, 1, 0x60, 0, 1, module.I32)...)
+	out = append(out, section(wasmbin.TypeSection, 1, 0x60, 0, 1, wasmbin.I32)...)
 	functions, exports, code := []byte{byte(len(bodies))}, []byte{byte(len(bodies))}, []byte{byte(len(bodies))}
 	for i, b := range bodies {
 		functions = append(functions, 0)
-		exports = append(exports, 2, 'f', byte('0'+i), byte(module.Function), byte(i))
-		body := append(append([]byte{1, 1, module.I32}, b...), 0x0b)
-		code = append(append(module.AppendU32(code, uint32(len(body)))), body...)
+		exports = append(exports, 2, 'f', byte('0'+i), byte(wasmbin.Function), byte(i))
+		body := append(append([]byte{1, 1, wasmbin.I32}, b...), 0x0b)
+		code = append(wasmbin.AppendU32(code, uint32(len(body))), body...)
 	}
-	out = append(out, section(module.FunctionSection, functions...)...)
-	out = append(out, section(module.TableSection, 1, module.FuncRef, 0, 2)...)
-	out = append(out, section(module.MemorySection, 1, 0, 1)...)
-	out = append(out, section(module.ExportSection, exports...)...)
-	out = append(out, section(module.ElementSection, 1, 0, 0x41, 0, 0x0b, 2, 0, byte(min(1, len(bodies)-1)))...)
-	return append(out, section(module.CodeSection, code...)...)
+	out = append(out, section(wasmbin.FunctionSection, functions...)...)
+	out = append(out, section(wasmbin.TableSection, 1, wasmbin.FuncRef, 0, 2)...)
+	out = append(out, section(wasmbin.MemorySection, 1, 0, 1)...)
+	out = append(out, section(wasmbin.ExportSection, exports...)...)
+	out = append(out, section(wasmbin.ElementSection, 1, 0, 0x41, 0, 0x0b, 2, 0, byte(min(1, len(bodies)-1)))...)
+	return append(out, section(wasmbin.CodeSection, code...)...)
 }
 
 var (
@@ -163,7 +163,7 @@ var (
 	indirect = []byte{0x41, 0, 0x11, 0, 0}                                                                         // i32.const 0, call_indirect
 	other    = []byte{0x10, 1}                                                                                     // call 1
 	fill     = []byte{0x03, 0x40, 0x41, 0, 0x41, 0, 0x41, 0x80, 0x80, 4, 0xfc, 0x0b, 0, 0x0c, 0, 0x0b, 0x41, 0}    // loop memory.fill 0 0 65536 br
-	grow     = []byte{0xd0, module.FuncRef, 0x41, 0xff, 0xff, 0xff, 0x7, 0xfc, 0x0f, 0}                            // ref.null, i32.const 16777215, table.grow
+	grow     = []byte{0xd0, wasmbin.FuncRef, 0x41, 0xff, 0xff, 0xff, 0x7, 0xfc, 0x0f, 0}                           // ref.null, i32.const 16777215, table.grow
 	pages    = []byte{0x41, 0xff, 0x3f, 0x40, 0}                                                                   // i32.const 8191, memory.grow
 	count    = []byte{0x41, 0xe4, 0, 0x21, 0, 0x03, 0x40, 0x20, 0, 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, 0x0b, 0x20, 0} // 100 times round
 )
@@ -249,7 +249,7 @@ func TestThePriceOfCodeIsTheSameEverywhere(t *testing.T) {
 }
 
 func TestAModuleCannotPretendToBeMetered(t *testing.T) {
-	m, err := module.Read(assembled([]byte{0x41, 0}), module.DefaultLimits)
+	m, err := wasmbin.Read(assembled([]byte{0x41, 0}), wasmbin.DefaultLimits)
 	if err != nil {
 		t.Fatal(err)
 	}

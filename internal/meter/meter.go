@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/cdcd-project/cdcd/wasm/internal/module"
+	"github.com/cdcd-project/cdcd/internal/wasmbin"
 )
 
 // Version changes when the same module is rewritten in another way.
@@ -33,17 +33,17 @@ type Limits struct {
 var DefaultLimits = Limits{Pages: 512, Table: 100_000, Depth: 256 << 10}
 
 // Cost returns what an instruction costs. It is part of what plugin authors measure: changing it changes [Version].
-func Cost(op module.Op) int64 {
+func Cost(op wasmbin.Op) int64 {
 	switch op {
-	case module.Block, module.Loop, module.Else, module.End, 0x01: // nop
+	case wasmbin.Block, wasmbin.Loop, wasmbin.Else, wasmbin.End, 0x01: // nop
 		return 0
-	case module.Call, module.CallIndirect:
+	case wasmbin.Call, wasmbin.CallIndirect:
 		return 8
 	case 0x6d, 0x6e, 0x6f, 0x70, 0x7f, 0x80, 0x81, 0x82: // integer division
 		return 8
 	case 0x91, 0x95, 0x9f, 0xa3: // division and square root of floats
 		return 4
-	case module.MemoryGrow, module.TableGrow, module.MemoryInit, module.MemoryCopy, module.MemoryFill, module.TableInit, module.TableCopy, module.TableFill:
+	case wasmbin.MemoryGrow, wasmbin.TableGrow, wasmbin.MemoryInit, wasmbin.MemoryCopy, wasmbin.MemoryFill, wasmbin.TableInit, wasmbin.TableCopy, wasmbin.TableFill:
 		return 16 // and more for the length
 	}
 	return 1
@@ -51,20 +51,20 @@ func Cost(op module.Op) int64 {
 
 // lengthCost returns how far the length that an instruction is given is shifted to the right to be its further cost; ok is
 // false for instructions without one.
-func lengthCost(op module.Op) (shift int, ok bool) {
+func lengthCost(op wasmbin.Op) (shift int, ok bool) {
 	switch op {
-	case module.MemoryInit, module.MemoryCopy, module.MemoryFill:
+	case wasmbin.MemoryInit, wasmbin.MemoryCopy, wasmbin.MemoryFill:
 		return 5, true // 32 bytes
-	case module.TableInit, module.TableCopy, module.TableFill, module.TableGrow:
+	case wasmbin.TableInit, wasmbin.TableCopy, wasmbin.TableFill, wasmbin.TableGrow:
 		return 1, true
-	case module.MemoryGrow:
+	case wasmbin.MemoryGrow:
 		return -11, true // a page is 64 KiB
 	}
 	return 0, false
 }
 
 // Rewrite returns the metered module.
-func Rewrite(m *module.Module, limits Limits) ([]byte, error) {
+func Rewrite(m *wasmbin.Module, limits Limits) ([]byte, error) {
 	for _, e := range m.Exports {
 		if strings.HasPrefix(e.Name, Reserved) {
 			return nil, fmt.Errorf("it exports '%.40s': names that begin with '%s' are reserved", e.Name, Reserved)
@@ -91,7 +91,7 @@ func Rewrite(m *module.Module, limits Limits) ([]byte, error) {
 }
 
 type rewriter struct {
-	m      *module.Module
+	m      *wasmbin.Module
 	limits Limits
 	calls  *callGraph
 
@@ -104,37 +104,37 @@ func (w *rewriter) module() []byte {
 	out := []byte{0, 'a', 's', 'm', 1, 0, 0, 0}
 	put := func(id byte, body []byte) {
 		out = append(out, id)
-		out = module.AppendU32(out, uint32(len(body)))
+		out = wasmbin.AppendU32(out, uint32(len(body)))
 		out = append(out, body...)
 	}
-	bodies := map[byte]module.Section{}
+	bodies := map[byte]wasmbin.Section{}
 	for _, s := range w.m.Sections {
-		if s.ID != module.CustomSection {
+		if s.ID != wasmbin.CustomSection {
 			bodies[s.ID] = s
 		}
 	}
-	for _, id := range [...]byte{module.TypeSection, module.ImportSection, module.FunctionSection, module.TableSection, module.MemorySection, module.GlobalSection,
-		module.ExportSection, module.StartSection, module.ElementSection, module.DataCountSection, module.CodeSection, module.DataSection} {
+	for _, id := range [...]byte{wasmbin.TypeSection, wasmbin.ImportSection, wasmbin.FunctionSection, wasmbin.TableSection, wasmbin.MemorySection, wasmbin.GlobalSection,
+		wasmbin.ExportSection, wasmbin.StartSection, wasmbin.ElementSection, wasmbin.DataCountSection, wasmbin.CodeSection, wasmbin.DataSection} {
 		s, there := bodies[id]
 		switch id {
-		case module.TypeSection:
+		case wasmbin.TypeSection:
 			put(id, grown(s.Body, 1, []byte{0x60, 0, 0}))
-		case module.ImportSection:
+		case wasmbin.ImportSection:
 			put(id, grown(s.Body, 1, w.yieldImport()))
-		case module.TableSection:
+		case wasmbin.TableSection:
 			if there {
 				put(id, w.tables())
 			}
-		case module.MemorySection:
+		case wasmbin.MemorySection:
 			if there {
 				put(id, w.memory())
 			}
-		case module.GlobalSection:
-			put(id, grown(w.shifted(s), 2, []byte{module.I64, 1, 0x42, 0, 0x0b, module.I32, 1, 0x41, 0, 0x0b}))
-		case module.ExportSection:
+		case wasmbin.GlobalSection:
+			put(id, grown(w.shifted(s), 2, []byte{wasmbin.I64, 1, 0x42, 0, 0x0b, wasmbin.I32, 1, 0x41, 0, 0x0b}))
+		case wasmbin.ExportSection:
 			n, exports := w.exports()
 			put(id, grown(w.shifted(s), n, exports))
-		case module.CodeSection:
+		case wasmbin.CodeSection:
 			if there {
 				put(id, w.code())
 			}
@@ -145,7 +145,7 @@ func (w *rewriter) module() []byte {
 		}
 	}
 	if names := w.names(); names != nil {
-		put(module.CustomSection, names)
+		put(wasmbin.CustomSection, names)
 	}
 	return out
 }
@@ -156,7 +156,7 @@ func grown(body []byte, n uint32, items []byte) []byte {
 	if len(body) > 0 {
 		count, used = u32(body)
 	}
-	out := module.AppendU32(nil, count+n)
+	out := wasmbin.AppendU32(nil, count+n)
 	out = append(out, body[used:]...)
 	return append(out, items...)
 }
@@ -174,7 +174,7 @@ func u32(b []byte) (x uint32, used int) {
 }
 
 // shifted returns the body of a section, with functions named as they are numbered behind the new import.
-func (w *rewriter) shifted(s module.Section) []byte {
+func (w *rewriter) shifted(s wasmbin.Section) []byte {
 	out := make([]byte, 0, len(s.Body)+16)
 	at := 0
 	for _, ref := range w.m.FuncRefs { // few but for the elements, which are one section
@@ -182,7 +182,7 @@ func (w *rewriter) shifted(s module.Section) []byte {
 			continue
 		}
 		out = append(out, s.Body[at:ref.Offset-s.Offset]...)
-		out = module.AppendU32(out, w.shift(ref.Index))
+		out = wasmbin.AppendU32(out, w.shift(ref.Index))
 		at = ref.Offset - s.Offset + ref.Len
 	}
 	return append(out, s.Body[at:]...)
@@ -199,16 +199,16 @@ func (w *rewriter) shift(f uint32) uint32 {
 func (w *rewriter) yieldImport() []byte {
 	out := appendName(nil, HostModule)
 	out = appendName(out, Yield)
-	out = append(out, byte(module.Function))
-	return module.AppendU32(out, uint32(len(w.m.Types))) // the type that was appended
+	out = append(out, byte(wasmbin.Function))
+	return wasmbin.AppendU32(out, uint32(len(w.m.Types))) // the type that was appended
 }
 
 func appendName(dst []byte, name string) []byte {
-	return append(module.AppendU32(dst, uint32(len(name))), name...)
+	return append(wasmbin.AppendU32(dst, uint32(len(name))), name...)
 }
 
 func (w *rewriter) tables() []byte {
-	out := module.AppendU32(nil, uint32(len(w.m.Tables)))
+	out := wasmbin.AppendU32(nil, uint32(len(w.m.Tables)))
 	for _, t := range w.m.Tables {
 		out = appendRange(append(out, t.Elem), t.Range, w.limits.Table)
 	}
@@ -216,28 +216,28 @@ func (w *rewriter) tables() []byte {
 }
 
 func (w *rewriter) memory() []byte {
-	out := module.AppendU32(nil, uint32(len(w.m.Memories)))
+	out := wasmbin.AppendU32(nil, uint32(len(w.m.Memories)))
 	for _, r := range w.m.Memories {
 		out = appendRange(out, r, w.limits.Pages)
 	}
 	return out
 }
 
-func appendRange(dst []byte, r module.Range, most uint32) []byte {
+func appendRange(dst []byte, r wasmbin.Range, most uint32) []byte {
 	if r.HasMax {
 		most = min(most, r.Max)
 	}
 	dst = append(dst, 1)
-	dst = module.AppendU32(dst, r.Min)
-	return module.AppendU32(dst, most)
+	dst = wasmbin.AppendU32(dst, r.Min)
+	return wasmbin.AppendU32(dst, most)
 }
 
 // exports returns what is exported besides.
 func (w *rewriter) exports() (n uint32, out []byte) {
 	export := func(name string, index uint32) {
 		out = appendName(out, name)
-		out = append(out, byte(module.Global))
-		out = module.AppendU32(out, index)
+		out = append(out, byte(wasmbin.Global))
+		out = wasmbin.AppendU32(out, index)
 		n++
 	}
 	export(Fuel, w.fuel)
@@ -253,32 +253,32 @@ func (w *rewriter) exports() (n uint32, out []byte) {
 // names returns the section with the names of functions, which traps are explained with; nil if there is none.
 func (w *rewriter) names() []byte {
 	for _, s := range w.m.Sections {
-		if s.ID != module.CustomSection || s.Name != "name" {
+		if s.ID != wasmbin.CustomSection || s.Name != "name" {
 			continue
 		}
-		names, ok := module.FunctionNames(s.Body)
+		names, ok := wasmbin.FunctionNames(s.Body)
 		if !ok || len(names) == 0 {
 			return nil
 		}
-		list := module.AppendU32(nil, uint32(len(names)))
+		list := wasmbin.AppendU32(nil, uint32(len(names)))
 		for _, n := range names {
-			list = module.AppendU32(list, w.shift(n.Index))
+			list = wasmbin.AppendU32(list, w.shift(n.Index))
 			list = appendName(list, n.Name)
 		}
 		out := appendName(nil, "name")
 		out = append(out, 1)
-		out = module.AppendU32(out, uint32(len(list)))
+		out = wasmbin.AppendU32(out, uint32(len(list)))
 		return append(out, list...)
 	}
 	return nil
 }
 
 func (w *rewriter) code() []byte {
-	out := module.AppendU32(nil, uint32(len(w.m.Bodies)))
+	out := wasmbin.AppendU32(nil, uint32(len(w.m.Bodies)))
 	f := &function{rewriter: w}
 	for i := range w.m.Bodies {
 		body := f.rewrite(uint32(w.m.ImportedFuncs+i), &w.m.Bodies[i])
-		out = module.AppendU32(out, uint32(len(body)))
+		out = wasmbin.AppendU32(out, uint32(len(body)))
 		out = append(out, body...)
 	}
 	return out

@@ -1,4 +1,4 @@
-package module
+package wasmbin
 
 // Op is an instruction: its opcode, or 0xfc00 and 0xfd00 plus the number behind those prefixes.
 type Op uint16

@@ -1,6 +1,6 @@
 // Package meter rewrites a module so that it cannot run away: it counts what it does, and comes up for air.
 //
-// [Rewrite] takes a module that package module has vetted and returns one that does the same, with
+// [Rewrite] takes a module that package wasmbin has vetted and returns one that does the same, with
 //
 //   - fuel: a global that every function, when it is entered, and every loop, each time it goes round, takes the cost of its
 //     own code from. When it is used up the module calls the host, which gives it another slice, or ends it. Nothing that a
@@ -23,7 +23,7 @@
 //
 // # Why it is sound
 //
-// A module can only name what it has: package module has refused every index beyond that, so none of the globals that are
+// A module can only name what it has: package wasmbin has refused every index beyond that, so none of the globals that are
 // appended can be read or written by the module's own code, and no function of its own is the one that refills them. A branch
 // goes forward, or to the head of a loop that it stands in; so between two places that are charged the code runs forward only,
 // and each instruction at most once.

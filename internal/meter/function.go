@@ -1,6 +1,6 @@
 package meter
 
-import "github.com/cdcd-project/cdcd/wasm/internal/module"
+import "github.com/cdcd-project/cdcd/internal/wasmbin"
 
 // function rewrites one function after the other.
 type function struct {
@@ -13,27 +13,27 @@ type function struct {
 }
 
 // rewrite returns the body of a function, without its size. The slice is reused.
-func (f *function) rewrite(number uint32, b *module.Body) []byte {
+func (f *function) rewrite(number uint32, b *wasmbin.Body) []byte {
 	f.sum(b)
 	params := len(f.m.Types[f.m.Funcs[number]].Params)
 	f.spare = uint32(params + b.Locals)
 	f.length = f.spare + 1
-	f.out = append(f.out[:0], grown(b.Groups, 2, []byte{1, module.I64, 1, module.I32})...)
+	f.out = append(f.out[:0], grown(b.Groups, 2, []byte{1, wasmbin.I64, 1, wasmbin.I32})...)
 	f.charge(f.costs[0])
 	place := 1
 	code := b.Walk()
 	for i, ok := code.Next(); ok; i, ok = code.Next() {
 		shift, long := lengthCost(i.Op)
 		switch {
-		case i.Op == module.Loop:
+		case i.Op == wasmbin.Loop:
 			f.out = append(f.out, i.Bytes...)
 			f.charge(f.costs[place])
 			place++
-		case i.Op == module.Call || i.Op == module.CallIndirect:
+		case i.Op == wasmbin.Call || i.Op == wasmbin.CallIndirect:
 			f.call(number, i)
-		case i.Op == module.RefFunc:
+		case i.Op == wasmbin.RefFunc:
 			f.out = append(f.out, byte(i.Op))
-			f.out = module.AppendU32(f.out, f.shift(i.Index))
+			f.out = wasmbin.AppendU32(f.out, f.shift(i.Index))
 		case long:
 			f.chargeLength(shift)
 			f.out = append(f.out, i.Bytes...)
@@ -45,18 +45,18 @@ func (f *function) rewrite(number uint32, b *module.Body) []byte {
 }
 
 // sum finds out what the entry and each loop are charged.
-func (f *function) sum(b *module.Body) {
+func (f *function) sum(b *wasmbin.Body) {
 	f.costs, f.open = append(f.costs[:0], 1), append(f.open[:0], 0)
 	code := b.Walk()
 	for i, ok := code.Next(); ok; i, ok = code.Next() {
 		here := f.open[len(f.open)-1]
 		switch i.Op {
-		case module.Loop:
+		case wasmbin.Loop:
 			f.open = append(f.open, len(f.costs))
 			f.costs = append(f.costs, 1)
-		case module.Block, module.If:
+		case wasmbin.Block, wasmbin.If:
 			f.open = append(f.open, here)
-		case module.End:
+		case wasmbin.End:
 			f.open = f.open[:len(f.open)-1]
 		}
 		f.costs[here] += Cost(i.Op)
@@ -67,7 +67,7 @@ func (f *function) sum(b *module.Body) {
 func (f *function) charge(cost int64) {
 	f.get(f.fuel)
 	f.out = append(f.out, 0x42)
-	f.out = module.AppendS64(f.out, cost)
+	f.out = wasmbin.AppendS64(f.out, cost)
 	f.take()
 }
 
@@ -78,7 +78,7 @@ func (f *function) take() {
 	f.set(f.fuel)
 	f.local(0x20, f.spare)
 	f.out = append(f.out, 0x42, 0, 0x53, 0x04, 0x40, 0x10) // i64.const 0, i64.lt_s, if, call
-	f.out = module.AppendU32(f.out, f.yield)
+	f.out = wasmbin.AppendU32(f.out, f.yield)
 	f.out = append(f.out, 0x0b)
 }
 
@@ -89,40 +89,40 @@ func (f *function) chargeLength(shift int) {
 	f.local(0x20, f.length)
 	f.out = append(f.out, 0xad, 0x42) // i64.extend_i32_u, i64.const
 	if shift < 0 {
-		f.out = append(module.AppendS64(f.out, int64(-shift)), 0x86) // i64.shl
+		f.out = append(wasmbin.AppendS64(f.out, int64(-shift)), 0x86) // i64.shl
 	} else {
-		f.out = append(module.AppendS64(f.out, int64(shift)), 0x88) // i64.shr_u
+		f.out = append(wasmbin.AppendS64(f.out, int64(shift)), 0x88) // i64.shr_u
 	}
 	f.take()
 }
 
 // call writes a call, between adding and taking away the frame if it may be one of a cycle.
-func (f *function) call(caller uint32, i module.Instr) {
+func (f *function) call(caller uint32, i wasmbin.Instr) {
 	frame, counted := f.calls.counted(caller, i)
 	if counted {
 		f.get(f.depth)
 		f.out = append(f.out, 0x41)
-		f.out = module.AppendS64(f.out, int64(frame))
+		f.out = wasmbin.AppendS64(f.out, int64(frame))
 		f.out = append(f.out, 0x6a) // i32.add
 		f.local(0x22, f.length)
 		f.set(f.depth)
 		f.local(0x20, f.length)
 		f.out = append(f.out, 0x41)
-		f.out = module.AppendS64(f.out, int64(f.limits.Depth))
+		f.out = wasmbin.AppendS64(f.out, int64(f.limits.Depth))
 		f.out = append(f.out, 0x4b, 0x04, 0x40, 0x10) // i32.gt_u, if, call
-		f.out = module.AppendU32(f.out, f.yield)
+		f.out = wasmbin.AppendU32(f.out, f.yield)
 		f.out = append(f.out, 0x0b)
 	}
-	if i.Op == module.Call {
+	if i.Op == wasmbin.Call {
 		f.out = append(f.out, byte(i.Op))
-		f.out = module.AppendU32(f.out, f.shift(i.Index))
+		f.out = wasmbin.AppendU32(f.out, f.shift(i.Index))
 	} else {
 		f.out = append(f.out, i.Bytes...)
 	}
 	if counted {
 		f.get(f.depth)
 		f.out = append(f.out, 0x41)
-		f.out = module.AppendS64(f.out, int64(frame))
+		f.out = wasmbin.AppendS64(f.out, int64(frame))
 		f.out = append(f.out, 0x6b) // i32.sub
 		f.set(f.depth)
 	}
@@ -133,5 +133,5 @@ func (f *function) set(global uint32) { f.local(0x24, global) }
 
 // local writes an instruction with an index.
 func (f *function) local(op byte, index uint32) {
-	f.out = module.AppendU32(append(f.out, op), index)
+	f.out = wasmbin.AppendU32(append(f.out, op), index)
 }
