@@ -380,8 +380,8 @@ func (e Event) row(field int) Row {
 	if off == 0 {
 		return Row{}
 	}
-	img, _ := sized(e.batch.frame, off, imageFixed)
-	return Row{table: e.Table(), img: img}
+	n := le.Uint32(e.batch.frame[off:]) // Open has seen that it lies within
+	return Row{table: e.Table(), img: e.batch.frame[off : off+n : off+n]}
 }
 
 func (e Event) tx() []byte {

@@ -2,6 +2,7 @@ package match
 
 import (
 	"encoding/binary"
+	"math"
 	"math/bits"
 	"slices"
 
@@ -177,12 +178,13 @@ func (b *builder) slot(s Slot) int32 {
 	if !ok {
 		id = int32(len(b.x.slots))
 		b.slots[s] = id
-		kind := cdc.KindAbsent
-		switch {
-		case s.Derived != Itself:
+		column := cdc.Column{Kind: math.MaxUint8} // of which no value is
+		if s.Column >= 0 && s.Column < len(b.x.table.Columns) {
+			column = b.x.table.Columns[s.Column]
+		}
+		kind := column.Kind
+		if s.Derived != Itself {
 			kind = cdc.KindString
-		case s.Column >= 0 && s.Column < len(b.x.table.Columns):
-			kind = b.x.table.Columns[s.Column].Kind
 		}
 		of := numbers
 		switch kind {
@@ -191,8 +193,14 @@ func (b *builder) slot(s Slot) int32 {
 		case cdc.KindString, cdc.KindEnum, cdc.KindBytes, cdc.KindGeometry:
 			of = plainTexts
 		}
-		b.x.slots = append(b.x.slots, slot{image: s.Image, column: s.Column, derived: s.Derived, kind: kind,
+		b.x.slots = append(b.x.slots, slot{image: s.Image, column: s.Column, derived: s.Derived, kind: kind, of: column,
 			dict: dict{of: of}, order: order{of: of}})
+		switch kind {
+		case cdc.KindInt64, cdc.KindTime:
+			b.x.slots[id].whole, b.x.slots[id].flip = true, 1<<63
+		case cdc.KindUint64, cdc.KindBit, cdc.KindDate, cdc.KindDatetime:
+			b.x.slots[id].whole = true
+		}
 		b.constants = append(b.constants, slotConstants{equalNums: map[uint64]int32{}, orderNums: map[uint64]int32{},
 			equalTexts: map[string]int32{}, orderTexts: map[string]int32{}})
 		b.x.uses[s.Image] = true

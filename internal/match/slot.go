@@ -15,6 +15,9 @@ type slot struct {
 	derived Derived
 	kind    cdc.Kind // of its values, as derived
 	column  int
+	of      cdc.Column
+	whole   bool   // its values are whole numbers,
+	flip    uint64 // whose order is that of their bits with these exchanged
 
 	dict  dict  // the constants that it is compared with for equality
 	order order // the constants that it is ordered with
@@ -74,24 +77,25 @@ func (x *Index) look(s *Scratch, i int32) *view {
 
 // read reads the slot's value into its view.
 func (sl *slot) read(s *Scratch, i int32, v *view) state {
-	row := s.rows[sl.image]
-	value := row.Value(sl.column)
-	switch value.Kind() {
-	case cdc.KindAbsent:
-		if row.Kind(sl.column) == cdc.KindAbsent {
-			return isAbsent
-		}
-		return isBroken
-	case cdc.KindNull:
-		if sl.derived == Itself || sl.derived == Civil {
-			return isNull
-		}
+	value := s.rows[sl.image].Value(sl.column)
+	switch k := value.Kind(); {
+	case k == sl.of.Kind && sl.whole:
+		v.num = value.Uint64() ^ sl.flip
+		return isValue
+	case k == sl.of.Kind:
+		return sl.derive(s, i, v, value)
+	case k == cdc.KindNull && (sl.derived == Itself || sl.derived == Civil):
+		return isNull
+	case k == cdc.KindNull:
 		return isBlank
+	case k == cdc.KindAbsent && s.rows[sl.image].Kind(sl.column) == cdc.KindAbsent:
+		return isAbsent
 	}
-	c := &row.Table().Columns[sl.column]
-	if value.Kind() != c.Kind {
-		return isBroken
-	}
+	return isBroken
+}
+
+// derive puts into the view what is derived from a value of the column's kind.
+func (sl *slot) derive(s *Scratch, i int32, v *view, value cdc.Value) state {
 	switch sl.derived {
 	case Itself:
 		if n, st := ordered(value); st != isText {
@@ -109,7 +113,7 @@ func (sl *slot) read(s *Scratch, i int32, v *view) state {
 		case Upper:
 			b = appendUpper(b, value.Text())
 		case Civil:
-			b = cdc.AppendJSON(b, c, value)
+			b = cdc.AppendJSON(b, &sl.of, value)
 		}
 		s.buffers[i] = b
 		if sl.derived == Civil {

@@ -172,7 +172,7 @@ func (b *builder) guessed(n *node) (rate, work float64) {
 }
 
 // rareOrder is how much rarer values are beyond thresholds than between them: people ask for what is out of the ordinary.
-const rareOrder = 0.5
+const rareOrder = 1.0 / 3
 
 // share guesses how many of a slot's values are the constant c.
 func (b *builder) share(s, c int32) float64 {
@@ -181,11 +181,7 @@ func (b *builder) share(s, c int32) float64 {
 	}
 	k := &b.constants[s]
 	share := float64(k.mentions[c]+1) / float64(k.total+20)
-	at := b.x.slots[s].column
-	if at < 0 || at >= len(b.x.table.Columns) {
-		return share
-	}
-	column := &b.x.table.Columns[at]
+	column := &b.x.slots[s].of
 	switch {
 	case column.Kind == cdc.KindBool:
 		return max(share, 0.5)

@@ -58,9 +58,11 @@ var mutants = []mutant{
 	// slot.go
 	{file: "slot.go", from: "		v.known = 0\n", to: ""},
 	{file: "slot.go", from: "	if v.epoch != s.epoch {\n", to: "	if v.epoch == 0 {\n"},
-	{file: "slot.go", from: "if value.Kind() != c.Kind {\n		return isBroken", to: "if value.Kind() != c.Kind {\n		return isAbsent"},
-	{file: "slot.go", from: "if sl.derived == Itself || sl.derived == Civil {\n			return isNull", to: "if sl.derived == Itself {\n			return isNull"},
-	{file: "slot.go", from: "		return isBlank\n", to: "		return isNull\n"},
+	{file: "slot.go", from: "	return isBroken\n", to: "	return isAbsent\n"},
+	{file: "slot.go", from: "value.Uint64() ^ sl.flip", to: "value.Uint64()"},
+	{file: "slot.go", from: "	case k == cdc.KindAbsent && s.rows[sl.image].Kind(sl.column) == cdc.KindAbsent:\n		return isAbsent\n", to: ""},
+	{file: "slot.go", from: "(sl.derived == Itself || sl.derived == Civil):\n		return isNull", to: "sl.derived == Itself:\n		return isNull"},
+	{file: "slot.go", from: "		return isBlank\n", to: "		return isBroken\n"},
 	{file: "slot.go", from: "			return signFlipped(zeroDate), isValue\n", to: "			return signFlipped(0), isValue\n"},
 	{file: "slot.go", from: "return uint64(n) ^ 1<<63", to: "return uint64(n)"},
 	{file: "slot.go", from: "math.Float64bits(f + 0)", to: "math.Float64bits(f)"},
@@ -80,7 +82,7 @@ var mutants = []mutant{
 	{file: "dict.go", from: "		if e.key == hash {\n", to: "		{\n", same: "the texts are compared all the same"},
 	{file: "dict.go", from: "if text := d.texts[e.c-1]; text == s || d.of == decimals && compareDecimals(text, s) == 0 {", to: "{"},
 	{file: "dict.go", from: "text := d.texts[e.c-1]; text == s || d.of == decimals && compareDecimals(text, s) == 0 {", to: "text := d.texts[e.c-1]; text == s {"},
-	{file: "dict.go", from: "+ uint64(sign)) & hashBits", to: "+ uint64(len(s))) & hashBits"},
+	{file: "dict.go", from: "+ uint64(sign)) & hashBits", to: "+ uint64(sign) + uint64(len(s))) & hashBits"},
 	{file: "dict.go", from: "1<<bits.Len(uint(2*n-1))", to: "1<<bits.Len(uint(n-1))"},
 
 	// order.go
