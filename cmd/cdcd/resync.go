@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -183,8 +184,19 @@ func (n *resyncNote) keep(dir string) error {
 			err = e
 		}
 	}
+	if err == nil {
+		err = syncFolder(dir) // the file may be new
+	}
 	if err != nil {
 		return fmt.Errorf("the new epoch has begun, but could not be noted in the data folder: %w", err)
 	}
 	return nil
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

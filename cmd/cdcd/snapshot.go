@@ -215,6 +215,7 @@ func (p *pipeline) wish(w http.ResponseWriter, r *http.Request, do func(context.
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(snapshotPatience + 10*time.Second)) // later than the server's own, or the refusal would be lost
 	ctx, cancel := context.WithTimeout(r.Context(), snapshotPatience)
 	defer cancel()
 	p.asked.Add(1) // from now on the frame that says so is waited for

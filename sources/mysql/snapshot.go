@@ -367,6 +367,13 @@ func (n *snapshots) take(ch *chunk) {
 		n.retry(ch, "it has been altered")
 	case errors.As(ch.err, new(*errInDoubt)):
 		n.retry(ch, ch.err.Error())
+	case errors.Is(ch.err, errOddKey):
+		n.drop()
+		n.cfg.Logger.Warn("a table has to be read in one go, from the beginning: a value of its key has bytes that its character set does not allow",
+			"event", "snapshot.odd_key", "id", ch.job.ID, "table", ch.table.String())
+		whole := *n.table
+		whole.key, whole.index = nil, ""
+		n.table, n.job.Key, n.job.Columns, n.stale = &whole, nil, nil, true
 	case ch.err != nil:
 		n.drop()
 		n.fail(ch.err)
@@ -706,14 +713,11 @@ func (s *Source) StartSnapshot(ctx context.Context, schema, table, where string)
 	if s.files != nil {
 		return "", cdc.Errorf("CDCD-1331", "a source of binlog files has no tables to read").WithFix("use source.mysql")
 	}
-	if !s.selected.match(schema, table) {
-		return "", cdc.Errorf("CDCD-1331", "%s.%s is not captured", schema, table).WithFix("add it to source.mysql.tables and restart cdcd run")
-	}
 	if len(where) > maxWhere {
 		return "", cdc.Errorf("CDCD-1331", "the condition has %d bytes, and at most %d can be kept", len(where), maxWhere).
 			WithFix("put the keys into a table of their own and ask for id IN (SELECT …)")
 	}
-	if err := s.trySnapshot(ctx, schema, table, where); err != nil {
+	if schema, table, err = s.trySnapshot(ctx, schema, table, where); err != nil {
 		return "", err
 	}
 	return s.command(ctx, func(n *snapshots) (string, error) {

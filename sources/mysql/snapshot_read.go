@@ -109,6 +109,7 @@ func (a *answer) failed() error { return *a.why }
 var (
 	errTableGone  = errors.New("the table does not exist any more")
 	errOtherShape = errors.New("the table has been altered")
+	errOddKey     = errors.New("a value of its key has bytes that its character set does not allow")
 	errNoMore     = errors.New("the table has no more rows")
 )
 
@@ -204,7 +205,7 @@ func (r *snapshotReader) answer(q *request) (a answer) {
 				return a
 			}
 		}
-		if err = readError(r.cfg, q, err); err == errTableGone || err == errOtherShape || permanent(err) {
+		if err = readError(r.cfg, q, err); err == errTableGone || err == errOtherShape || err == errOddKey || permanent(err) {
 			r.rollback()
 			return answer{err: err}
 		}
@@ -236,7 +237,7 @@ func readError(cfg *Config, q *request, err error) error {
 	var my *gomysql.MyError
 	var coded *cdc.Error
 	switch {
-	case errors.Is(err, errTableGone), errors.Is(err, errOtherShape):
+	case errors.Is(err, errTableGone), errors.Is(err, errOtherShape), errors.Is(err, errOddKey):
 		return err
 	case errors.As(err, &coded) && coded.Code == "CDCD-1341": // altered
 		return errOtherShape
@@ -329,7 +330,8 @@ func (r *snapshotReader) rollback() {
 // plan finds the table to be read next, and how to read it.
 func (r *snapshotReader) plan(j *snapshotJob) (a answer, err error) {
 	if len(j.Tables) == 0 {
-		rows, err := r.sv.query("SELECT COALESCE(TABLE_ROWS, 0) FROM information_schema.TABLES WHERE " + whereTable(j.Schema, j.Name))
+		rows, err := r.sv.query("SELECT COALESCE(TABLE_ROWS, 0) FROM information_schema.TABLES WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') AND " +
+			whereTable(j.Schema, j.Name))
 		if err != nil {
 			return a, err
 		}
@@ -500,8 +502,11 @@ func (r *snapshotReader) findKey(t *snapshotTable) error {
 
 // keyable reports whether a key's columns can be told apart and remembered: what is masked must not get into a checkpoint.
 func (r *snapshotReader) keyable(t *snapshotTable, columns []int) bool {
-	for _, i := range columns {
+	for place, i := range columns {
 		c := &t.layout.Table().Columns[i]
+		if place == 0 && (c.Kind == cdc.KindSet || len(c.Members) > maxListed) {
+			return false // see compareKey
+		}
 		switch c.Kind {
 		case cdc.KindJSON, cdc.KindGeometry, cdc.KindVector:
 			return false
@@ -749,7 +754,22 @@ func (r *snapshotReader) rows(a *answer, q *request, statement string) (full boo
 	if a.batch, err = cdc.Open(r.frame.Seal(cdc.Checkpoint{}), &r.known); err != nil {
 		return false, cdc.Errorf("CDCD-1309", "rows of %s: %w", t, err)
 	}
-	return full, nil
+	return full, oddKey(t, a.batch)
+}
+
+// oddKey looks for key values of which others may look the same in a frame: they cannot be told apart, nor read on behind.
+func oddKey(t *snapshotTable, b *cdc.Batch) error {
+	for _, at := range t.key {
+		if t.layout.Table().Columns[at].Kind != cdc.KindString {
+			continue
+		}
+		for i := range b.Len() {
+			if strings.Contains(b.Event(i).After().Value(at).Text(), "\uFFFD") {
+				return errOddKey
+			}
+		}
+	}
+	return nil
 }
 
 // bound returns the key of the only row that a statement gives; nil if it gives none.
@@ -788,31 +808,51 @@ func (r *snapshotReader) unaltered(t *snapshotTable) error {
 	return err
 }
 
-// trySnapshot finds out whether a table can be read.
-func (s *Source) trySnapshot(ctx context.Context, schema, table, where string) error {
+// trySnapshot finds out whether a table can be read, as it will be read, and returns its name as the server writes it.
+func (s *Source) trySnapshot(ctx context.Context, schema, table, where string) (string, string, error) {
+	refuse := func(format string, args ...any) *cdc.Error {
+		return cdc.Errorf("CDCD-1334", "%s.%s cannot be read: %w", schema, table, fmt.Errorf(format, args...))
+	}
 	if err := oneCondition(where); err != nil {
-		return cdc.Errorf("CDCD-1334", "the condition of a snapshot of %s.%s: %w", schema, table, err).
-			WithFix("write one SQL condition, such as created_at >= '2026-01-01'")
+		return "", "", refuse("--where: %w", err).WithFix("write one SQL condition, such as created_at >= '2026-01-01'")
 	}
 	sv, err := connect(ctx, &s.cfg)
 	if err != nil {
-		return err
+		return "", "", err
 	}
 	defer sv.close()
+	if err := sv.exactRows(); err != nil {
+		return "", "", sourceError(&s.cfg, err)
+	}
+	folded, err := sv.value("SELECT @@lower_case_table_names")
+	if err != nil {
+		return "", "", sourceError(&s.cfg, err)
+	}
+	if folded == "1" { // the log has the names as the server keeps them
+		schema, table = strings.ToLower(schema), strings.ToLower(table)
+	}
+	if !s.selected.match(schema, table) {
+		return "", "", cdc.Errorf("CDCD-1331", "%s.%s is not captured", schema, table).WithFix("add it to source.mysql.tables and restart cdcd run")
+	}
+	kind, err := sv.value("SELECT TABLE_TYPE FROM information_schema.TABLES WHERE " + whereTable(schema, table))
+	if err != nil {
+		return "", "", sourceError(&s.cfg, err)
+	}
+	switch kind {
+	case "", "BASE TABLE", "SYSTEM VERSIONED":
+	default:
+		return "", "", refuse("it is a %s, and has no rows of its own", strings.ToLower(kind)).WithFix("name the tables that the rows are in")
+	}
 	if where == "" {
 		where = "TRUE"
 	}
-	_, err = sv.query("SET TRANSACTION READ ONLY")
-	if err == nil {
-		_, err = sv.query("SELECT 1 FROM " + rowimage.QuoteName(schema) + "." + rowimage.QuoteName(table) + " WHERE (\n" + where + "\n) LIMIT 0")
-	}
+	_, err = sv.query("SELECT 1 FROM " + rowimage.QuoteName(schema) + "." + rowimage.QuoteName(table) + " WHERE (\n" + where + "\n) LIMIT 0")
 	var my *gomysql.MyError
 	if errors.As(err, &my) {
-		return cdc.Errorf("CDCD-1334", "%s.%s cannot be read: %w", schema, table, err).
-			WithFix("give %s the right to SELECT from it, or mend --where", s.cfg.User)
+		return "", "", refuse("%w", err).WithFix("give %s the right to SELECT from it, or mend --where", s.cfg.User)
 	}
 	if err != nil {
-		return sourceError(&s.cfg, err)
+		return "", "", sourceError(&s.cfg, err)
 	}
-	return nil
+	return schema, table, nil
 }

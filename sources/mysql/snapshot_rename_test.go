@@ -49,7 +49,7 @@ func TestARenameBeforeTheReadIsInTheLogBeforeHigh(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			q := &request{table: table, taken: mark{file, n}, takenSet: set, room: 1 << 20}
+			q := &request{ctx: t.Context(), table: table, taken: mark{file, n}, takenSet: set, room: 1 << 20}
 			cfg.Now = func() time.Time { // it is asked for between the read view and the read
 				s.Exec(t, "RENAME TABLE shop.t TO shop._t_old, shop._t_new TO shop.t")
 				cfg.Now = time.Now
