@@ -37,7 +37,8 @@ func newRulesBacktestCmd(a *app) *cobra.Command {
 		Long: `Backtest judges the history by the rules of the files (- is standard input) and compares the outcome with the rules that
 are in force: what would be matched besides, what no longer, and what as before. It delivers nothing.
 
-The history is the stream of the configuration; a running cdcd is asked to do it. Or it is binlog files (--binlog). Ctrl-C ends it with what was found so far.`,
+The history is the stream of the configuration; a running cdcd is asked to do it. Or it is binlog files (--binlog),
+or changes as JSON, one a line, as tail and delivered objects have them (--events). Ctrl-C ends it with what was found so far.`,
 		Example: `  cdcd rules backtest drafts/big-orders.yaml
   cdcd rules backtest drafts/ --since 24h --rule paid-big-order
   cdcd rules backtest - --against rules/ --binlog '/backup/binlog.0*' < draft.yaml`,
@@ -49,18 +50,19 @@ The history is the stream of the configuration; a running cdcd is asked to do it
 	flags.StringSliceVar(&o.rules, "rule", nil, "only these rules of the files")
 	flags.StringVar(&o.against, "against", "", "rule files or folder to compare with, or none; default: those in force")
 	flags.StringSliceVar(&o.binlog, "binlog", nil, "read these binlog files (globs) instead of the stream")
+	flags.StringVar(&o.events, "events", "", "read changes as JSON, one a line, from this file instead of the stream")
 	flags.IntVar(&o.examples, "examples", 5, "examples of each kind and rule")
 	flags.StringVar(&o.schema, "schema", "", "file that says what the tables look like, instead of the database")
 	return cmd
 }
 
 type backtestOptions struct {
-	since, until string
-	rules        []string
-	against      string
-	binlog       []string
-	examples     int
-	schema       string
+	since, until    string
+	rules           []string
+	against, events string
+	binlog          []string
+	examples        int
+	schema          string
 }
 
 // backtestWish is what is tried: what POST /backtest takes.
@@ -89,7 +91,7 @@ type backtestLine struct {
 }
 
 func (a *app) backtest(ctx context.Context, kind string, args []string, o backtestOptions) error {
-	wish, err := a.backtestWish(ctx, args, o)
+	wish, tables, err := a.backtestWish(ctx, args, o)
 	if err != nil {
 		return err
 	}
@@ -97,8 +99,12 @@ func (a *app) backtest(ctx context.Context, kind string, args []string, o backte
 	progress := func(p backtest.Progress, last uint64) { live.show("back-test: ", progressText(p, last)) }
 	var r backtest.Report
 	switch {
+	case len(o.binlog) > 0 && o.events != "":
+		err = usagef("--binlog and --events are two histories: name one")
 	case len(o.binlog) > 0:
 		r, err = a.backtestFiles(ctx, wish, o, progress)
+	case o.events != "":
+		r, err = a.backtestEvents(ctx, wish, tables, o.events, progress)
 	default:
 		r, err = a.backtestStream(ctx, wish, progress)
 	}
@@ -123,36 +129,37 @@ func progressText(p backtest.Progress, last uint64) string {
 	return text
 }
 
-// backtestWish reads the files that are to be tried and compared with, and refuses drafts that do not fit the tables.
-func (a *app) backtestWish(ctx context.Context, args []string, o backtestOptions) (backtestWish, error) {
-	wish := backtestWish{Rules: o.rules, Alone: o.against == "none", Examples: o.examples}
-	var err error
+// backtestWish reads the files that are to be tried and compared with, and refuses drafts that do not fit the tables, if
+// those are known.
+func (a *app) backtestWish(ctx context.Context, args []string, o backtestOptions) (wish backtestWish, tables []*cdc.Table, err error) {
+	wish = backtestWish{Rules: o.rules, Alone: o.against == "none", Examples: o.examples}
 	if wish.From, err = timeOf("--since", o.since, time.Now()); err != nil {
-		return wish, err
+		return wish, nil, err
 	}
 	if wish.To, err = timeOf("--until", o.until, time.Now()); err != nil {
-		return wish, err
+		return wish, nil, err
 	}
 	if wish.Draft, err = a.ruleTexts(args); err != nil {
-		return wish, err
+		return wish, nil, err
 	}
 	if o.against != "" && !wish.Alone {
 		if wish.Against, err = a.ruleTexts([]string{o.against}); err != nil {
-			return wish, err
+			return wish, nil, err
 		}
 	}
 	draft, err := wish.draft()
 	if err != nil {
-		return wish, err
+		return wish, nil, err
 	}
 	l := &linted{set: draft}
-	tables, err := l.tables(ctx, a, o.schema)
-	if err != nil {
+	if tables, err = l.tables(ctx, a, o.schema); err != nil && o.events != "" {
+		return wish, nil, err // JSON needs to be told what the columns are
+	} else if err != nil {
 		a.ui.note("not checked against tables: %s", err)
-		return wish, ctx.Err()
+		return wish, nil, ctx.Err()
 	}
 	_, err = draft.Check(tables)
-	return wish, err
+	return wish, tables, err
 }
 
 // ruleTexts reads rule files; "-" is standard input.
@@ -370,6 +377,39 @@ func (a *app) backtestFiles(ctx context.Context, wish backtestWish, o backtestOp
 	}
 	return wish.try(ctx, cfg, inForce, func(p backtest.Progress) { progress(p, 0) }, func(ctx context.Context, next cdc.Handler) error {
 		return source.Run(ctx, cdc.Checkpoint{}, next)
+	})
+}
+
+// backtestEvents tries changes as JSON, one a line.
+func (a *app) backtestEvents(ctx context.Context, wish backtestWish, tables []*cdc.Table, name string, progress func(backtest.Progress, uint64)) (backtest.Report, error) {
+	cfg, inForce, err := a.optionalConfig()
+	if err != nil {
+		return backtest.Report{}, err
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return backtest.Report{}, cdc.Errorf("CDCD-2134", "the events cannot be read: %w", err)
+	}
+	defer file.Close()
+	return wish.try(ctx, cfg, inForce, func(p backtest.Progress) { progress(p, 0) }, func(ctx context.Context, next cdc.Handler) error {
+		lines := bufio.NewScanner(file)
+		lines.Buffer(nil, cdc.MaxFrame)
+		for n := 1; lines.Scan(); n++ {
+			if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+				continue
+			}
+			e, err := rules.ParseEvent(lines.Bytes(), tables)
+			if err != nil {
+				return fmt.Errorf("%s:%d: %w", name, n, err)
+			}
+			if err := next(ctx, e.Batch()); err != nil {
+				return err
+			}
+		}
+		if err := lines.Err(); err != nil {
+			return cdc.Errorf("CDCD-2134", "the events cannot be read: %s: %w", name, err)
+		}
+		return nil
 	})
 }
 
