@@ -38,6 +38,9 @@ const (
 	codeRulesFull = "CDCD-2313" // the rule store does not take a publication
 )
 
+// InUse reports whether err says that another process has the data folder: a cdcd that runs, and can be asked.
+func InUse(err error) bool { return cdc.CodeOf(err) == codeInUse }
+
 func (s *Stream) fenced(format string, args ...any) error {
 	e := cdc.Errorf(codeFenced, format, args...)
 	e.Err = ErrFenced

@@ -167,6 +167,16 @@ func Errorf(code, format string, args ...any) *Error {
 	return &Error{Code: code, What: err.Error(), Err: errors.Unwrap(err)}
 }
 
+// CodeOf returns the code of the [Error] in err's chain, "" if there is none. Packages have predicates for the codes of
+// theirs that others decide by.
+func CodeOf(err error) string {
+	var coded *Error
+	if errors.As(err, &coded) {
+		return coded.Code
+	}
+	return ""
+}
+
 // WithFix returns a copy of e that says how to mend it.
 func (e *Error) WithFix(format string, args ...any) *Error {
 	c := *e

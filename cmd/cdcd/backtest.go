@@ -332,8 +332,7 @@ func (a *app) backtestStream(ctx context.Context, wish backtestWish, progress fu
 		return backtest.Report{}, err
 	}
 	r, asked := backtestRunning(ctx, cfg, wish, progress)
-	var coded *cdc.Error
-	if asked == nil || !errors.As(asked, &coded) || coded.Code != codeNotRunning {
+	if asked == nil || cdc.CodeOf(asked) != codeNotRunning {
 		return r, asked
 	}
 	if cfg.Bus.Nats == nil {
@@ -347,7 +346,7 @@ func (a *app) backtestStream(ctx context.Context, wish backtestWish, progress fu
 		return r, err
 	}
 	stream, err := openBus(ctx, a, cfg, writerName(), nil)
-	if errors.As(err, &coded) && coded.Code == "CDCD-3001" {
+	if bus.InUse(err) {
 		return r, asked // one runs, and does not answer
 	}
 	if err != nil {

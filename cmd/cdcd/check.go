@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/strictyaml"
 	"github.com/cdcd-project/cdcd/rules"
@@ -245,8 +245,7 @@ func (c *checker) bus() {
 	ctx, cancel := context.WithTimeout(c.ctx, 20*time.Second)
 	defer cancel()
 	stream, err := openBus(ctx, c.app, c.cfg, writerName(), nil)
-	var coded *cdc.Error
-	if errors.As(err, &coded) && coded.Code == "CDCD-3001" {
+	if bus.InUse(err) {
 		c.add("bus.stream", "ok", "a running cdcd has the data folder %s", c.cfg.Data)
 		return
 	}

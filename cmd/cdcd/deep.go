@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/sinks/chain"
 	"github.com/cdcd-project/cdcd/sources/mysql"
@@ -58,8 +58,7 @@ func (c *checker) found(findings []mysql.Finding) {
 // A stream that a running cdcd has is not disturbed: that one is asked.
 func (c *checker) deepBus(ctx context.Context) (from cdc.Checkpoint) {
 	stream, err := openBus(ctx, c.app, c.cfg, writerName(), nil)
-	var coded *cdc.Error
-	if errors.As(err, &coded) && coded.Code == "CDCD-3001" {
+	if bus.InUse(err) {
 		return c.deepRunning(ctx)
 	}
 	if err != nil {

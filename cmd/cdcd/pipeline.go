@@ -12,7 +12,6 @@ import (
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -161,7 +160,7 @@ func (p *pipeline) sameStream(ctx context.Context) error {
 				}
 				break
 			}
-			if misconfigured(err) {
+			if chain.Hopeless(err) {
 				return fmt.Errorf("feed %s: %w", f.name, err)
 			}
 			p.log.Warn("store not reachable", "event", "feed.retry", "feed", f.name, "err", err)
@@ -313,7 +312,7 @@ func (p *pipeline) feed(ctx context.Context, f *feed) error {
 			return ctx.Err()
 		case errors.Is(err, chain.ErrFenced):
 			p.log.Warn("another cdcd has delivered this feed further; following it", "event", "feed.fenced", "feed", f.name, "err", err)
-		case misconfigured(err) && !delivered:
+		case chain.Hopeless(err) && !delivered:
 			return fmt.Errorf("feed %s: %w", f.name, err)
 		default:
 			p.log.Error("feed interrupted, starting again", "event", "feed.retry", "feed", f.name, "err", err)
@@ -699,13 +698,6 @@ func (p *pipeline) delivered(ctx context.Context) error {
 func final(err error) bool {
 	var e *cdc.Error
 	return errors.As(err, &e)
-}
-
-// misconfigured reports whether err says that this feed can never be delivered as it is configured: the store does not
-// keep its promise, or the chain there is not this one.
-func misconfigured(err error) bool {
-	var e *cdc.Error
-	return errors.As(err, &e) && slices.Contains([]string{"CDCD-4001", "CDCD-4007", "CDCD-4101", "CDCD-4102", "CDCD-4104", "CDCD-4105"}, e.Code)
 }
 
 func pause(ctx context.Context, attempt int) error {

@@ -224,8 +224,7 @@ func loadRules(ctx context.Context, a *app, cfg *config) (*rules.Set, error) {
 		a.log.Warn(unwanted.What, "event", "rules.no_snapshot", "code", unwanted.Code, "fix", unwanted.Fix)
 	}
 	tables, err := tablesOf(ctx, a, cfg)
-	var coded *cdc.Error
-	if errors.As(err, &coded) && strings.HasPrefix(coded.Code, "CDCD-12") {
+	if mysql.Unsuitable(err) {
 		return nil, err // not the server but what the configuration wants of it
 	}
 	if err != nil || len(tables) == 0 {

@@ -372,8 +372,7 @@ func (a *app) loggedTables(ctx context.Context, cfg *config, wanted []string, fr
 		}
 	}
 	stream, err := openBus(ctx, a, cfg, writerName(), nil)
-	var coded *cdc.Error
-	if errors.As(err, &coded) && coded.Code == "CDCD-3001" && asked != nil {
+	if bus.InUse(err) && asked != nil {
 		return nil, asked // one runs, and does not answer
 	}
 	if err != nil {

@@ -137,8 +137,14 @@ func isText(f *gomysql.Field) bool {
 	return false
 }
 
+// codeAltered says that a table is not what its layout says any more.
+const codeAltered = "CDCD-1341"
+
+// Altered reports whether err says that a table was altered while it was read: it has another layout now.
+func Altered(err error) bool { return cdc.CodeOf(err) == codeAltered }
+
 func (l *Layout) altered(format string, args ...any) error {
-	return cdc.Errorf("CDCD-1341", "%s was altered while it was read: %s", l.table, fmt.Sprintf(format, args...)).
+	return cdc.Errorf(codeAltered, "%s was altered while it was read: %s", l.table, fmt.Sprintf(format, args...)).
 		WithFix("read the table again")
 }
 

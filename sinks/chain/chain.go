@@ -198,17 +198,17 @@ func (c *Chain) agrees(key string, text []byte) error {
 	const fix = "set the feed as the chain was begun, or give it a new name and a new prefix in `to`"
 	var there pin
 	if err := json.Unmarshal(text, &there); err != nil {
-		return cdc.Errorf("CDCD-4102", "%s in %s does not describe a chain: %w", key, c.cfg.Store, err).WithFix(fix)
+		return cdc.Errorf(codeOther, "%s in %s does not describe a chain: %w", key, c.cfg.Store, err).WithFix(fix)
 	}
 	here := c.cfg.pin()
 	if there == here {
 		return nil
 	}
 	if there.Version != here.Version {
-		return cdc.Errorf("CDCD-4102", "the chain in %s/%s has format %d, this program writes %d", c.cfg.Store, c.cfg.folder(), there.Version, here.Version).
+		return cdc.Errorf(codeOther, "the chain in %s/%s has format %d, this program writes %d", c.cfg.Store, c.cfg.folder(), there.Version, here.Version).
 			WithFix("use the version of cdcd that began the chain, or give the feed a new name and a new prefix in `to`")
 	}
-	return cdc.Errorf("CDCD-4102", "the chain in %s/%s is %s with envelope %s and compression %s; the configuration says %s, %s, %s",
+	return cdc.Errorf(codeOther, "the chain in %s/%s is %s with envelope %s and compression %s; the configuration says %s, %s, %s",
 		c.cfg.Store, c.cfg.folder(), there.Chain, there.Envelope, there.Compress, here.Chain, here.Envelope, here.Compress).WithFix(fix)
 }
 
@@ -260,7 +260,7 @@ func (c *Chain) begun(ctx context.Context) error {
 	}
 	b, epoch, err := parseBegin(text)
 	if err != nil {
-		return cdc.Errorf("CDCD-4102", "%s in %s does not say where a chain begins: %w", key, c.cfg.Store, err).
+		return cdc.Errorf(codeOther, "%s in %s does not say where a chain begins: %w", key, c.cfg.Store, err).
 			WithFix("give the feed a new name and a new prefix in `to`")
 	}
 	c.next, c.seq, c.seqEpoch = b.First, b.Seq, epoch
@@ -368,7 +368,7 @@ func (c *Chain) object(ctx context.Context, key string) (cdc.Object, uint64, err
 		err = fmt.Errorf("it says that it is object %d of %q with the events %d to %d", o.Ordinal, o.Chain, o.FirstPartNo, o.LastPartNo)
 	}
 	if err != nil {
-		return cdc.Object{}, 0, cdc.Errorf("CDCD-4102", "%s in %s stands where chain %s has its objects: %w", key, c.cfg.Store, c.name, err).
+		return cdc.Object{}, 0, cdc.Errorf(codeOther, "%s in %s stands where chain %s has its objects: %w", key, c.cfg.Store, c.name, err).
 			WithFix("move it away if it is not cdcd's; otherwise give the feed a new name and a new prefix in `to`")
 	}
 	return o, epoch, nil
@@ -536,7 +536,7 @@ func (c *Chain) continues(b *cdc.Batch) error {
 	}
 	otherNumbers := c.seqEpoch != 0 && h.Epoch>>32 != c.seqEpoch>>32
 	if c.next != 0 && h.FirstPartNo > c.next || otherNumbers {
-		return cdc.Errorf("CDCD-4104", "chain %s in %s has answered for the events up to %d of epoch %x; the stream goes on with event %d of epoch %x",
+		return cdc.Errorf(codeContinues, "chain %s in %s has answered for the events up to %d of epoch %x; the stream goes on with event %d of epoch %x",
 			c.name, c.cfg.Store, c.next-1, c.seqEpoch, h.FirstPartNo, h.Epoch).
 			WithFix("restore the data folder or stream that this chain was made from, or give the feed a new name and a new prefix in `to`")
 	}
@@ -802,8 +802,7 @@ func (c *Chain) put(ctx context.Context, o cdc.Object, body []byte, meta map[str
 	}
 	there, _, err = c.object(ctx, o.Key)
 	if err != nil {
-		var mine *cdc.Error
-		return o, errors.As(err, &mine) && mine.Code == "CDCD-4102", err
+		return o, cdc.CodeOf(err) == codeOther, err
 	}
 	if there.SHA256 != o.SHA256 || there.LastPartNo != o.LastPartNo || there.Ordinal != o.Ordinal || there.Prev != o.Prev {
 		return o, true, fmt.Errorf("chain %s: object %s is there already, by writer %s: %w", c.name, o.Key, there.Writer, ErrFenced)

@@ -63,7 +63,7 @@ func prove(ctx context.Context, store Store, key string, body []byte, meta map[s
 			return fmt.Errorf("put %s to %s: %w", key, store, err)
 		}
 		if created && attempt == 1 {
-			return cdc.Errorf("CDCD-4101", "%s ignores If-None-Match: it let an object be created twice", store).
+			return cdc.Errorf(codeIgnores, "%s ignores If-None-Match: it let an object be created twice", store).
 				WithFix("use a store with conditional writes (AWS S3, R2, MinIO, versitygw, …), or file://")
 		}
 	}

@@ -19,7 +19,7 @@ func (s *server) layoutOf(schema, table string, treated *treatments) (*rowimage.
 	}
 	now := found[schema+"\x00"+table]
 	if len(now) == 0 {
-		return nil, cdc.Errorf("CDCD-1342", "there is no table %s.%s that the source's user may read", schema, table).
+		return nil, cdc.Errorf(codeNoTable, "there is no table %s.%s that the source's user may read", schema, table).
 			WithFix("GRANT SELECT ON %s.%s TO the user, or correct the name", rowimage.QuoteName(schema), rowimage.QuoteName(table))
 	}
 	return layoutOfColumns(schema, table, now, s.flavor, treated)

@@ -219,7 +219,7 @@ func unreachable(cfg *Config, err error) error {
 	if cfg.TLS != nil && len(cfg.TLS.Certificates) > 0 && strings.Contains(err.Error(), "writeAuthHandshake") {
 		fix = "if it does this at every attempt, check that the server trusts source.mysql.tls.cert_file (ssl_ca)"
 	}
-	return cdc.Errorf("CDCD-1101", "%s cannot be reached: %w", cfg.Addr, shorten(err)).WithFix("%s", fix)
+	return cdc.Errorf(codeUnreachable, "%s cannot be reached: %w", cfg.Addr, shorten(err)).WithFix("%s", fix)
 }
 
 // connectError is sourceError for what goes wrong while connecting.
@@ -288,11 +288,20 @@ func purged(cfg *Config, err error) error {
 	return e
 }
 
+// The codes by which something is decided.
+const (
+	codeUnreachable = "CDCD-1101" // the server cannot be reached: try again
+	codeNoTable     = "CDCD-1342" // there is no such table
+	codesOfSettings = "CDCD-12"   // what they begin with: the source is set up otherwise than the configuration asks for
+)
+
+// Unsuitable reports whether err says that the server, which could be asked, is not what the configuration asks for.
+func Unsuitable(err error) bool { return strings.HasPrefix(cdc.CodeOf(err), codesOfSettings) }
+
 // permanent reports that trying again will not help.
 func permanent(err error) bool {
-	var coded *cdc.Error
-	if errors.As(err, &coded) {
-		return coded.Code != "CDCD-1101"
+	if code := cdc.CodeOf(err); code != "" {
+		return code != codeUnreachable
 	}
 	var handler *handlerError
 	return errors.As(err, &handler)

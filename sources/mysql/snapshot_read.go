@@ -235,13 +235,12 @@ func (r *snapshotReader) try(q *request) (answer, error) {
 // readError tells apart what the server says about a table.
 func readError(cfg *Config, q *request, err error) error {
 	var my *gomysql.MyError
-	var coded *cdc.Error
 	switch {
 	case errors.Is(err, errTableGone), errors.Is(err, errOtherShape), errors.Is(err, errOddKey):
 		return err
-	case errors.As(err, &coded) && coded.Code == "CDCD-1341": // altered
+	case rowimage.Altered(err):
 		return errOtherShape
-	case errors.As(err, &coded) && coded.Code == "CDCD-1342": // not there
+	case cdc.CodeOf(err) == codeNoTable:
 		return errTableGone
 	case !errors.As(err, &my) || q.table == nil:
 		return sourceError(cfg, err)
@@ -256,7 +255,7 @@ func readError(cfg *Config, q *request, err error) error {
 	case 1205, 1213, 1317, 3024, 1969, 1053, 1927, 3100: // timeouts, deadlocks, killed, shutdown
 		return unreachable(cfg, err)
 	}
-	if coded != nil {
+	if cdc.CodeOf(err) != "" {
 		return err
 	}
 	return cdc.Errorf("CDCD-1334", "%s cannot be read: %w", q.table, err).WithFix("give %s the right to SELECT from it, or mend the snapshot's --where", cfg.User)
@@ -275,7 +274,7 @@ func (r *snapshotReader) connect() error {
 	}
 	identity, err := sv.identity()
 	if err == nil && identity != r.identity {
-		err = cdc.Errorf("CDCD-1101", "%s is %s for one connection and %s for another", r.cfg.Addr, r.identity, identity).
+		err = cdc.Errorf(codeUnreachable, "%s is %s for one connection and %s for another", r.cfg.Addr, r.identity, identity).
 			WithFix("name one server, not several behind one address")
 	}
 	if err == nil {
