@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,7 +63,7 @@ func mustSet(t testing.TB, src string) *rules.Set {
 func classes(d cdc.Decision) string {
 	var b strings.Builder
 	for _, m := range d.Matches {
-		fmt.Fprintf(&b, "%s ", m.Name)
+		fmt.Fprintf(&b, "%s%s ", m.Name, m.Change)
 	}
 	b.WriteString("| ")
 	for _, e := range d.Errors {
@@ -79,8 +78,10 @@ func class(d cdc.Decision, rule string) string {
 			return "failed"
 		}
 	}
-	if slices.ContainsFunc(d.Matches, func(m cdc.RuleMatch) bool { return m.Name == rule }) {
-		return "match"
+	for _, m := range d.Matches {
+		if m.Name == rule {
+			return "match " + m.Change
+		}
 	}
 	return "no match"
 }

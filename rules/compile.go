@@ -352,6 +352,8 @@ func maxSize(c *cdc.Column) uint64 {
 		return 70
 	case cdc.KindDate, cdc.KindTime, cdc.KindDatetime:
 		return 32
+	case cdc.KindBool, cdc.KindInt64, cdc.KindUint64, cdc.KindFloat64, cdc.KindBit, cdc.KindTimestamp:
+		return 1 // comparing them takes one step
 	default:
 		return math.MaxUint32
 	}

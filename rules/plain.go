@@ -32,9 +32,11 @@ func (s *site) plain(r *Rule, op cdc.Op, image int) (*plain, error) {
 }
 
 func (s *site) plainLocked(r *Rule, op cdc.Op, image int) (*plain, error) {
-	key := fmt.Sprint(op, image, r.key())
-	if p := s.plains[key]; p != nil {
-		return p, nil
+	key := fmt.Sprint(image, r.key())
+	for _, key := range [...]string{key, key + op.String()} {
+		if p := s.plains[key]; p != nil {
+			return p, nil
+		}
 	}
 	text, place := r.When, r.place.At("when")
 	if r.Where != "" {
@@ -55,6 +57,7 @@ func (s *site) plainLocked(r *Rule, op cdc.Op, image int) (*plain, error) {
 	reads, _ := imageReads(c.tree, s.table)
 	checked, found := c.checked(s.env, c.tree)
 	if found.Err() != nil { // in a part that this operation has no use for, or else the rule has no plan
+		key += op.String()
 		if checked, found = c.checked(s.env, c.foldFor(op)); found.Err() != nil {
 			return nil, staleError(s.table, found)
 		}

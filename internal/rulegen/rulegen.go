@@ -48,9 +48,10 @@ type Case struct {
 
 // Rule is one rule, as text.
 type Rule struct {
-	Name string
-	On   []string
-	When string
+	Name  string
+	On    []string
+	When  string
+	OnRow bool // When stands in `where`
 }
 
 // Case returns a case of that many rules and changes.
@@ -71,7 +72,11 @@ func Source(rules ...Rule) string {
 	var b strings.Builder
 	b.WriteString("version: 1\nrules:\n")
 	for _, r := range rules {
-		fmt.Fprintf(&b, "  - {name: %s, tables: [shop.t], on: [%s], to: [x], when: %s}\n", r.Name, strings.Join(r.On, ", "), quoted(r.When))
+		key := "when"
+		if r.OnRow {
+			key = "where"
+		}
+		fmt.Fprintf(&b, "  - {name: %s, tables: [shop.t], on: [%s], to: [x], %s: %s}\n", r.Name, strings.Join(r.On, ", "), key, quoted(r.When))
 	}
 	return b.String()
 }
@@ -133,7 +138,12 @@ func (g *Gen) events(t *cdc.Table, n int) []cdc.Event {
 		}
 		w.AddEvent(e)
 	}
-	b, err := cdc.Open(w.Seal(cdc.Checkpoint{PartNos: []uint64{uint64(n)}}), nil)
+	return open(&w)
+}
+
+// open returns the events that were built.
+func open(w *cdc.Builder) []cdc.Event {
+	b, err := cdc.Open(w.Seal(cdc.Checkpoint{}), nil)
 	if err != nil {
 		panic(err)
 	}
@@ -247,4 +257,61 @@ func parts(s string) []string {
 		}
 	}
 	return append(out, s[from:])
+}
+
+// Edges returns a case for each sort of column: every comparison of the column with every literal, on every value.
+func Edges() []Case {
+	var cases []Case
+	for _, s := range sorts {
+		c := s.column
+		c.Name, c.Nullable = "c", true
+		t := &cdc.Table{Schema: "shop", Name: "t", Columns: []cdc.Column{c}}
+		out := Case{Table: t}
+		add := func(format string, args ...any) {
+			out.Rules = append(out.Rules, Rule{Name: fmt.Sprintf("r%d", len(out.Rules)), On: []string{"insert", "update"}, When: fmt.Sprintf(format, args...)})
+		}
+		add("after.c == null")
+		add("after.c != null")
+		add("has(after.c)")
+		add("changed('c')")
+		for _, sign := range []string{"==", "!=", "<", "<=", ">", ">="} {
+			add("op == 'update' && before.c %s after.c", sign)
+			for _, k := range s.literals {
+				add("after.c %s %s", sign, k)
+				add("%s %s after.c", k, sign)
+				add("!(after.c %s %s)", sign, k)
+			}
+		}
+		for i, k := range s.literals {
+			next := s.literals[(i+1)%len(s.literals)]
+			add("after.c in [%s, %s]", k, next)
+			add("!(after.c in [%s, null])", k)
+			add("after.c >= %s && after.c < %s", k, next)
+			for _, f := range []string{"startsWith", "endsWith", "contains"} {
+				add("after.c.%s(%s)", f, k)
+				add("!after.c.%s(%s)", f, k)
+			}
+			for _, f := range []string{"lowerAscii", "upperAscii", "trim"} {
+				add("after.c.%s() == %s", f, k)
+				add("after.c.%s() != %s", f, k)
+				add("after.c.%s() <= %s", f, k)
+				add("after.c.%s().contains(%s)", f, k)
+			}
+		}
+		values := append([]cdc.Value{{}, cdc.NullValue(), cdc.TextValue(cdc.KindJSON, "1")}, s.values...)
+		if c.Kind == cdc.KindJSON {
+			values[2] = cdc.Int64Value(1) // of a kind that the column does not have
+		}
+		var w cdc.Builder
+		w.Reset(cdc.Header{Source: "shop"})
+		table, tx := w.AddTable(t), w.AddTx(cdc.Tx{GTID: "0-1-1", CommitTime: time.Unix(1_800_000_000, 0)})
+		for i, v := range values {
+			w.AddEvent(cdc.EventInfo{Table: table, Tx: tx, Op: cdc.OpInsert, After: put(&w, []cdc.Value{v})})
+			w.AddEvent(cdc.EventInfo{Table: table, Tx: tx, Op: cdc.OpUpdate, Before: put(&w, []cdc.Value{values[(i+1)%len(values)]}), After: put(&w, []cdc.Value{v})})
+			w.AddEvent(cdc.EventInfo{Table: table, Tx: tx, Op: cdc.OpUpdate, Before: put(&w, []cdc.Value{v}), After: put(&w, []cdc.Value{v})})
+		}
+		out.Events = open(&w)
+		cases = append(cases, out)
+	}
+	return cases
 }

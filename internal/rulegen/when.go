@@ -13,6 +13,11 @@ func (g *Gen) rule(t *cdc.Table, name string) Rule {
 	r := Rule{Name: name, On: pick(g, [][]string{{"update"}, {"update"}, {"insert", "update"}, {"insert", "update", "snapshot"}, {"delete"},
 		{"update", "delete"}, {"insert", "update", "delete", "snapshot"}, {"insert"}})}
 	w := &writer{Gen: g, table: t}
+	if g.once(8) {
+		r.OnRow, w.images = true, []string{"row"}
+		r.When = w.condition(1 + g.n(3))
+		return r
+	}
 	if !slices.Contains(r.On, "insert") && !slices.Contains(r.On, "snapshot") || g.once(30) {
 		w.images = append(w.images, "before")
 	}
@@ -47,12 +52,19 @@ func (w *writer) condition(depth int) string {
 	case 9:
 		return "(" + a() + " ? " + a() + " : " + a() + ")"
 	case 10:
+		if w.onRow() {
+			break
+		}
 		return "(" + w.fixed() + pick(w.Gen, []string{" && ", " || "}) + a() + ")"
 	case 11:
-		return w.guarded(depth)
+		if !w.onRow() {
+			return w.guarded(depth)
+		}
 	}
 	return w.atom()
 }
+
+func (w *writer) onRow() bool { return len(w.images) == 1 && w.images[0] == "row" }
 
 // fixed returns what does not depend on the row.
 func (w *writer) fixed() string {
@@ -84,7 +96,7 @@ var signs = []string{"==", "==", "!=", "<", "<=", ">", ">="}
 
 // atom returns a question about a column.
 func (w *writer) atom() string {
-	if len(w.images) == 0 || w.once(25) {
+	if len(w.images) == 0 || w.once(25) && !w.onRow() {
 		return w.changed()
 	}
 	i := w.n(len(w.table.Columns))
@@ -92,6 +104,9 @@ func (w *writer) atom() string {
 	s := sorts[slices.IndexFunc(sorts, func(s sort) bool { return s.column.Type == c.Type })]
 	col := pick(w.Gen, w.images) + "." + c.Name
 	lit := func() string { return pick(w.Gen, s.literals) }
+	if c.Nullable && c.Kind != cdc.KindJSON && w.once(20) {
+		return fmt.Sprintf("coalesce(%s, %s) %s %s", col, lit(), pick(w.Gen, signs), lit())
+	}
 	if isFlag := s.name == "flag" || s.name == "one"; isFlag && w.once(3) {
 		return fmt.Sprintf(pick(w.Gen, []string{"%s", "!%s", "%s == true", "%s != true", "%s != false"}), col)
 	}
@@ -103,7 +118,9 @@ func (w *writer) atom() string {
 	case 1:
 		return "has(" + col + ")"
 	case 2:
-		return w.changed()
+		if !w.onRow() {
+			return w.changed()
+		}
 	case 3:
 		if len(w.images) == 2 {
 			return fmt.Sprintf("before.%s %s after.%s", c.Name, pick(w.Gen, []string{"==", "!=", "!=", "<", ">="}), c.Name)
@@ -129,7 +146,7 @@ func (w *writer) atom() string {
 			return col + " in [" + strings.Join(items, ", ") + "]"
 		}
 	case 7, 8, 9:
-		if special := w.special(c.Kind, col, lit); special != "" {
+		if special := w.special(c.Kind, col, lit); special != "" && !(w.onRow() && strings.Contains(special, "now")) {
 			return special
 		}
 	}
@@ -143,6 +160,17 @@ func (w *writer) atom() string {
 }
 
 func (w *writer) changed() string {
+	name := func() string { return pick(w.Gen, w.table.Columns).Name }
+	switch w.n(8) {
+	case 0:
+		return fmt.Sprintf("anyChanged(['%s', '%s'])", name(), name())
+	case 1:
+		for _, c := range w.table.Columns {
+			if slices.Contains([]string{"i", "u", "f", "d"}, strings.TrimRight(c.Name, "0123456789")) {
+				return fmt.Sprintf("%s('%s', 1)", pick(w.Gen, []string{"increasedBy", "decreasedBy"}), c.Name)
+			}
+		}
+	}
 	return fmt.Sprintf("changed('%s')", pick(w.Gen, w.table.Columns).Name)
 }
 
@@ -176,7 +204,7 @@ func (w *writer) special(k cdc.Kind, col string, lit func() string) string {
 	case cdc.KindString, cdc.KindEnum:
 		return one("$c.startsWith($k)", "$c.endsWith($k)", "$c.contains($k)", "!$c.startsWith($k)", "$c.lowerAscii() == $k", "$c.upperAscii() == $k", "$c.trim() == $k",
 			"$c.lowerAscii() in [$k, $j]", "$c.trim() != $k", "$c.trim().lowerAscii() == $k", "$c.lowerAscii().startsWith($k)", "$c.upperAscii() < $k", "$c.matches('^a')", "$c.matches('b+$')",
-			"$c.matches('(?i)A')", "$c.matches('a.*b')", "$c.matches('.')", "!$c.matches('^ab')", "size($c) > 1", "$c + 'x' == 'ax'", "$c >= $k && $c < $j", "$k.contains($c)", "($c.lowerAscii() == null ? true : false)")
+			"$c.matches('(?i)A')", "$c.matches('a.*b')", "$c.matches('.')", "!$c.matches('^ab')", "size($c) > 1", "$c + 'x' == 'ax'", "$c >= $k && $c < $j", "$k.contains($c)", "$c.equalsIgnoreCase($k)", "$c.containsIgnoreCase($k)", "$c.startsWithIgnoreCase($k)", "!$c.endsWithIgnoreCase($k)")
 	case cdc.KindBytes, cdc.KindGeometry:
 		return one("size($c) > 1", "$c >= $k && $c < $j", "string($c) == 'a'")
 	case cdc.KindBit:
