@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
@@ -25,13 +26,14 @@ type capture struct {
 
 	// where the log is
 	file       string
-	pos        uint64 // end of the last event
-	executed   *gtids // everything before the current transaction; nil without GTIDs
-	adoptGTIDs bool   // the next file says what executed is
-	skip       *gtids // transactions that are not wanted, when the log begins before the checkpoint; mostly nil
-	again      bool   // what the checkpoint has behind it is being read again, for XA transactions that were prepared in it
-	sameServer bool   // the checkpoint's place in the log is one of this server
-	checksum   bool   // events end with four bytes of checksum
+	pos        uint64          // end of the last event
+	executed   *gtids          // everything before the current transaction; nil without GTIDs
+	adoptGTIDs bool            // the next file says what executed is
+	skip       *gtids          // transactions that are not wanted, when the log begins before the checkpoint; mostly nil
+	again      bool            // what the checkpoint has behind it is being read again, for XA transactions that were prepared in it
+	sameServer bool            // the checkpoint's place in the log is one of this server
+	torns      map[tornAt]bool // where transactions begin that have no end; the server's log is read over them
+	checksum   bool            // events end with four bytes of checksum
 	maps       map[uint64]*rowimage.Layout
 
 	tx       transaction
@@ -56,6 +58,7 @@ type capture struct {
 
 	snapshots *snapshots // of a server
 
+	beganSet string         // what was executed when the session began
 	done     cdc.Checkpoint // the end of the last transaction, without numbers
 	sent     cdc.Checkpoint // of the last frame that the handler took
 	lastSent time.Time
@@ -87,7 +90,7 @@ func (c *capture) start(from cdc.Checkpoint, begin place) error {
 	if len(from.PartNos) == 0 {
 		from.PartNos = []uint64{1}
 	}
-	c.sent = from
+	c.sent, c.beganSet = from, from.GTIDSet
 	c.deliverFrom = from.NextNo
 	c.no = from.NextNo - uint64(from.TxRows)
 	c.partNo = from.PartNos[0]
@@ -126,7 +129,9 @@ func (c *capture) event(ev *replication.BinlogEvent) error {
 		return nil
 	case *replication.RotateEvent:
 		if c.tx.open && string(e.NextLogName) != c.file {
-			return c.torn()
+			if err := c.torn(); err != nil {
+				return err
+			}
 		}
 		if h.LogPos != 0 || string(e.NextLogName) != c.file { // else the server only repeats where it was told to begin
 			c.rotate(string(e.NextLogName), e.Position)
@@ -206,10 +211,42 @@ func (c *capture) rotate(file string, pos uint64) {
 	}
 }
 
-// torn says that a file ends within a transaction: the server died while it wrote. Rows of it that are in the stream
-// cannot be taken back.
+// errTorn is a transaction whose end the server did not write before it died.
+type errTorn struct{ at tornAt }
+
+// tornAt is where one begins.
+type tornAt struct {
+	server string
+	mark
+}
+
+func (e *errTorn) Error() string {
+	return fmt.Sprintf("binlog file %s ends within the transaction that begins at %d, since the server died while it wrote", e.at.file, e.at.pos)
+}
+
+// torn is called where a file ends within a transaction: the server died while it wrote, and has rolled it back. If none of its
+// rows is in the stream, the next session leaves it out.
 func (c *capture) torn() error {
-	return cdc.Errorf("CDCD-1307", "binlog file %s ends within the transaction that begins at %d", c.tx.tx.File, c.tx.tx.Pos)
+	at := tornAt{c.identity, mark{c.tx.tx.File, c.tx.tx.Pos}}
+	switch {
+	case c.tx.skipped:
+		c.tx.open = false
+		return nil
+	case !c.published() && !c.fromFiles:
+		return &errTorn{at}
+	case !c.published():
+		return cdc.Errorf("CDCD-1307", "%w", &errTorn{at})
+	}
+	return cdc.Errorf("CDCD-1307", "%w; %d of its rows are in the stream", &errTorn{at}, c.sentRows()).
+		WithFix("begin a new epoch: cdcd resync")
+}
+
+// published reports whether rows of the present transaction are in the stream, and cannot be taken back.
+func (c *capture) published() bool { return c.sentRows() > 0 }
+
+func (c *capture) sentRows() uint64 {
+	sent := max(c.sent.NextNo, c.deliverFrom)
+	return sent - min(c.tx.firstNo, sent)
 }
 
 // inner takes an event that may stand in a compressed transaction too.

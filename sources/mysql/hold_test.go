@@ -2,6 +2,7 @@ package mysql_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/cdcd-project/cdcd/cdc"
@@ -69,4 +70,36 @@ func TestResumeBehindASavepointThatWasGoneBackTo(t *testing.T) {
 	}
 	all := launch(t, cfg, from, nil)
 	compare(t, all.wait(t, 12), want)
+}
+
+// As long as no frame with its rows has left, more room is all that it takes.
+func TestUndoneRowsThatAreNotInTheStreamAreReadAnewWhenMoreCanBeHeld(t *testing.T) {
+	t.Parallel()
+	for name, undo := range map[string]string{"to a savepoint": "ROLLBACK TO a", "wholly": "ROLLBACK"} {
+		t.Run(name, func(t *testing.T) {
+			s := testenv.MariaDB(t)
+			s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.t (id INT PRIMARY KEY, a VARCHAR(2000))")
+			cfg := config(s)
+			cfg.HoldBytes = 5000
+			run := begin(t, cfg, cdc.Checkpoint{}, nil)
+			statements := []string{"USE shop", "BEGIN", "INSERT INTO t VALUES (0, '')", "SAVEPOINT a", "CREATE TEMPORARY TABLE x (id INT)"}
+			for i := range 10 {
+				statements = append(statements, fmt.Sprintf("INSERT INTO t VALUES (%d, REPEAT('x', 1000))", i+1))
+			}
+			s.Exec(t, append(statements, undo, "COMMIT", "INSERT INTO t VALUES (99, '')")...)
+			if err := run.ends(t, "CDCD-1310"); !strings.Contains(err.Fix, "hold_bytes") {
+				t.Errorf("fix %q", err.Fix)
+			}
+			if n := len(run.list()); n > 0 {
+				t.Fatalf("%d rows went into the stream", n)
+			}
+			cfg.HoldBytes = 1 << 20
+			again := launch(t, cfg, run.checkpoint(), nil)
+			want := []string{`insert shop.t {"id":0} null -> {"id":0,"a":""}`, `insert shop.t {"id":99} null -> {"id":99,"a":""}`}
+			if undo == "ROLLBACK" {
+				want = want[1:]
+			}
+			compare(t, short(again.wait(t, len(want))), want)
+		})
+	}
 }

@@ -100,6 +100,7 @@ func xaWriter(t *testing.T, s *testenv.Server, random *rand.Rand, over <-chan st
 // read views. The more transactions are prepared the longer that takes, so with many of them this shows soon. CDCD_SNAPSHOT_XA
 // says for how long to try, such as 5m, with that many.
 func TestASnapshotBesideXATransactions(t *testing.T) {
+	t.Parallel()
 	others := 100
 	long, err := time.ParseDuration(os.Getenv("CDCD_SNAPSHOT_XA"))
 	if err == nil {
@@ -156,6 +157,7 @@ func TestASnapshotBesideXATransactions(t *testing.T) {
 
 // What was prepared before the capture began is in neither the stream nor, before it is committed, a snapshot.
 func TestASnapshotWaitsForXATransactionsThatTheLogDoesNotKnow(t *testing.T) {
+	t.Parallel()
 	s := testenv.MariaDB(t)
 	conn := s.Conn(t)
 	orders(t, conn, 10)

@@ -57,14 +57,19 @@ func (s *Source) Run(ctx context.Context, from cdc.Checkpoint, next cdc.Handler)
 		return s.runFiles(ctx, from, next)
 	}
 	cfg := s.cfg
-	known, notices := &cdc.Tables{}, &Notices{}
+	known, notices, torns := &cdc.Tables{}, &Notices{}, map[tornAt]bool{}
 	for attempt := 0; ; attempt++ {
-		sent, err := s.session(ctx, &cfg, from, next, known, notices)
+		sent, err := s.session(ctx, &cfg, from, next, known, notices, torns)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err == nil {
 			err = errors.New("the log ended")
+		}
+		var torn *errTorn
+		if errors.As(err, &torn) && !torns[torn.at] && !permanent(err) {
+			torns[torn.at], attempt = true, 0
+			cfg.Logger.Warn("a transaction without an end is left out: the server has rolled it back", "event", "capture.torn", "file", torn.at.file, "pos", torn.at.pos)
 		}
 		if permanent(err) {
 			return err
@@ -100,7 +105,7 @@ func backoff(attempt int, most time.Duration) time.Duration {
 
 // session reads through one connection. It returns the checkpoint of the last frame that was handed over.
 func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, next cdc.Handler, known *cdc.Tables,
-	notices *Notices) (cdc.Checkpoint, error) {
+	notices *Notices, torns map[tornAt]bool) (cdc.Checkpoint, error) {
 	origin, err := s.locate(ctx, cfg, from)
 	if err != nil {
 		return from, err
@@ -137,7 +142,7 @@ func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, 
 
 	c := &capture{cfg: cfg, ctx: ctx, next: next, selected: s.selected, flavor: origin.flavor, identity: origin.identity,
 		tables: newTables(origin.flavor, s.treated, lookupColumns(cfg), s.asked), executed: origin.executed, adoptGTIDs: origin.adoptGTIDs,
-		known: known, notices: notices}
+		known: known, notices: notices, torns: torns}
 	if origin.again && origin.byGTID {
 		if c.skip, err = parseGTIDs(origin.flavor, origin.from.GTIDSet); err != nil {
 			return from, cdc.Errorf("CDCD-1302", "the checkpoint: %w", err)
@@ -171,7 +176,7 @@ func (c *capture) run(events *queue) error {
 	wait, err := c.tick()
 	for err == nil {
 		if batch, err = events.take(c.ctx, min(wait, reportEvery), batch); err != nil {
-			return sourceError(c.cfg, err)
+			return c.broken(sourceError(c.cfg, err))
 		}
 		c.took(batch)
 		for _, ev := range batch {
@@ -190,4 +195,20 @@ func (c *capture) run(events *queue) error {
 		}
 	}
 	return err
+}
+
+// broken is called when no more events come. Where the server cannot send what follows, what came whole is handed over. From behind it
+// the server may be able to: it begins with the next file then, where the end of the one before was lost in a crash.
+func (c *capture) broken(err error) error {
+	if !permanent(err) || c.executed == nil || c.tx.open && c.tx.rows > 0 || c.done.GTIDSet == c.beganSet {
+		return err
+	}
+	send := c.heartbeat
+	if c.open {
+		send = c.flush
+	}
+	if err := send(); err != nil {
+		return err
+	}
+	return errors.New(err.Error())
 }

@@ -118,7 +118,7 @@ func (c *capture) checkEnded() error {
 func (c *capture) begin(tx cdc.Tx, commit func()) {
 	clear(c.maps)
 	c.tx = transaction{open: true, tx: tx, commit: commit, inTx: -1, firstNo: c.no,
-		held: c.tx.held[:0]}
+		held: c.tx.held[:0], skipped: c.torns[tornAt{c.identity, mark{tx.File, tx.Pos}}]}
 	c.cut.seen = c.cut.seen || tx.GTID == c.cut.gtid
 	c.tx.start = cdc.Checkpoint{Flavor: c.flavor, Server: c.identity, GTIDSet: c.done.GTIDSet, File: tx.File, Pos: tx.Pos, TxGTID: tx.GTID,
 		Commit: c.done.Commit, Prepared: c.done.Prepared}
@@ -135,7 +135,7 @@ func (c *capture) beginAnonymous(start uint64, at time.Time) {
 
 // skipped says whether the transaction that begins is in the stream already.
 func (c *capture) skipped(yes bool) {
-	c.tx.skipped = yes
+	c.tx.skipped = c.tx.skipped || yes
 	if !yes {
 		c.again = false
 	}
@@ -169,8 +169,7 @@ func (c *capture) query(h *replication.EventHeader, e *replication.QueryEvent, s
 			c.tx.held, c.tx.heldBytes = c.tx.held[:0], 0
 		}
 		if c.tx.loosed > 0 {
-			return cdc.Errorf("CDCD-1310", "the transaction at %s:%d was rolled back after more changes than can be held (%d bytes)",
-				c.tx.tx.File, c.tx.tx.Pos, c.cfg.HoldBytes)
+			return c.undone("was rolled back")
 		}
 		if c.tx.rows > 0 || len(c.tx.held) > 0 {
 			return cdc.Errorf("CDCD-1310", "the transaction at %s:%d was rolled back after it had changed captured tables, some of which cannot be rolled back",
@@ -229,12 +228,23 @@ func (c *capture) rollbackTo(name string) error {
 	case !ok:
 		return cdc.Errorf("CDCD-1310", "the transaction at %s:%d went back to savepoint %s, which is not known", c.tx.tx.File, c.tx.tx.Pos, name)
 	case p.released:
-		return cdc.Errorf("CDCD-1310", "the transaction at %s:%d went back to savepoint %s after more changes than can be held (%d bytes)",
-			c.tx.tx.File, c.tx.tx.Pos, name, c.cfg.HoldBytes)
+		return c.undone("went back to savepoint " + name)
 	}
 	clear(c.tx.held[p.held:])
 	c.tx.held, c.tx.heldBytes = c.tx.held[:p.held], p.bytes
 	return nil
+}
+
+// undone says that rows were undone which could not be held until then. As long as none of the transaction's rows is in the stream,
+// more room mends it.
+func (c *capture) undone(how string) error {
+	what := fmt.Sprintf("the transaction at %s:%d %s after more changes than can be held (source.mysql.hold_bytes is %d)", c.tx.tx.File, c.tx.tx.Pos, how, c.cfg.HoldBytes)
+	if n := c.sentRows(); n > 0 {
+		return cdc.Errorf("CDCD-1310", "%s, and %d of its rows are in the stream", what, n).
+			WithFix("these rows may not have happened: begin a new epoch (cdcd resync), with a larger source.mysql.hold_bytes, so that it does not come again")
+	}
+	return cdc.Errorf("CDCD-1310", "%s; none of its rows is in the stream", what).
+		WithFix("set source.mysql.hold_bytes to %d MiB or more and start again: nothing is lost, the rows are read anew", max(1, c.cfg.HoldBytes>>20)*4)
 }
 
 // hold keeps rows until it is clear that they are not undone, in the log's form.
