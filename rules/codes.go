@@ -29,8 +29,10 @@ const (
 	codeRow     = "CDCD-2131" // a condition on a row asks for something else
 	codePartial = "CDCD-2132" // warning: a filter whose rows come or go unseen
 
-	codeNoRule = "CDCD-2133" // no rule of that name
-	codeEvent  = "CDCD-2134" // an event that was written down cannot be read
+	codeNoRule   = "CDCD-2133" // no rule of that name
+	codeEvent    = "CDCD-2134" // an event that was written down cannot be read
+	codeUntested = "CDCD-2135" // warning: a part of a condition that tests have not shown
+	codeRecord   = "CDCD-2136" // a test cannot be added to the file
 
 	codeEval   = "CDCD-2201" // the expression failed on the event
 	codeCost   = "CDCD-2202" // the expression took too many steps

@@ -88,17 +88,22 @@ type Step struct {
 func (s *Set) Explain(e cdc.Event, rule string) (Explanation, error) {
 	i := slices.IndexFunc(s.rules, func(r *Rule) bool { return r.Name == rule })
 	if i < 0 {
-		err := cdc.Errorf(codeNoRule, "there is no rule '%s'", clip(rule))
-		names := make([]string, len(s.rules))
-		for i, r := range s.rules {
-			names[i] = r.Name
-		}
-		if near, ok := strictyaml.Nearest(rule, names); ok {
-			return Explanation{}, err.WithFix("did you mean '%s'?", near)
-		}
-		return Explanation{}, err
+		return Explanation{}, s.noRule(rule)
 	}
 	return explainRules(s.rules[i:i+1], e)[0], nil
+}
+
+// noRule says that there is no rule of a name.
+func (s *Set) noRule(name string) error {
+	err := cdc.Errorf(codeNoRule, "there is no rule '%s'", clip(name))
+	names := make([]string, len(s.rules))
+	for i, r := range s.rules {
+		names[i] = r.Name
+	}
+	if near, ok := strictyaml.Nearest(name, names); ok {
+		return err.WithFix("did you mean '%s'?", near)
+	}
+	return err
 }
 
 // ExplainAll explains every rule, in the order of the set. It takes about a millisecond for each that is for the event.

@@ -1,0 +1,168 @@
+package rules
+
+import (
+	"fmt"
+
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+
+	"github.com/cdcd-project/cdcd/cdc"
+)
+
+// Coverage says what the tests of a rule have shown of its condition.
+type Coverage struct {
+	Rule  string `json:"rule"`
+	Tests int    `json:"tests"`
+	Parts []Part `json:"parts"` // in the order of the condition, the whole first; none when there is no condition
+}
+
+// Part is a sub-expression that is true or false, with how many events of the tests made it what.
+type Part struct {
+	Text   string `json:"text"`
+	From   int    `json:"from"` // bytes [From, To) of the condition's text
+	To     int    `json:"to"`
+	True   int    `json:"true"`
+	False  int    `json:"false"`
+	Failed int    `json:"failed"`
+}
+
+// Seen returns how many of the outcomes of all parts the tests have shown, and how many there are: each part can be
+// true and false. That it can fail besides is counted, but not asked for.
+func (c *Coverage) Seen() (seen, of int) {
+	for _, p := range c.Parts {
+		of += 2
+		if p.True > 0 {
+			seen++
+		}
+		if p.False > 0 {
+			seen++
+		}
+	}
+	return seen, of
+}
+
+// Coverage runs the tests of each rule and says which parts of the conditions they have seen true, and false. Parts count
+// whether the others needed them or not. Findings are warnings, one for each part that was never one of both.
+func (s *Set) Coverage(tables []*cdc.Table) ([]Coverage, Findings) {
+	var all []Coverage
+	var found Findings
+	for _, r := range s.rules {
+		c, f := r.coverage(tables)
+		all, found = append(all, c), append(found, f...)
+	}
+	return all, found
+}
+
+func (r *Rule) coverage(tables []*cdc.Table) (Coverage, Findings) {
+	c := Coverage{Rule: r.Name, Tests: len(r.tests), Parts: []Part{}}
+	key, text := "when", r.When
+	if r.Where != "" {
+		key, text = "where", r.Where
+	}
+	place := r.place.At(key)
+	x, bad := parseExpr(text, place)
+	if text == "" || bad != nil {
+		return c, nil
+	}
+	at := map[[2]int]int{} // index in Parts
+	for _, span := range x.conditions() {
+		if _, ok := at[span]; !ok {
+			at[span] = len(c.Parts)
+			c.Parts = append(c.Parts, Part{Text: oneLine(text[span[0]:span[1]]), From: span[0], To: span[1]})
+		}
+	}
+	run := testRun{rule: r, tables: tables}
+	sites := map[*cdc.Table]*site{}
+	for i := range r.tests {
+		for j := range r.tests[i].steps {
+			e, fail := run.event(&r.tests[i].steps[j])
+			if fail != nil {
+				continue // the test's own failure says so
+			}
+			if sites[e.Table()] == nil {
+				site, err := newSite(e.Table())
+				if err != nil {
+					continue
+				}
+				sites[e.Table()] = site
+			}
+			if !r.isFor(e.Op()) {
+				continue
+			}
+			for _, cond := range r.explainConditions(e, sites[e.Table()]) {
+				cond.Step.each(0, func(s *Step, _ int) {
+					i, ok := at[[2]int{s.From, s.To}]
+					if !ok {
+						return
+					}
+					switch s.Truth {
+					case IsTrue:
+						c.Parts[i].True++
+					case IsFalse:
+						c.Parts[i].False++
+					case Fails, NotNeeded:
+						c.Parts[i].Failed++
+					}
+				})
+			}
+		}
+	}
+	var found Findings
+	for _, p := range c.Parts {
+		never := ""
+		switch {
+		case p.True == 0 && p.False == 0:
+			never = "true or false"
+		case p.True == 0:
+			never = "true"
+		case p.False == 0:
+			never = "false"
+		default:
+			continue
+		}
+		found = append(found, place.ErrorAt(p.From, p.To, codeUntested, fmt.Sprintf("in the tests of '%s', this is never %s", r.Name, never)).Warn())
+	}
+	return c, found
+}
+
+// conditions returns the spans of an expression's parts that are conditions, as far as can be told from how it is
+// written: what && and || and ! and ?: join.
+func (x *expr) conditions() [][2]int {
+	spans, calls := x.spans()
+	var out [][2]int
+	var visit func(e ast.Expr, joined string)
+	visit = func(e ast.Expr, joined string) {
+		fn := calls[e.ID()]
+		if (fn != joined || fn == "") && e.Kind() != ast.LiteralKind {
+			out = append(out, spans[e.ID()])
+		}
+		if e.Kind() != ast.CallKind {
+			return
+		}
+		args := e.AsCall().Args()
+		switch fn {
+		case operators.LogicalAnd, operators.LogicalOr:
+			for _, arg := range args {
+				visit(arg, fn)
+			}
+		case operators.LogicalNot:
+			visit(args[0], "")
+		case operators.Conditional:
+			for _, arg := range args {
+				visit(arg, "")
+			}
+		}
+	}
+	visit(x.tree, "")
+	return out
+}
+
+// isFor reports whether the rule is for an operation.
+func (r *Rule) isFor(op cdc.Op) bool {
+	for _, on := range r.On {
+		if on == op {
+			return true
+		}
+	}
+	return false
+}
