@@ -263,7 +263,15 @@ func (r *Rules) Resolve(ctx context.Context, want cdc.Revision) (*RuleState, err
 		last, err := r.last(ctx)
 		if err == nil && last >= no {
 			var st *RuleState
-			if st, err = r.At(ctx, no); err == nil && (st.Revision == want || want == cdc.Revision{}) {
+			if want == (cdc.Revision{}) {
+				if st, err = r.standIn(ctx, want, last, nil); st != nil {
+					return st, nil
+				}
+			}
+			if err == nil {
+				st, err = r.At(ctx, no)
+			}
+			if err == nil && (st.Revision == want || want == cdc.Revision{}) {
 				return st, nil
 			}
 			if err == nil {
@@ -293,7 +301,7 @@ func (r *Rules) standIn(ctx context.Context, lost cdc.Revision, last uint64, oth
 	found := uint64(0)
 	err := r.read(ctx, 1, last, func(p Publication) error {
 		for _, text := range p.StandsFor {
-			if text == lost.String() {
+			if text == cmp.Or(lost.String(), "0") {
 				found = p.Revision.No
 			}
 		}

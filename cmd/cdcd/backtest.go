@@ -512,7 +512,17 @@ func (p *pipeline) backtest(w http.ResponseWriter, r *http.Request) {
 		_ = response.Flush()
 	}
 	var last atomic.Uint64
-	report, err := wish.try(r.Context(), p.cfg, p.feeds[0].set(), func(progress backtest.Progress) {
+	newest, err := p.desk.book.store.Newest(r.Context())
+	var inForce *rules.Set
+	if err == nil {
+		inForce, err = p.desk.book.set(newest)
+	}
+	if err != nil {
+		no := refusalOf(err)
+		say(backtestLine{Error: &no})
+		return
+	}
+	report, err := wish.try(r.Context(), p.cfg, inForce, func(progress backtest.Progress) {
 		say(backtestLine{Progress: &progress, Last: last.Load()})
 	}, history(p.stream, wish.From, &last))
 	line := backtestLine{Report: &report}

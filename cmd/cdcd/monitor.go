@@ -28,6 +28,7 @@ type state struct {
 	Why     string       `json:"why,omitempty"` // why not ready
 	Capture captureState `json:"capture"`
 	Stream  streamState  `json:"stream"`
+	Rules   rulesState   `json:"rules"`
 	Feeds   []feedState  `json:"feeds"`
 
 	Snapshots []mysql.SnapshotJob `json:"snapshots,omitempty"`
@@ -72,7 +73,7 @@ type feedState struct {
 // state looks at the pipeline. It never blocks for long.
 func (p *pipeline) state(ctx context.Context) state {
 	now := time.Now()
-	s := state{Source: p.cfg.Name, Writer: p.writer, Ready: true}
+	s := state{Source: p.cfg.Name, Writer: p.writer, Ready: true, Rules: p.rules.rulesState()}
 	fail := func(format string, args ...any) {
 		if s.Ready {
 			s.Ready, s.Why = false, fmt.Sprintf(format, args...)
@@ -160,6 +161,7 @@ func (p *pipeline) handler() http.Handler {
 	mux.HandleFunc("GET /event", p.event)
 	mux.HandleFunc("GET /stream/tables", p.tablesInStream)
 	mux.HandleFunc("POST /backtest", p.backtest)
+	mux.HandleFunc("POST /rules", p.askRules)
 	mux.HandleFunc("GET /snapshot", p.listSnapshots)
 	mux.HandleFunc("POST /snapshot", p.startSnapshot)
 	mux.HandleFunc("POST /snapshot/{id}/{action}", p.alterSnapshot)
@@ -218,13 +220,18 @@ var (
 	feedAge        = newFigure(prometheus.GaugeValue, "feed_object_age_seconds", "How long the oldest record that is not committed has waited.", "source", "feed")
 	feedBehind     = newFigure(prometheus.GaugeValue, "feed_behind_frames", "Frames of the stream that are not judged yet.", "source", "feed")
 	feedError      = newFigure(prometheus.GaugeValue, "feed_error", "1 while the feed does not deliver; its code is in the label, other when it has none.", "source", "feed", "code")
+	rulesRevision  = newFigure(prometheus.GaugeValue, "rules_revision", "Revision of the rules that frames name now.", "source")
+	rulesRefused   = newFigure(prometheus.GaugeValue, "rules_refused", "1 while changed rule files are not in force.", "source")
+	rulesBroken    = newFigure(prometheus.GaugeValue, "rule_broken", "1 while the rule does not fit one of its tables.", "source", "rule")
+	ruleMatches    = newFigure(prometheus.CounterValue, "rule_matches_total", "Events of the feed's line that the rule matched, whether it delivers or only watches.", "source", "feed", "rule")
+	ruleErrors     = newFigure(prometheus.CounterValue, "rule_errors_total", "Events of the feed's line that the rule could not judge.", "source", "feed", "rule")
 	snapshotRows   = newFigure(prometheus.GaugeValue, "snapshot_rows", "Rows that a snapshot has read into the stream.", "source", "id")
 	snapshotOf     = newFigure(prometheus.GaugeValue, "snapshot_expected_rows", "Rows that it will read, as the server's statistics say.", "source", "id")
 	snapshotFailed = newFigure(prometheus.GaugeValue, "snapshot_failed", "1 while a snapshot cannot go on.", "source", "id")
 	buildInfo      = newFigure(prometheus.GaugeValue, "build_info", "1; the labels say which cdcd runs.", "source", "version", "goversion")
 	allFigures     = []figure{captureRows, captureBytes, captureFrames, captureBeats, captureLast, captureLag, captureUp, captureSince, captureLost,
 		captureErrors, captureBehind, captureRoom, captureLook, captureClock, captureGTIDs, captureServer, captureNotices, captureStandby, captureError,
-		snapshotRows, snapshotOf, snapshotFailed,
+		snapshotRows, snapshotOf, snapshotFailed, rulesRevision, rulesRefused, rulesBroken, ruleMatches, ruleErrors,
 		buildInfo, streamFrames, streamBytes, streamMaxBytes, feedEvents,
 		feedMatched, feedFailed, ruleMismatches, feedRecords, feedBytes, feedObjects, feedWaiting, feedAge, feedBehind, feedError}
 )
@@ -262,6 +269,15 @@ func (c *figures) Collect(ch chan<- prometheus.Metric) {
 			failed = 1
 		}
 		send(snapshotFailed, failed, j.ID)
+	}
+	send(rulesRevision, float64(s.Rules.Revision))
+	send(rulesRefused, bit(s.Rules.Refused != ""))
+	for _, b := range s.Rules.Broken {
+		send(rulesBroken, 1, b.Rule)
+	}
+	for _, c := range s.Rules.counts {
+		send(ruleMatches, float64(c.matches), c.feed, c.rule)
+		send(ruleErrors, float64(c.errors), c.feed, c.rule)
 	}
 	for _, f := range s.Feeds {
 		send(feedEvents, float64(f.Events), f.Feed)

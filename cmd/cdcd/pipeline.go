@@ -56,6 +56,8 @@ type pipeline struct {
 	tails      atomic.Int64                 // clients of /tail
 	backtests  atomic.Int64                 // clients of /backtest
 	searches   atomic.Int64                 // clients of /event
+	desk       *ruleDesk
+	rules      *ruleWatch
 	seen       atomic.Int64                 // when the last frame was captured, in microseconds since 1970
 	source     sourceWatch
 }
@@ -74,7 +76,6 @@ type feed struct {
 	mu     sync.Mutex // guards what follows
 	engine *engine.Engine
 	chain  *chain.Chain
-	rules  *rules.Set
 	err    error       // why it does not deliver at present
 	past   chain.Stats // of chains that were opened before this one
 
@@ -84,13 +85,13 @@ type feed struct {
 
 // openPipeline opens the stream, the audit log and the stores; nothing runs yet.
 func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
-	set, err := loadRules(ctx, a, cfg)
-	if err != nil {
+	if err := precheckRules(ctx, a, cfg); err != nil {
 		return nil, err
 	}
-	p := &pipeline{app: a, cfg: cfg, writer: writerName(), captured: make(chan struct{})}
+	p := &pipeline{app: a, cfg: cfg, writer: writerName(), captured: make(chan struct{}), rules: newRuleWatch()}
 	for _, name := range feedNames(cfg) {
-		f := &feed{name: name, cfg: cfg.Feeds[name], rules: set}
+		f := &feed{name: name, cfg: cfg.Feeds[name]}
+		var err error
 		if f.store, err = openStore(ctx, a.env, f.cfg); err != nil {
 			return nil, fmt.Errorf("feed %s: %w", name, err)
 		}
@@ -99,10 +100,15 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 		}
 		p.feeds = append(p.feeds, f)
 	}
+	var err error
 	if p.stream, err = openBus(ctx, a, cfg, p.writer, p.hold); err != nil {
 		return nil, err
 	}
 	if p.id, err = folderID(cfg.Data); err != nil {
+		p.stream.Close()
+		return nil, err
+	}
+	if err := p.openRules(ctx); err != nil {
 		p.stream.Close()
 		return nil, err
 	}
@@ -130,6 +136,7 @@ func (p *pipeline) Run(ctx context.Context) error {
 		g.Go(func() error { return p.feed(ctx, f) })
 	}
 	g.Go(func() error { return p.housekeeping(ctx) })
+	g.Go(func() error { return p.watchRules(ctx) })
 	g.Go(func() error { return p.look(ctx) })
 	g.Go(func() error { return p.finish(ctx) })
 	err := g.Wait()
@@ -351,11 +358,17 @@ func (p *pipeline) deliver(ctx context.Context, f *feed, delivered *bool) error 
 		return err
 	}
 	next, epoch := c.Next()
-	if letters, _ := dead.Next(); letters > next && next > 0 {
-		if was := dead.Stats().Head.RuleSet; was != f.set().Digest() {
-			return cdc.Errorf("CDCD-5003", "feed %s has dead letters up to event %d, has delivered up to event %d, and the rules were changed in between (from %s)",
-				f.name, letters-1, next-1, was).
-				WithFix("put the rules back as they were until the feed has delivered further, then change them; they are taken up without a restart")
+	ahead, _ := dead.Next()
+	sets := p.desk.book.Set
+	if was := dead.Stats().Head.RuleSet; ahead > next && next > 0 {
+		sets = func(ctx context.Context, r cdc.Revision) (*rules.Set, error) {
+			set, err := p.desk.book.Set(ctx, r)
+			if err == nil && r == (cdc.Revision{}) && set.Digest() != was {
+				return nil, cdc.Errorf("CDCD-5003", "feed %s has dead letters up to event %d, has delivered up to event %d, and the rules were changed in between (from %s)",
+					f.name, ahead-1, next-1, was).
+					WithFix("`cdcd errors CDCD-5003` says how to have these changes judged by the rules of then")
+			}
+			return set, err
 		}
 	}
 	dead.Advance(next, from, epoch)
@@ -363,7 +376,7 @@ func (p *pipeline) deliver(ctx context.Context, f *feed, delivered *bool) error 
 
 	f.mu.Lock()
 	eng, err := engine.New(engine.Config{
-		Rules: f.rules, Sinks: map[string]engine.Sink{f.name: c}, DeadLetter: dead,
+		Sets: sets, Sinks: map[string]engine.Sink{f.name: c}, DeadLetter: dead,
 		VerifyEvery: verifyEvery,
 		Mismatch: func(m rules.Mismatch) {
 			f.mismatches.Add(1)
@@ -372,6 +385,7 @@ func (p *pipeline) deliver(ctx context.Context, f *feed, delivered *bool) error 
 				"id", m.Event.ID(), "no", m.Event.No(), "index", m.Index, "plainly", m.Plainly)
 		},
 		Observe: func(b *cdc.Batch, ds []cdc.Decision) {
+			p.rules.observe(f.name, b, ds)
 			if f.observe(b, ds) {
 				p.note(ctx, f)
 			}
@@ -424,12 +438,6 @@ func (f *feed) observe(b *cdc.Batch, ds []cdc.Decision) (failed bool) {
 		}
 	}
 	return failed
-}
-
-func (f *feed) set() *rules.Set {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.rules
 }
 
 // resume returns the sequence to consume from: of the frame that holds the first event which the chain has not answered
@@ -624,22 +632,43 @@ func (p *pipeline) makeRoom(ctx context.Context) error {
 	return p.stream.Trim(ctx, upTo)
 }
 
-// reload takes up changed rule files, or says why not and keeps the old ones.
+// reload pushes changed rule files, or says why not; then the rules stay as they are.
 func (p *pipeline) reload(ctx context.Context) {
-	set, err := loadRules(ctx, p.app, p.cfg)
-	if err != nil {
-		p.log.Error("changed rules refused; the old ones stay", "event", "rules.refused", "err", err)
+	err := p.pushFiles(ctx, "files changed")
+	if ctx.Err() != nil {
 		return
 	}
-	for _, f := range p.feeds {
-		f.mu.Lock()
-		f.rules = set
-		if f.engine != nil {
-			f.engine.Swap(set)
-		}
-		f.mu.Unlock()
+	if p.rules.refuse(err); err != nil {
+		p.log.Error("changed rules refused; the old ones stay", "event", "rules.refused", "err", err)
 	}
-	p.log.Info("changed rules taken up", "event", "rules.swapped", "digest", set.Digest())
+}
+
+// openRules opens the rule store, pushes the rule files if they have changed, and says which revision frames name first.
+// Files that others' changes stand against are no reason not to run: then what is in the store stays in force.
+func (p *pipeline) openRules(ctx context.Context) error {
+	store, err := p.stream.Rules(ctx)
+	if err != nil {
+		return err
+	}
+	p.desk = newRuleDesk(p.app, p.cfg, newRuleBook(store))
+	p.desk.running = p
+	err = p.pushFiles(ctx, "files at start")
+	var coded *cdc.Error
+	if errors.As(err, &coded) && (coded.Code == "CDCD-2310" || coded.Code == "CDCD-2316") {
+		p.rules.refuse(err)
+		p.log.Error("changed rules refused; the old ones stay", "event", "rules.refused", "err", err)
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	newest, err := store.Newest(ctx)
+	if err != nil {
+		return err
+	}
+	p.stream.Stamp(newest.Revision)
+	p.rules.revised(newest)
+	return nil
 }
 
 // fingerprint tells whether a rule file has changed.

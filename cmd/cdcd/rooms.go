@@ -204,41 +204,68 @@ func parseRules(cfg *config) (*rules.Set, error) {
 	}
 	for _, feed := range set.Feeds() {
 		if _, ok := cfg.Feeds[feed]; !ok {
-			e := cdc.Errorf("CDCD-1021", "a rule delivers to feed '%s', which the configuration does not have", feed)
-			if near, ok := strictyaml.Nearest(feed, feedNames(cfg)); ok {
-				return nil, e.WithFix("did you mean '%s'?", near)
-			}
-			return nil, e.WithFix("add it to feeds in %s; there are: %s", cfg.file, strings.Join(feedNames(cfg), ", "))
+			return nil, unknownFeed(feed, feedNames(cfg))
 		}
 	}
 	return set, nil
 }
 
-// loadRules reads the rules and, when the server can be asked now, checks them against its tables.
-func loadRules(ctx context.Context, a *app, cfg *config) (*rules.Set, error) {
+// unknownFeed is the error about a feed that rules name and the configuration does not have.
+func unknownFeed(feed string, known []string) error {
+	e := cdc.Errorf("CDCD-1021", "a rule delivers to feed '%s', which the configuration does not have", feed)
+	if near, ok := strictyaml.Nearest(feed, known); ok {
+		return e.WithFix("did you mean '%s'?", near)
+	}
+	return e.WithFix("add it to feeds in the configuration; there are: %s", strings.Join(known, ", "))
+}
+
+// precheckRules says what is wrong with rule files before anything is opened. Files that were in force before were
+// good then: if a table has changed since, that is said of the rule, and is no reason not to run.
+func precheckRules(ctx context.Context, a *app, cfg *config) error {
+	files, err := cfg.ruleFiles()
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 && inUse(cfg) {
+		return nil
+	}
 	set, err := parseRules(cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if unwanted := unwantedSnapshot(cfg, set); unwanted != nil {
 		a.log.Warn(unwanted.What, "event", "rules.no_snapshot", "code", unwanted.Code, "fix", unwanted.Fix)
 	}
+	if pushed, err := os.ReadFile(filepath.Join(cfg.Data, filesMark)); err == nil {
+		texts, err := readRuleFiles(cfg)
+		if err != nil {
+			return err
+		}
+		if p, _, err := pushedFiles(cfg.dir(), texts, true); err == nil && filesDigest(p) == strings.TrimSpace(string(pushed)) {
+			return nil
+		}
+	}
+	return checkRules(ctx, a, cfg, set)
+}
+
+// inUse reports whether there may be a rule store already.
+func inUse(cfg *config) bool {
+	_, err := os.Stat(filepath.Join(cfg.Data, "jetstream"))
+	return err == nil || cfg.Bus.Nats != nil
+}
+
+// checkRules checks rules against the tables of the server, when it can be asked now.
+func checkRules(ctx context.Context, a *app, cfg *config, set *rules.Set) error {
 	tables, err := tablesOf(ctx, a, cfg)
 	if mysql.Unsuitable(err) {
-		return nil, err // not the server but what the configuration wants of it
+		return err // not the server but what the configuration wants of it
 	}
 	if err != nil || len(tables) == 0 {
 		a.log.Info("rules will be checked when the first change of a table comes", "event", "rules.unchecked", "why", err)
-		return set, nil
+		return nil
 	}
-	findings, err := set.Check(tables)
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range findings {
-		a.ui.note("%s", f)
-	}
-	return set, nil
+	_, err = set.Check(tables) // what is only worth saying is said when they are pushed
+	return err
 }
 
 // unwantedSnapshot finds out whether rows are read that no rule lets through.

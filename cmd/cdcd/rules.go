@@ -22,9 +22,11 @@ import (
 func newRulesCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
-		Short: "Check, test and try rules",
+		Short: "Check, test, try and publish rules",
 	}
 	cmd.AddCommand(newRulesLintCmd(a), newRulesTestCmd(a), newRulesExplainCmd(a), newRulesFunctionsCmd(a), newRulesBacktestCmd(a))
+	cmd.AddCommand(newRulesPushCmd(a), newRulesPullCmd(a), newRulesDiffCmd(a), newRulesHistoryCmd(a), newRulesRollbackCmd(a), newRulesModeCmd(a), newRulesListCmd(a),
+		newRulesAdoptCmd(a))
 	return cmd
 }
 

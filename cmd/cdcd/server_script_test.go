@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,7 @@ import (
 //	fetch URL FILE                   write what is answered at the URL to the file
 //	unready CONFIG                   wait until it is not ready
 //	looked CONFIG                    wait until it has seen that it has read all of the server's log
+//	shows PATTERN ARG…               wait until what `cdcd ARG…` prints matches
 //	stopserver, startserver          end the server, start it again
 //	await FILE                       wait until the glob matches
 //	expand FILE…                     replace $NAME in files by the script's variables
@@ -107,6 +109,18 @@ func TestScriptWithServers(t *testing.T) {
 					}
 					if time.Now().After(deadline) {
 						ts.Fatalf("not seen after a minute")
+					}
+				}
+			},
+			"shows": func(ts *testscript.TestScript, _ bool, args []string) {
+				want := regexp.MustCompile("(?m)" + args[0])
+				for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+					_ = ts.Exec("cdcd", args[1:]...) // what it prints counts
+					if want.MatchString(ts.ReadFile("stdout")) {
+						return
+					}
+					if time.Now().After(deadline) {
+						ts.Fatalf("not shown after a minute")
 					}
 				}
 			},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -88,7 +89,9 @@ func (a *app) printState(w io.Writer, s state) {
 	}
 	fmt.Fprintf(w, "%s   source %s, writer %s\n\n", verdict, s.Source, s.Writer)
 	a.printCapture(w, s.Capture)
-	fmt.Fprintf(w, "stream   %d frames, %s of %s\n\n", s.Stream.Frames, size(s.Stream.Bytes), size(s.Stream.MaxBytes))
+	fmt.Fprintf(w, "stream   %d frames, %s of %s\n", s.Stream.Frames, size(s.Stream.Bytes), size(s.Stream.MaxBytes))
+	a.printRulesState(w, s.Rules)
+	fmt.Fprintln(w)
 	if len(s.Snapshots) > 0 {
 		a.printSnapshots(w, s.Snapshots)
 		fmt.Fprintln(w)
@@ -99,6 +102,29 @@ func (a *app) printState(w io.Writer, s state) {
 			fmt.Sprint(f.Waiting), fmt.Sprintf("%.1f s", f.AgeSeconds), fmt.Sprint(f.Behind), f.Error})
 	}
 	a.ui.table(w, []string{"FEED", "TO", "JUDGED", "MATCHED", "FAILED", "OBJECTS", "WAITING", "AGE", "BEHIND", "ERROR"}, rows)
+}
+
+func (a *app) printRulesState(w io.Writer, r rulesState) {
+	var modes []string
+	for _, mode := range []string{"active", "shadow", "off", "draft"} {
+		if n := r.Modes[mode]; n > 0 {
+			modes = append(modes, fmt.Sprintf("%d %s", n, mode))
+		}
+	}
+	fmt.Fprintf(w, "rules    revision %d", r.Revision)
+	if r.Who != "" {
+		fmt.Fprintf(w, " by %s at %s", r.Who, r.Since)
+	}
+	if len(modes) > 0 {
+		fmt.Fprintf(w, ": %s", strings.Join(modes, ", "))
+	}
+	fmt.Fprintln(w)
+	for _, b := range r.Broken {
+		fmt.Fprintf(w, "         %s %s does not fit its table: %s\n", a.ui.out(red, "✗"), b.Rule, b.Finding)
+	}
+	if r.Refused != "" {
+		fmt.Fprintf(w, "         %s the rule files are not in force: %s\n", a.ui.out(red, "✗"), r.Refused)
+	}
 }
 
 func (a *app) printCapture(w io.Writer, c captureState) {

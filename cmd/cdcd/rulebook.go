@@ -1,0 +1,381 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/cdcd-project/cdcd/bus"
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/rules"
+)
+
+// ruleBook turns revisions of the rule store into sets that judge. Rules whose text has not changed are read once, and
+// revisions that decide the same are one set, so that a publication costs what it changes.
+type ruleBook struct {
+	store *bus.Rules
+
+	mu   sync.Mutex             // guards the rest
+	read map[string]*rules.Rule // by the rule's text; those of the revision that was read last
+	sets map[string]*rules.Set  // by digest, of the revisions that were asked for lately
+	last []string               // digests, the one asked for last at the end
+}
+
+const keptSets = 4
+
+func newRuleBook(store *bus.Rules) *ruleBook {
+	return &ruleBook{store: store, read: map[string]*rules.Rule{}, sets: map[string]*rules.Set{}}
+}
+
+// Set returns the rules of a revision that a frame names: what an engine judges by.
+func (b *ruleBook) Set(ctx context.Context, r cdc.Revision) (*rules.Set, error) {
+	ctx, cancel := context.WithTimeout(ctx, storePatience)
+	defer cancel()
+	st, err := b.store.Resolve(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return b.set(st)
+}
+
+// set returns the set of a state. It fails when this program makes something else of the texts than the one that
+// published them: then it must not judge by them.
+func (b *ruleBook) set(st *bus.RuleState) (*rules.Set, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if set, ok := b.sets[st.Digest]; ok {
+		b.keep(st.Digest, set)
+		return set, nil
+	}
+	set, read, err := readState(st, b.read)
+	if err == nil && set.Digest() != st.Digest {
+		err = fmt.Errorf("its digest is %s, it was published as %s", set.Digest(), st.Digest)
+	}
+	if err != nil {
+		return nil, cdc.Errorf("CDCD-2314", "this cdcd cannot judge by revision %d of the rules: %w", st.Revision.No, err).
+			WithFix("run the version of cdcd that published it, or a newer one; `cdcd rules history` says who did")
+	}
+	b.read = read
+	b.keep(st.Digest, set)
+	return set, nil
+}
+
+func (b *ruleBook) keep(digest string, set *rules.Set) {
+	b.last = append(slices.DeleteFunc(b.last, func(d string) bool { return d == digest }), digest)
+	b.sets[digest] = set
+	if len(b.last) > keptSets {
+		delete(b.sets, b.last[0])
+		b.last = b.last[1:]
+	}
+}
+
+// try returns the set that a state would make, with the digest that it has, without keeping anything.
+func (b *ruleBook) try(st *bus.RuleState) (*rules.Set, error) {
+	b.mu.Lock()
+	known := b.read
+	b.mu.Unlock()
+	set, _, err := readState(st, known)
+	return set, err
+}
+
+// readState reads the rules of a state, in the order of their names: that is the order of matches in what is delivered, and
+// must not depend on who publishes from which files. Texts that are known are not read again.
+func readState(st *bus.RuleState, known map[string]*rules.Rule) (*rules.Set, map[string]*rules.Rule, error) {
+	read := make(map[string]*rules.Rule, len(st.Rules))
+	all := make([]*rules.Rule, 0, len(st.Rules))
+	for _, name := range slices.Sorted(maps.Keys(st.Rules)) {
+		stored := st.Rules[name]
+		r := known[stored.Text]
+		if r == nil {
+			var err error
+			if r, err = rules.ParseText(name, stored.Text); err != nil {
+				return nil, nil, err
+			}
+		}
+		if r.Name != name || r.Version != stored.Version {
+			return nil, nil, fmt.Errorf("rule %s is %s here, it was published as %s", name, r.Version, stored.Version)
+		}
+		read[stored.Text] = r
+		all = append(all, r)
+	}
+	set, err := rules.New(all)
+	return set, read, err
+}
+
+// inFiles moves findings about stored texts to where these stand in their files.
+func inFiles(st *bus.RuleState, found rules.Findings) rules.Findings {
+	var moved rules.Findings
+	for _, f := range found {
+		stored, ok := st.Rules[f.File]
+		if layout, in := st.Layout[stored.File]; ok && in {
+			line := 1 + strings.Count(layout.Head, "\n")
+			for _, name := range layout.Rules {
+				if name == f.File {
+					break
+				}
+				line += strings.Count(st.Rules[name].Text, "\n")
+			}
+			one := *f
+			one.File, one.Line = stored.File, f.Line-rules.TextLine+line
+			f = &one
+		}
+		moved = append(moved, f)
+	}
+	return moved
+}
+
+// pushed is what somebody wants to publish: rules as they stand in files, or some that were changed otherwise.
+type pushed struct {
+	rules  map[string]bus.StoredRule // as they are to be
+	layout map[string]bus.Layout     // of their files
+	scope  func(file string) bool    // which files were read: rules of these that are not in rules are gone
+}
+
+// pushedFiles takes rule files apart. Files have the names that they have beside the configuration.
+func pushedFiles(dir string, texts []ruleText, all bool) (*pushed, *rules.Set, error) {
+	set, err := parseTexts(texts)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &pushed{rules: map[string]bus.StoredRule{}, layout: map[string]bus.Layout{}}
+	byFile := map[string][]*rules.Rule{}
+	for _, r := range set.Rules() {
+		file, _ := r.Place()
+		byFile[file] = append(byFile[file], r)
+	}
+	for _, t := range texts {
+		file := fileName(dir, t.File)
+		if _, twice := p.layout[file]; twice {
+			return nil, nil, usagef("two of the rule files are called %s", file).WithFix("give them different names")
+		}
+		head, each := rules.Split([]byte(t.Text), byFile[t.File])
+		layout := bus.Layout{Head: head}
+		for i, r := range byFile[t.File] {
+			p.rules[r.Name] = bus.StoredRule{Name: r.Name, File: file, Text: each[i], Version: r.Version, Mode: r.Mode.String()}
+			layout.Rules = append(layout.Rules, r.Name)
+		}
+		p.layout[file] = layout
+	}
+	p.scope = func(file string) bool {
+		_, read := p.layout[file]
+		return read || all && file != ""
+	}
+	return p, set, nil
+}
+
+// fileName returns what a rule file is called in the store: its path from the configuration's folder, or its name alone
+// when it is elsewhere.
+func fileName(dir, file string) string {
+	from, errFrom := filepath.Abs(dir)
+	to, errTo := filepath.Abs(file)
+	if errFrom == nil && errTo == nil {
+		if rel, err := filepath.Rel(from, to); err == nil && filepath.IsLocal(rel) {
+			return filepath.ToSlash(rel)
+		}
+	}
+	return path.Base(filepath.ToSlash(file))
+}
+
+// filesDigest hashes what is in rule files, wherever they are.
+func filesDigest(p *pushed) string {
+	h := sha256.New()
+	for _, file := range slices.Sorted(maps.Keys(p.layout)) {
+		fmt.Fprintf(h, "%q %q\n", file, p.layout[file].Head)
+		for _, name := range p.layout[file].Rules {
+			fmt.Fprintf(h, "%q\n", p.rules[name].Text)
+		}
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
+
+// ruleChange is what a publication will change.
+type ruleChange struct {
+	changed []bus.StoredRule
+	removed []string
+	layout  map[string]bus.Layout
+}
+
+// merge finds what p changes of base, and puts it on newest. Rules that both p and somebody else have changed since base,
+// and not to the same, are a conflict.
+func (p *pushed) merge(base, newest *bus.RuleState) (ruleChange, error) {
+	var c ruleChange
+	var conflicts []string
+	same := func(a, b bus.StoredRule) bool { return a.Text == b.Text && a.File == b.File }
+	for _, name := range slices.Sorted(maps.Keys(union(p.rules, base.Rules))) {
+		mine, have := p.rules[name]
+		was, existed := base.Rules[name]
+		now, exists := newest.Rules[name]
+		switch {
+		case have && existed && same(mine, was), !have && !p.scope(was.File):
+			continue // not touched
+		case have == exists && (!have || same(mine, now)):
+			continue // somebody did the same
+		case existed != exists || existed && !same(was, now):
+			conflicts = append(conflicts, name)
+		case have:
+			c.changed = append(c.changed, mine)
+		default:
+			c.removed = append(c.removed, name)
+		}
+	}
+	if len(conflicts) > 0 {
+		return c, conflict(base, newest, conflicts)
+	}
+	c.layout = map[string]bus.Layout{}
+	for file, layout := range p.layout {
+		if old, ok := newest.Layout[file]; !ok && len(layout.Rules) > 0 || ok && (old.Head != layout.Head || !slices.Equal(old.Rules, layout.Rules)) {
+			c.layout[file] = layout
+		}
+	}
+	for file := range newest.Layout {
+		if _, read := p.layout[file]; !read && p.scope(file) {
+			c.layout[file] = bus.Layout{}
+		}
+	}
+	return c, nil
+}
+
+func union(a, b map[string]bus.StoredRule) map[string]bus.StoredRule {
+	all := make(map[string]bus.StoredRule, len(a)+len(b))
+	maps.Copy(all, b)
+	maps.Copy(all, a)
+	return all
+}
+
+// conflict says who has changed what in the meantime.
+func conflict(base, newest *bus.RuleState, names []string) error {
+	who := []string{}
+	for _, name := range names {
+		now, exists := newest.Rules[name]
+		if !exists {
+			who = append(who, fmt.Sprintf("%s was removed since your base %d", name, base.Revision.No))
+			continue
+		}
+		who = append(who, fmt.Sprintf("revision %d by %s at %s changed %s since your base %d", now.Revision.No, now.Who, stamp(now.Time), name, base.Revision.No))
+	}
+	if more := len(who) - 5; more > 0 {
+		who = append(who[:5], fmt.Sprintf("and %d more", more))
+	}
+	return cdc.Errorf("CDCD-2310", "%s", strings.Join(who, "; ")).
+		WithFix("see `cdcd rules diff %d %d`; then `cdcd rules pull` to take it over, or `cdcd rules push --base %d` to replace it", base.Revision.No, newest.Revision.No, newest.Revision.No)
+}
+
+// empty reports whether nothing is changed.
+func (c *ruleChange) empty() bool {
+	return len(c.changed) == 0 && len(c.removed) == 0 && len(c.layout) == 0
+}
+
+// apply returns the state that the change makes of another.
+func (c *ruleChange) apply(to *bus.RuleState) *bus.RuleState {
+	st := *to
+	st.Rules, st.Layout = maps.Clone(to.Rules), maps.Clone(to.Layout)
+	if st.Rules == nil {
+		st.Rules = map[string]bus.StoredRule{}
+	}
+	if st.Layout == nil {
+		st.Layout = map[string]bus.Layout{}
+	}
+	for _, name := range c.removed {
+		delete(st.Rules, name)
+	}
+	for _, r := range c.changed {
+		st.Rules[r.Name] = r
+	}
+	for file, layout := range c.layout {
+		if st.Layout[file] = layout; len(layout.Rules) == 0 {
+			delete(st.Layout, file)
+		}
+	}
+	return &st
+}
+
+// publisher publishes changes of rules, after having checked them.
+type publisher struct {
+	book   *ruleBook
+	feeds  []string
+	tables func(context.Context) ([]*cdc.Table, error) // none: they are not known
+	dryRun bool
+	strict bool // refuse what cannot be checked against the tables
+}
+
+// outcome is what came of a push.
+type outcome struct {
+	Revision uint64         `json:"revision"` // the newest one then
+	ID       string         `json:"id"`
+	Base     uint64         `json:"base"`
+	DryRun   bool           `json:"dry_run,omitempty"`
+	Changed  []ruleDiff     `json:"changed"` // none: nothing was published
+	Findings rules.Findings `json:"findings,omitempty"`
+	Checked  bool           `json:"checked"` // against the tables
+}
+
+// publish has change made of the newest state, and published; again when somebody was faster. findings are about what is
+// changed; with one that is no warning, nothing is published.
+func (p *publisher) publish(ctx context.Context, pub bus.Publication, change func(newest *bus.RuleState) (ruleChange, error)) (outcome, error) {
+	for {
+		newest, err := p.book.store.Newest(ctx)
+		if err != nil {
+			return outcome{}, err
+		}
+		c, err := change(newest)
+		out := outcome{Revision: newest.Revision.No, ID: newest.Revision.ID, Base: pub.Base, DryRun: p.dryRun, Changed: []ruleDiff{}}
+		if err != nil || c.empty() && len(pub.StandsFor) == 0 {
+			return out, err
+		}
+		next := c.apply(newest)
+		set, err := p.book.try(next)
+		if err != nil {
+			return out, err
+		}
+		if out.Changed, err = diffStates(newest, next); err != nil {
+			return out, err
+		}
+		if out.Findings, out.Checked, err = p.check(ctx, next, set, c.changed); err != nil || out.Findings.Err() != nil || p.dryRun {
+			return out, err
+		}
+		pub.Digest, pub.Changed, pub.Removed, pub.Layout = set.Digest(), c.changed, c.removed, c.layout
+		made, err := p.book.store.Publish(ctx, newest.Revision, pub)
+		if errors.Is(err, bus.ErrRulesMoved) {
+			continue
+		}
+		out.Revision, out.ID = made.No, made.ID
+		return out, err
+	}
+}
+
+// check finds what is wrong with the rules that are changed, in the set as it will be.
+func (p *publisher) check(ctx context.Context, st *bus.RuleState, set *rules.Set, changed []bus.StoredRule) (rules.Findings, bool, error) {
+	mine := map[string]bool{}
+	for _, r := range changed {
+		mine[r.Name] = true
+	}
+	for _, r := range set.Rules() {
+		for _, feed := range r.To {
+			if mine[r.Name] && r.Mode != rules.Draft && !slices.Contains(p.feeds, feed) {
+				return nil, false, unknownFeed(feed, p.feeds)
+			}
+		}
+	}
+	tables, err := p.tables(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return nil, false, ctx.Err()
+	case len(tables) > 0:
+	case p.strict && err != nil:
+		return nil, false, cdc.Errorf("CDCD-2113", "the tables of these rules are not known, so the rules cannot be checked: %w", err).
+			WithFix("push again once the source can be reached")
+	default:
+		return nil, false, nil
+	}
+	found, _ := set.Check(tables)
+	found = slices.DeleteFunc(found, func(f *rules.Finding) bool { return !mine[f.File] })
+	return inFiles(st, found), true, nil
+}

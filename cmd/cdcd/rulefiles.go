@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/cdcd-project/cdcd/bus"
+	"github.com/cdcd-project/cdcd/cdc"
+)
+
+// Rule files stay what people write and review. Whoever runs with some pushes them when they have changed since this data
+// folder has pushed any: so several machines with the same files push once, and one that still has old files does not
+// take back what others have pushed.
+
+// filesMark is the file in the data folder with the digest of the rule files that were pushed last.
+const filesMark = "rules.pushed"
+
+// baseMark is the file beside the configuration that says which revision the rule files were last pulled at.
+const baseMark = ".cdcd-rules"
+
+// readRuleFiles reads the rule files of the configuration.
+func readRuleFiles(cfg *config) ([]ruleText, error) {
+	files, err := cfg.ruleFiles()
+	if err != nil {
+		return nil, err
+	}
+	var texts []ruleText
+	for _, name := range files {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			return nil, cdc.Errorf("CDCD-1020", "read rules: %w", err)
+		}
+		texts = append(texts, ruleText{name, string(src)})
+	}
+	return texts, nil
+}
+
+// pulledAt returns the revision that the files beside the configuration were pulled at, 0 if they were not.
+func pulledAt(dir string) uint64 {
+	text, err := os.ReadFile(filepath.Join(dir, baseMark))
+	if err != nil {
+		return 0
+	}
+	no, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return no
+}
+
+// pushFiles pushes the rule files when they have changed.
+func (p *pipeline) pushFiles(ctx context.Context, why string) error {
+	texts, err := readRuleFiles(p.cfg)
+	if err != nil {
+		return err
+	}
+	newest, err := p.desk.book.store.Newest(ctx)
+	if err != nil {
+		return err
+	}
+	if len(texts) == 0 {
+		if newest.Revision.No == 0 {
+			_, err = parseRules(p.cfg) // says that there are none
+		}
+		return err
+	}
+	files, _, err := pushedFiles(p.cfg.dir(), texts, true)
+	if err != nil {
+		return err
+	}
+	digest := filesDigest(files)
+	mark := filepath.Join(p.cfg.Data, filesMark)
+	before, err := os.ReadFile(mark)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	switch {
+	case newest.Revision.No == 0:
+	case strings.TrimSpace(string(before)) == digest:
+		return nil // nothing that was not here before
+	case newest.Files.Files == digest:
+		return os.WriteFile(mark, []byte(digest+"\n"), 0o640)
+	case len(before) == 0:
+		if err := p.notOlder(ctx, digest); err != nil {
+			return err
+		}
+	}
+	result, err := p.desk.answer(ctx, ruleAsk{Verb: "push", Files: texts, All: true, Dir: p.cfg.dir(), PulledAt: pulledAt(p.cfg.dir()), Who: "run@" + hostName(), Why: why, unchecked: true})
+	if err != nil {
+		return err
+	}
+	out := result.(outcome)
+	if err := out.Findings.Err(); err != nil {
+		return err
+	}
+	for _, f := range out.Findings {
+		p.ui.note("%s", f)
+	}
+	if len(out.Changed) > 0 {
+		p.log.Info("rule files pushed", "event", "rules.pushed", "revision", out.Revision, "changed", len(out.Changed), "checked", out.Checked)
+	}
+	return os.WriteFile(mark, []byte(digest+"\n"), 0o640)
+}
+
+// notOlder refuses files that were pushed before and that others have replaced since: a machine that is set up anew with
+// an old copy must not take back what is in force.
+func (p *pipeline) notOlder(ctx context.Context, digest string) error {
+	old := uint64(0)
+	err := p.desk.book.store.History(ctx, 1, func(pub bus.Publication) error {
+		if pub.Files == digest {
+			old = pub.Revision.No
+		}
+		return nil
+	})
+	if err == nil && old > 0 {
+		return cdc.Errorf("CDCD-2316", "the rule files are those of revision %d, and newer ones have been pushed since", old).
+			WithFix("bring the rule files up to date, or push them on purpose: cdcd rules push")
+	}
+	return err
+}
+
+func hostName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return host
+}
