@@ -377,5 +377,10 @@ func (p *publisher) check(ctx context.Context, st *bus.RuleState, set *rules.Set
 	}
 	found, _ := set.Check(tables)
 	found = slices.DeleteFunc(found, func(f *rules.Finding) bool { return !mine[f.File] })
+	for _, f := range found {
+		if st.Rules[f.File].Mode == rules.Off.String() { // a rule that does not fit must be able to be put out of the way
+			f.Warn()
+		}
+	}
 	return inFiles(st, found), true, nil
 }

@@ -296,7 +296,7 @@ func (a *app) printDiff(w io.Writer, diff *rulesDiff, text bool) {
 	case n == 0:
 		fmt.Fprintln(w, "no difference")
 	default:
-		fmt.Fprintf(w, "%s differ, %d of them decide otherwise\n", plural(n, "rule"), decides)
+		fmt.Fprintf(w, "%s, of which %d may decide otherwise\n", plural(n, "difference"), decides)
 	}
 }
 
@@ -374,7 +374,12 @@ func newRulesRollbackCmd(a *app) *cobra.Command {
 
 func whyFlag(cmd *cobra.Command, why *string) {
 	cmd.Flags().StringVar(why, "why", "", "the reason, for those who read the history")
-	_ = cmd.MarkFlagRequired("why") // the flag exists
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if strings.TrimSpace(*why) == "" {
+			return usagef("say why, for those who read the history later").WithFix("--why 'floods the partner'")
+		}
+		return nil
+	}
 }
 
 func newRulesModeCmd(a *app) *cobra.Command {

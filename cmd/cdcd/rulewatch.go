@@ -198,6 +198,9 @@ func (p *pipeline) watchRules(ctx context.Context) error {
 		} else {
 			p.log.Info("rules in force", "event", "rules.revision", "revision", st.Revision.No, "rules", len(set.Rules()), "digest", st.Digest)
 		}
+		if p.rules.rulesState().Refused != "" {
+			p.reload(ctx) // what stood against the files may be settled
+		}
 		return nil
 	})
 }
