@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -54,9 +55,21 @@ type Publication struct {
 	Removed []string          `json:"removed,omitempty"` // names of rules that are gone
 	Layout  map[string]Layout `json:"layout,omitempty"`  // of the files that are to be written otherwise than before
 
-	// StandsFor are revisions that were lost, and whose frames are judged by this one: a person's decision.
-	StandsFor []string `json:"stands_for,omitempty"`
+	// StandsFor is whose frames are judged by this revision although they name another: a person's decision, when that
+	// was lost, or halts the line.
+	StandsFor *Stand `json:"stands_for,omitempty"`
 }
+
+// Stand is a revision that another stands for, as of a sequence of the stream.
+type Stand struct {
+	Revision string `json:"revision"` // as [cdc.Revision.String] writes it, or NoRevision
+	From     uint64 `json:"from"`
+
+	by uint64
+}
+
+// NoRevision is how a [Stand] names the frames that name no revision.
+const NoRevision = "0"
 
 // StoredRule is a rule as text, with what is asked of it often.
 type StoredRule struct {
@@ -84,6 +97,8 @@ type RuleState struct {
 	Rules    map[string]StoredRule
 	Layout   map[string]Layout
 	Files    Publication // the newest of kind files, without its contents; zero if there is none
+
+	stands []Stand // in the order in which they were published
 }
 
 const (
@@ -199,7 +214,7 @@ func (r *Rules) At(ctx context.Context, no uint64) (*RuleState, error) {
 		r.keep(from)
 		return from, nil
 	}
-	st := &RuleState{Revision: from.Revision, Digest: from.Digest, Files: from.Files, Rules: maps.Clone(from.Rules), Layout: maps.Clone(from.Layout)}
+	st := &RuleState{Revision: from.Revision, Digest: from.Digest, Files: from.Files, stands: slices.Clone(from.stands), Rules: maps.Clone(from.Rules), Layout: maps.Clone(from.Layout)}
 	if st.Rules == nil {
 		st.Rules, st.Layout = map[string]StoredRule{}, map[string]Layout{}
 	}
@@ -227,6 +242,9 @@ func (st *RuleState) apply(r *Rules, p Publication) error {
 			delete(st.Layout, file)
 		}
 	}
+	if p.StandsFor != nil {
+		st.stands = append(st.stands, Stand{p.StandsFor.Revision, p.StandsFor.From, p.Revision.No})
+	}
 	st.Revision, st.Digest = p.Revision, p.Digest
 	if p.Kind == "files" {
 		st.Files = p
@@ -253,33 +271,28 @@ func (r *Rules) keep(st *RuleState) {
 	}
 }
 
-// Resolve returns what held at the revision that a frame names. What frames without one are judged by is the first: in a
-// stream of a version before revisions, that is what was in the files when it was first run with this one. When the
-// store does not have the revision yet, it is waited for until ctx ends. A store that has another one of that number was
-// lost and begun anew; then a person must say which rules hold.
-func (r *Rules) Resolve(ctx context.Context, want cdc.Revision) (*RuleState, error) {
+// Resolve returns what the frame of a sequence is judged by, that names a revision: what held at it, unless a person has said
+// that another revision stands for it from an earlier sequence on. For frames that name none that is the first: in a
+// stream of a version before revisions, what was in the files when it was first run with this one. When the store does not
+// have the revision yet, it is waited for until ctx ends. A store that has another one of that number was lost and begun
+// anew; then a person must say what holds.
+func (r *Rules) Resolve(ctx context.Context, want cdc.Revision, seq uint64) (*RuleState, error) {
 	no := max(want.No, 1)
 	for n := 0; ; n++ {
-		last, err := r.last(ctx)
-		if err == nil && last >= no {
+		newest, err := r.Newest(ctx)
+		if err == nil {
+			if by := newest.standsFor(want, seq); by > 0 {
+				return r.At(ctx, by)
+			}
+		}
+		if err == nil && newest.Revision.No >= no {
 			var st *RuleState
-			if want == (cdc.Revision{}) {
-				if st, err = r.standIn(ctx, want, last, nil); st != nil {
-					return st, nil
-				}
-			}
-			if err == nil {
-				st, err = r.At(ctx, no)
-			}
-			if err == nil && (st.Revision == want || want == cdc.Revision{}) {
+			switch st, err = r.At(ctx, no); {
+			case err == nil && (st.Revision == want || want == cdc.Revision{}):
 				return st, nil
-			}
-			if err == nil {
-				return r.standIn(ctx, want, last, cdc.Errorf(codeRevision, "the rule store %s has lost revision %s: its revision %d is %s", r.name, want, no, st.Revision))
-			}
-		} else if err == nil && n == 1 && want != (cdc.Revision{}) {
-			if st, err := r.standIn(ctx, want, last, nil); st != nil || err != nil {
-				return st, err
+			case err == nil:
+				return nil, cdc.Errorf(codeRevision, "the rule store %s has lost revision %s: its revision %d is %s", r.name, want, no, st.Revision).
+					WithFix("`cdcd errors %s` says how to go on", codeRevision)
 			}
 		}
 		var coded *cdc.Error
@@ -290,32 +303,20 @@ func (r *Rules) Resolve(ctx context.Context, want cdc.Revision) (*RuleState, err
 			if err != nil {
 				return nil, err
 			}
-			return nil, cdc.Errorf(codeRevision, "the rule store %s ends at revision %d, and a frame names revision %s", r.name, last, cmp.Or(want.String(), "1")).
+			return nil, cdc.Errorf(codeRevision, "the rule store %s ends at revision %d, and a frame names revision %s", r.name, newest.Revision.No, cmp.Or(want.String(), "1")).
 				WithFix("`cdcd errors %s` says how to go on", codeRevision)
 		}
 	}
 }
 
-// standIn looks for a publication that stands for a lost revision.
-func (r *Rules) standIn(ctx context.Context, lost cdc.Revision, last uint64, otherwise *cdc.Error) (*RuleState, error) {
-	found := uint64(0)
-	err := r.read(ctx, 1, last, func(p Publication) error {
-		for _, text := range p.StandsFor {
-			if text == cmp.Or(lost.String(), "0") {
-				found = p.Revision.No
-			}
+// standsFor returns the number of the revision that stands for another, 0 if none does.
+func (st *RuleState) standsFor(want cdc.Revision, seq uint64) (by uint64) {
+	for _, s := range st.stands {
+		if s.Revision == cmp.Or(want.String(), NoRevision) && s.From <= seq {
+			by = s.by
 		}
-		return nil
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case found > 0:
-		return r.At(ctx, found)
-	case otherwise != nil:
-		return nil, otherwise.WithFix("`cdcd errors %s` says how to go on", codeRevision)
 	}
-	return nil, nil
+	return by
 }
 
 // History hands publications on, oldest first, from the revision numbered from (at least 1) up to the newest.

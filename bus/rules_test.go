@@ -146,20 +146,42 @@ func TestALostStoreIsNoticedAndAPersonSaysWhatHoldsInstead(t *testing.T) {
 	mustPublish(t, r, Publication{Changed: []StoredRule{rule("a", "other")}})
 	for _, lost := range []cdc.Revision{first, second, third} {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		if st, err := r.Resolve(ctx, lost); code(err) != codeRevision {
+		if st, err := r.Resolve(ctx, lost, 10); code(err) != codeRevision {
 			t.Fatalf("%v: got %v, %v; want %s", lost, st, err, codeRevision)
 		}
 		cancel()
 	}
-	if st, err := r.Resolve(t.Context(), again); err != nil || st.Revision != again {
+	if st, err := r.Resolve(t.Context(), again, 10); err != nil || st.Revision != again {
 		t.Fatalf("the new store's own: %v", err)
 	}
-	mustPublish(t, r, Publication{Kind: "adopt", StandsFor: []string{first.String(), third.String()}})
+	mustPublish(t, r, Publication{Kind: "adopt", StandsFor: &Stand{Revision: first.String()}})
+	mustPublish(t, r, Publication{Kind: "adopt", StandsFor: &Stand{Revision: third.String(), From: 10}})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	for lost, want := range map[cdc.Revision]string{first: "", second: codeRevision, third: ""} {
-		if st, err := r.Resolve(ctx, lost); (err != nil) != (want != "") || err != nil && code(err) != want || err == nil && texts(st) != "a=other@2" {
+		if st, err := r.Resolve(ctx, lost, 10); (err != nil) != (want != "") || err != nil && code(err) != want || err == nil && texts(st) != "a=other@2" {
 			t.Fatalf("%v: got %v, %v", lost, st, err)
+		}
+	}
+}
+
+// A rule that halts the line is mended for the frames that are not delivered yet, and those before keep theirs.
+func TestARevisionStandsForAnotherFromASequenceOn(t *testing.T) {
+	r := ruleStore(t, open(t, Config{Dir: t.TempDir()}))
+	first := mustPublish(t, r, Publication{Changed: []StoredRule{rule("a", "1")}})
+	mustPublish(t, r, Publication{Changed: []StoredRule{rule("a", "2")}})
+	mustPublish(t, r, Publication{StandsFor: &Stand{Revision: first.String(), From: 10}})
+	mustPublish(t, r, Publication{StandsFor: &Stand{Revision: NoRevision, From: 20}, Changed: []StoredRule{rule("a", "4")}})
+	for _, test := range []struct {
+		named cdc.Revision
+		seq   uint64
+		want  string
+	}{
+		{first, 9, "a=1@1"}, {first, 10, "a=2@2"}, {first, 30, "a=2@2"},
+		{cdc.Revision{}, 19, "a=1@1"}, {cdc.Revision{}, 20, "a=4@4"},
+	} {
+		if st, err := r.Resolve(t.Context(), test.named, test.seq); err != nil || texts(st) != test.want {
+			t.Errorf("frame %d of revision %q: got %v, %v; want %s", test.seq, test.named, st, err, test.want)
 		}
 	}
 }
@@ -170,12 +192,12 @@ func TestARevisionThatTheStoreDoesNotHaveYetIsWaitedFor(t *testing.T) {
 	first := mustPublish(t, a, Publication{Changed: []StoredRule{rule("a", "1")}})
 	// What the second revision will be called is known only when it is there: so ask for it under a wrong name, and for
 	// the first without one.
-	if st, err := b.Resolve(t.Context(), cdc.Revision{}); err != nil || st.Revision != first {
+	if st, err := b.Resolve(t.Context(), cdc.Revision{}, 10); err != nil || st.Revision != first {
 		t.Fatalf("frames without a revision: got %v, %v; want the first", st, err)
 	}
 	done := make(chan error, 1)
 	go func() { // waited for below
-		_, err := b.Resolve(t.Context(), cdc.Revision{No: 2, ID: "0000000000000000"})
+		_, err := b.Resolve(t.Context(), cdc.Revision{No: 2, ID: "0000000000000000"}, 10)
 		done <- err
 	}()
 	select {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -29,10 +30,10 @@ type Flusher interface {
 type Config struct {
 	Rules *rules.Set
 
-	// Sets returns the rules of a revision: each batch is judged by those that its Rules names, so that it is judged by
-	// the same ones whenever it is offered. It is asked when that is another revision than the batch before had. After an
-	// error the batch is offered again, as after any.
-	Sets func(ctx context.Context, revision cdc.Revision) (*rules.Set, error)
+	// Sets returns what a batch is judged by: the rules of the revision that it names, so that it is judged by the same
+	// ones whenever it is offered. It is asked when that is another revision than the batch before had, and after a rule
+	// has halted the line: its answer may be another one then. After an error the batch is offered again, as after any.
+	Sets func(ctx context.Context, b *cdc.Batch) (*rules.Set, error)
 
 	// Sinks by feed. A rule that delivers to a feed that is not here is not evaluated for it: another engine may be.
 	Sinks map[string]Sink
@@ -133,9 +134,7 @@ func (e *Engine) Handle(ctx context.Context, b *cdc.Batch) error {
 		for _, failed := range d.Errors {
 			switch failed.OnError {
 			case cdc.Halt:
-				return cdc.Errorf("CDCD-5001", "rule %s could not judge event %s of %s and says on_error: halt: %w",
-					failed.Rule.Name, d.Event.ID(), d.Event.Table(), failed.Err).
-					WithFix("mend the rule (it is taken up without a restart), or set on_error: dead_letter")
+				return e.halt(b, &d, failed)
 			case cdc.DeadLetter:
 				if n := len(e.letters); n == 0 || e.letters[n-1].Event != d.Event {
 					e.letters = append(e.letters, d)
@@ -177,13 +176,25 @@ func (e *Engine) Handle(ctx context.Context, b *cdc.Batch) error {
 	return nil
 }
 
+// halt is the error of a rule that wants nothing delivered which it cannot judge.
+func (e *Engine) halt(b *cdc.Batch, d *cdc.Decision, failed cdc.RuleError) error {
+	err := cdc.Errorf("CDCD-5001", "rule %s could not judge event %s of %s and says on_error: halt: %w",
+		failed.Rule.Name, d.Event.ID(), d.Event.Table(), failed.Err)
+	if e.cfg.Sets == nil {
+		return err.WithFix("mend the rule (it is taken up without a restart), or set on_error: dead_letter")
+	}
+	e.rules.Store(nil) // somebody may say that other rules hold for this batch
+	return err.WithFix("mend the rule and push it, or set its on_error to dead_letter; then: cdcd rules adopt %s --from %d --why '…'",
+		cmp.Or(b.Rules.String(), "0"), b.Seq)
+}
+
 // ruleset returns what a batch is judged by.
 func (e *Engine) ruleset(ctx context.Context, b *cdc.Batch) (*ruleset, error) {
 	rs := e.rules.Load()
 	if e.cfg.Sets == nil || rs != nil && rs.revision == b.Rules || b.Len() == 0 {
 		return rs, nil
 	}
-	set, err := e.cfg.Sets(ctx, b.Rules)
+	set, err := e.cfg.Sets(ctx, b)
 	if err != nil {
 		return nil, fmt.Errorf("rules: %w", err)
 	}

@@ -315,12 +315,12 @@ func TestABatchIsJudgedByTheRevisionThatItNames(t *testing.T) {
 	e := newEngine(t, j, nil, func(c *engine.Config) {
 		c.Observe, c.DeadLetter = nil, nil
 		c.Sinks = map[string]engine.Sink{"acme": sink{"acme", j}}
-		c.Sets = func(_ context.Context, r cdc.Revision) (*rules.Set, error) {
-			asked = append(asked, r.No)
+		c.Sets = func(_ context.Context, b *cdc.Batch) (*rules.Set, error) {
+			asked = append(asked, b.Rules.No)
 			if fail {
 				return nil, errFull
 			}
-			return sets[r.No], nil
+			return sets[b.Rules.No], nil
 		}
 	})
 	batch := func(no uint64) *cdc.Batch {
@@ -346,6 +346,44 @@ func TestABatchIsJudgedByTheRevisionThatItNames(t *testing.T) {
 	}
 	if want := []uint64{1, 1, 2, 3, 2, 1}; !reflect.DeepEqual(asked, want) {
 		t.Errorf("asked for revisions %v, want %v", asked, want)
+	}
+}
+
+// The rules of a batch that a rule has halted may be mended: they are asked for again, and for the batch before they stay.
+func TestAfterAHaltTheRulesOfTheBatchAreAskedForAgain(t *testing.T) {
+	halting := parse(t, rule("big", "after.total > 100", "acme", ", on_error: halt"))
+	mended := parse(t, rule("big", "after.total != null && after.total > 100", "acme", ", on_error: halt"))
+	adopted := false
+	j := &journal{}
+	e := newEngine(t, j, nil, func(c *engine.Config) {
+		c.Observe, c.DeadLetter = nil, nil
+		c.Sinks = map[string]engine.Sink{"acme": sink{"acme", j}}
+		c.Sets = func(_ context.Context, b *cdc.Batch) (*rules.Set, error) {
+			if adopted && b.Seq >= 7 {
+				return mended, nil
+			}
+			return halting, nil
+		}
+	})
+	batch := func(seq uint64, totals ...int64) *cdc.Batch {
+		b := newBatch(t, seq, totals...)
+		b.Seq, b.Rules = seq, cdc.Revision{No: 5, ID: "0123456789abcdef"}
+		return b
+	}
+	if err := e.Handle(t.Context(), batch(6, 101)); err != nil {
+		t.Fatal(err)
+	}
+	err := e.Handle(t.Context(), batch(7, -1, 102))
+	var coded *cdc.Error
+	if !errors.As(err, &coded) || coded.Code != "CDCD-5001" || !strings.Contains(coded.Fix, "cdcd rules adopt 5.0123456789abcdef --from 7 ") {
+		t.Fatalf("got %v", err)
+	}
+	adopted = true
+	if err := e.Handle(t.Context(), batch(7, -1, 102)); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := j.take(), []string{"acme 6:big", "acme 8:big"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -58,7 +58,7 @@ type pipeline struct {
 	searches   atomic.Int64                 // clients of /event
 	desk       *ruleDesk
 	rules      *ruleWatch
-	seen       atomic.Int64                 // when the last frame was captured, in microseconds since 1970
+	seen       atomic.Int64 // when the last frame was captured, in microseconds since 1970
 	source     sourceWatch
 }
 
@@ -361,9 +361,9 @@ func (p *pipeline) deliver(ctx context.Context, f *feed, delivered *bool) error 
 	ahead, _ := dead.Next()
 	sets := p.desk.book.Set
 	if was := dead.Stats().Head.RuleSet; ahead > next && next > 0 {
-		sets = func(ctx context.Context, r cdc.Revision) (*rules.Set, error) {
-			set, err := p.desk.book.Set(ctx, r)
-			if err == nil && r == (cdc.Revision{}) && set.Digest() != was {
+		sets = func(ctx context.Context, b *cdc.Batch) (*rules.Set, error) {
+			set, err := p.desk.book.Set(ctx, b)
+			if err == nil && b.Rules == (cdc.Revision{}) && set.Digest() != was {
 				return nil, cdc.Errorf("CDCD-5003", "feed %s has dead letters up to event %d, has delivered up to event %d, and the rules were changed in between (from %s)",
 					f.name, ahead-1, next-1, was).
 					WithFix("`cdcd errors CDCD-5003` says how to have these changes judged by the rules of then")

@@ -35,11 +35,11 @@ func newRuleBook(store *bus.Rules) *ruleBook {
 	return &ruleBook{store: store, read: map[string]*rules.Rule{}, sets: map[string]*rules.Set{}}
 }
 
-// Set returns the rules of a revision that a frame names: what an engine judges by.
-func (b *ruleBook) Set(ctx context.Context, r cdc.Revision) (*rules.Set, error) {
+// Set returns what a batch is judged by.
+func (b *ruleBook) Set(ctx context.Context, batch *cdc.Batch) (*rules.Set, error) {
 	ctx, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
-	st, err := b.store.Resolve(ctx, r)
+	st, err := b.store.Resolve(ctx, batch.Rules, batch.Seq)
 	if err != nil {
 		return nil, err
 	}
@@ -327,7 +327,7 @@ func (p *publisher) publish(ctx context.Context, pub bus.Publication, change fun
 		}
 		c, err := change(newest)
 		out := outcome{Revision: newest.Revision.No, ID: newest.Revision.ID, Base: pub.Base, DryRun: p.dryRun, Changed: []ruleDiff{}}
-		if err != nil || c.empty() && len(pub.StandsFor) == 0 {
+		if err != nil || c.empty() && pub.StandsFor == nil {
 			return out, err
 		}
 		next := c.apply(newest)

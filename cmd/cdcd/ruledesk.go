@@ -43,7 +43,8 @@ type ruleAsk struct {
 	Rule     string `json:"rule,omitempty"`     // mode, rollback, list
 	Mode     string `json:"mode,omitempty"`     // mode
 	Revision uint64 `json:"revision,omitempty"` // rollback, state; state: 0 is the newest
-	Lost     string `json:"lost,omitempty"`     // adopt
+	Adopted  string `json:"adopted,omitempty"`  // adopt: the revision that the rules in force are to stand for
+	From     uint64 `json:"from,omitempty"`     // adopt: the first sequence for which they do
 }
 
 // ruleDesk answers them, in the cdcd that runs or in the one that asks.
@@ -87,10 +88,10 @@ func (d *ruleDesk) answer(ctx context.Context, ask ruleAsk) (any, error) {
 		pub.Base = ask.Revision
 		return p.publish(ctx, pub, func(newest *bus.RuleState) (ruleChange, error) { return rollBack(newest, old, ask.Rule) })
 	case "adopt":
-		if _, err := cdc.ParseRevision(ask.Lost); err != nil && ask.Lost != "0" {
-			return nil, usagef("%s", err).WithFix("copy it from the message of CDCD-2311: 17.9f8a0b1c2d3e4f50")
+		if _, err := cdc.ParseRevision(ask.Adopted); err != nil && ask.Adopted != bus.NoRevision {
+			return nil, usagef("%s", err).WithFix("copy it from the message that says so: 17.9f8a0b1c2d3e4f50")
 		}
-		pub.StandsFor = []string{ask.Lost}
+		pub.StandsFor = &bus.Stand{Revision: ask.Adopted, From: ask.From}
 		return p.publish(ctx, pub, func(*bus.RuleState) (ruleChange, error) { return ruleChange{}, nil })
 	case "state":
 		return d.state(ctx, ask.Revision)
@@ -203,17 +204,17 @@ func (d *ruleDesk) state(ctx context.Context, no uint64) (*bus.RuleState, error)
 
 // publicationInfo is a line of the history.
 type publicationInfo struct {
-	Revision  uint64    `json:"revision"`
-	ID        string    `json:"id"`
-	Time      time.Time `json:"time"`
-	Who       string    `json:"who"`
-	Why       string    `json:"why"`
-	Kind      string    `json:"kind"`
-	Base      uint64    `json:"base"`
-	Digest    string    `json:"digest"`
-	Changed   []string  `json:"changed"`
-	Removed   []string  `json:"removed"`
-	StandsFor []string  `json:"stands_for,omitempty"`
+	Revision  uint64     `json:"revision"`
+	ID        string     `json:"id"`
+	Time      time.Time  `json:"time"`
+	Who       string     `json:"who"`
+	Why       string     `json:"why"`
+	Kind      string     `json:"kind"`
+	Base      uint64     `json:"base"`
+	Digest    string     `json:"digest"`
+	Changed   []string   `json:"changed"`
+	Removed   []string   `json:"removed"`
+	StandsFor *bus.Stand `json:"stands_for,omitempty"`
 }
 
 // history returns the publications, newest first; with a name those that changed this rule.

@@ -332,8 +332,8 @@ func namesOf(p *publicationInfo) string {
 	for _, name := range p.Removed {
 		names = append(names, "-"+name)
 	}
-	for _, lost := range p.StandsFor {
-		names = append(names, "stands for "+lost)
+	if s := p.StandsFor; s != nil {
+		names = append(names, fmt.Sprintf("stands for %s from frame %d on", s.Revision, s.From))
 	}
 	if more := len(names) - 3; more > 0 {
 		names = append(names[:3], fmt.Sprintf("and %d more", more))
@@ -405,21 +405,26 @@ nothing. An active rule delivers. A rule that is off is checked only.` + storeLo
 
 func newRulesAdoptCmd(a *app) *cobra.Command {
 	var why string
+	var from uint64
 	cmd := &cobra.Command{
 		Use:   "adopt REVISION",
-		Short: "Say what changes are judged by whose revision was lost",
-		Long: `Adopt publishes that the rules in force stand for a revision that the store has lost: changes that name it are judged by
-them. It is for after a loss of the store; cdcd errors CDCD-2311 tells when. 0 stands for changes that name none.` + storeLong,
-		Args: cobra.ExactArgs(1),
+		Short: "Have changes judged by the rules in force instead of those of another revision",
+		Long: `Adopt publishes that the rules in force stand for another revision: changes that name it are judged by them. It is for
+when the store has lost that revision (cdcd errors CDCD-2311), and for when one of its rules halts the line (CDCD-5001); with
+--from it is for the frames from there on alone. Nothing that was delivered changes. REVISION is written with its ID; 0
+stands for changes that name none.` + storeLong,
+		Example: "  cdcd rules adopt 17.9f8a0b1c2d3e4f50 --from 48213 --why 'NULL totals, mended in 18'",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := a.config()
 			if err != nil {
 				return err
 			}
-			return a.publishRules(cmd, cfg, ruleAsk{Verb: "adopt", Who: whoAmI(), Why: why, Lost: args[0]})
+			return a.publishRules(cmd, cfg, ruleAsk{Verb: "adopt", Who: whoAmI(), Why: why, Adopted: args[0], From: from})
 		},
 	}
 	whyFlag(cmd, &why)
+	cmd.Flags().Uint64Var(&from, "from", 0, "the first frame, by its sequence in the stream")
 	return cmd
 }
 
