@@ -235,49 +235,7 @@ func TestStatusTellsWhatIsBrokenAndThatItWasMended(t *testing.T) {
 	d.verify(t)
 }
 
-// Two cdcd with different rules, as in a roll-out that is half done: what one has found to match nothing says nothing
-// about the other's rules.
-func TestWhatAnotherCdcdFoundByItsRulesIsNotTakenForOurs(t *testing.T) {
-	t.Parallel()
-	db := testenv.MariaDB(t)
-	db.Exec(t, "CREATE DATABASE ledger", "CREATE TABLE ledger.t (id INT PRIMARY KEY)")
-	nats := startNATS(t)
-	store := testenv.S3(t)
-	store.CreateBucket(t, "partner")
-	o := options{nats: nats.URL, store: store, rotate: "{every: 1h, rows: 1000}"}
-	a := deploy(t, db, o)
-	o.rules = strings.Replace(everything, "tables: [ledger.*]", "tables: [ledger.nothing]", 1)
-	b := deploy(t, db, o)
-	a.start(t)
-	a.capturing(t)
-	b.start(t)
-	db.Exec(t, "INSERT INTO ledger.t VALUES (1)")
-	time.Sleep(5 * time.Second) // a holds the match in its draft, b notes that it has seen it
-	a.kill()
-	b.kill()
-	write(t, filepath.Join(a.dir, "cdcd.yaml"), strings.Replace(read(t, filepath.Join(a.dir, "cdcd.yaml")), "every: 1h", "every: 100ms", 1))
-	a.start(t)
-	deadline := time.Now().Add(60 * time.Second)
-	for {
-		lines, err := delivered(a.bucket)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.Count(string(lines), "\n") == 1 {
-			break
-		}
-		a.alive(t)
-		if time.Now().After(deadline) {
-			t.Fatalf("after a minute there is %q, want the one change\n%s", lines, a.tail())
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	a.stop(t)
-	a.verify(t)
-}
-
-// A dead letter is kept at once, what matched before it may wait for its object: a crash in between must not let the
-// changes before be judged by other rules unnoticed.
+// A dead letter is kept at once, what matched before it may wait for its object.
 func TestDeadLettersAreKeptOnceWhateverIsKilled(t *testing.T) {
 	t.Parallel()
 	db := testenv.MariaDB(t)
