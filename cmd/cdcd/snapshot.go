@@ -122,6 +122,9 @@ func (a *app) printSnapshots(w io.Writer, jobs []mysql.SnapshotJob) {
 		if j.Holds != "" {
 			state += ", changes wait (" + j.Holds + ")"
 		}
+		if len(j.Hidden) > 0 {
+			j.Error = strings.TrimPrefix(j.Error+"; no right to read all of "+strings.Join(j.Hidden, ", "), "; ")
+		}
 		rows = append(rows, []string{j.ID, state, table, fmt.Sprint(j.Rows), of, rate, j.ETA, j.Error})
 	}
 	a.ui.table(w, []string{"SNAPSHOT", "STATE", "TABLE", "ROWS", "OF", "RATE", "ETA", "ERROR"}, rows)

@@ -31,8 +31,9 @@ type snapshotJob struct {
 	Paused  bool      `json:"paused,omitempty"`
 	Error   string    `json:"error,omitempty"` // why it paused by itself
 	Started time.Time `json:"started"`
-	Rows    uint64    `json:"rows,omitempty"` // in the stream
-	Done    int       `json:"done,omitempty"` // tables
+	Rows    uint64    `json:"rows,omitempty"`   // in the stream
+	Done    int       `json:"done,omitempty"`   // tables
+	Hidden  []string  `json:"hidden,omitempty"` // patterns of tables of which the account may not read all
 
 	// Where it is: the table that is being read, or with Over the one that was read last.
 	Schema  string   `json:"schema,omitempty"`
@@ -379,6 +380,7 @@ func (n *snapshots) take(ch *chunk) {
 		n.fail(ch.err)
 	case ch.table == nil && ch.found == nil: // nothing is left to be read
 		n.drop()
+		n.hide(ch.hidden)
 		n.jobOver()
 	case ch.table == nil:
 		n.drop()
@@ -389,6 +391,7 @@ func (n *snapshots) take(ch *chunk) {
 // open begins to read a table, or goes on with it.
 func (n *snapshots) open(ch *chunk) {
 	n.table, n.found, n.left = ch.found, ch.tables, ch.rows
+	n.hide(ch.hidden)
 	j, columns := n.job, n.table.keyNames()
 	if j.Schema != n.table.schema || j.Name != n.table.name || j.Over {
 		j.Schema, j.Name, j.Over, j.Key = n.table.schema, n.table.name, false, nil
@@ -401,6 +404,15 @@ func (n *snapshots) open(ch *chunk) {
 	j.Columns = columns
 	n.stale = true
 	n.publish()
+}
+
+// hide tells of tables that the account may not read, and that the server therefore does not name.
+func (n *snapshots) hide(hidden []string) {
+	if len(hidden) > 0 && !slices.Equal(n.job.Hidden, hidden) {
+		n.job.Hidden, n.stale, n.urgent = hidden, true, true
+		n.cfg.Logger.Warn("tables that the account has no right to read are left out of a snapshot", "event", "snapshot.hidden", "id", n.job.ID,
+			"of", strings.Join(hidden, ", "), "fix", "GRANT SELECT, then cdcd snapshot TABLE")
+	}
 }
 
 // fail pauses a job that cannot go on: capture does, and a person must look at it.
@@ -612,6 +624,7 @@ type SnapshotJob struct {
 	Expected uint64    `json:"expected,omitempty"` // rows in all, as the server believes
 	Rate     float64   `json:"rate,omitempty"`     // rows a second
 	ETA      string    `json:"eta,omitempty"`      // how long it may still take
+	Hidden   []string  `json:"hidden,omitempty"`   // patterns of tables of which the account may not read all: these are left out
 	Holds    string    `json:"holds,omitempty"`    // for how long changes have been waiting for the table, which has no key
 }
 
@@ -627,7 +640,7 @@ func (s *Source) Snapshots() []SnapshotJob {
 func (n *snapshots) publish() {
 	jobs := make([]SnapshotJob, 0, len(n.state.Jobs))
 	for _, j := range n.state.Jobs {
-		out := SnapshotJob{ID: j.ID, Initial: len(j.Tables) > 0, Where: j.Where, Started: j.Started, Rows: j.Rows, Tables: j.Done, State: "waiting", Error: j.Error}
+		out := SnapshotJob{ID: j.ID, Initial: len(j.Tables) > 0, Where: j.Where, Started: j.Started, Rows: j.Rows, Tables: j.Done, State: "waiting", Error: j.Error, Hidden: j.Hidden}
 		if j.Name != "" && !j.Over {
 			out.Table = j.Schema + "." + j.Name
 		}

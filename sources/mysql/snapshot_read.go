@@ -44,6 +44,7 @@ type snapshotReader struct {
 
 	listedFor string // id of the job that list is for
 	list      []listedTable
+	hidden    []string // what the account may not read of it
 }
 
 // asked and answered go to the reader and come back from it.
@@ -78,6 +79,7 @@ type answer struct {
 	found  *snapshotTable // the table to be read; nil: none is left
 	tables int            // that are left, with this one
 	rows   uint64         // that they have, more or less
+	hidden []string       // patterns of tables of which the account may not read all
 
 	batch   *cdc.Batch // the rows, in the order of the key
 	last    []string   // the key behind which the next chunk begins
@@ -348,6 +350,7 @@ func (r *snapshotReader) plan(j *snapshotJob) (a answer, err error) {
 		}
 		r.listedFor = j.ID
 	}
+	a.hidden = r.hidden
 	for {
 		next := slices.IndexFunc(r.list, func(t listedTable) bool {
 			at := strings.Compare(t.schema, j.Schema)
@@ -386,6 +389,9 @@ func (r *snapshotReader) listTables(j *snapshotJob) error {
 	if err != nil {
 		return err
 	}
+	if r.hidden, err = r.sv.unreadable(wanted); err != nil {
+		return err
+	}
 	r.list = nil
 	for _, row := range databases {
 		if !r.selected.mayHold(row[0]) {
@@ -410,6 +416,24 @@ func (r *snapshotReader) listTables(j *snapshotJob) error {
 		return strings.Compare(a.name, b.name)
 	})
 	return nil
+}
+
+// unreadable returns the patterns of a selection that may mean tables which the account has no right to read. Servers do not list such tables, but for
+// a name that does not exist, too, they say whether it could be read.
+func (s *server) unreadable(selected *selection) ([]string, error) {
+	var hidden []string
+	example := strings.NewReplacer("*", "cdcd", "?", "x")
+	for _, g := range selected.include {
+		_, err := s.query("SELECT 1 FROM " + rowimage.QuoteName(example.Replace(string(g.Schema))) + "." + rowimage.QuoteName(example.Replace(string(g.Table))) + " LIMIT 0")
+		var my *gomysql.MyError
+		switch {
+		case errors.As(err, &my) && (my.Code == gomysql.ER_TABLEACCESS_DENIED_ERROR || my.Code == gomysql.ER_DBACCESS_DENIED_ERROR):
+			hidden = append(hidden, string(g.Schema)+"."+string(g.Table))
+		case err != nil && my == nil:
+			return nil, err
+		}
+	}
+	return hidden, nil
 }
 
 // describe reads how a table is laid out. Should it be altered in between, the chunk will find out.

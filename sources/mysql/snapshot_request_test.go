@@ -147,3 +147,29 @@ func TestASnapshotGoesOnBehindAFailover(t *testing.T) {
 		}
 	})
 }
+
+// Servers do not name tables that an account may not read. What is left out for that reason is told.
+func TestASnapshotTellsOfTablesThatItMayNotRead(t *testing.T) {
+	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
+		conn := s.Conn(t)
+		orders(t, conn, 10)
+		execute(t, conn, "CREATE TABLE shop.secret (id INT PRIMARY KEY)", "INSERT INTO shop.secret VALUES (1)", "CREATE DATABASE hr", "CREATE TABLE hr.people (id INT PRIMARY KEY)",
+			"REVOKE SELECT ON *.* FROM '"+testenv.User+"'@'%'", "GRANT SELECT ON shop.orders TO '"+testenv.User+"'@'%'", "GRANT SELECT ON hr.* TO '"+testenv.User+"'@'%'")
+		cfg := config(s, "shop.orders", "shop.secret", "shop.*", "hr.*")
+		cfg.Snapshot = true
+		m := newMirror()
+		hidden := ""
+		m.fail = func(_ int, b *cdc.Batch) error {
+			if strings.Contains(b.Checkpoint().Snapshot, `"hidden"`) {
+				hidden = b.Checkpoint().Snapshot
+			}
+			return nil
+		}
+		r := read(t, cfg, m)
+		m.complete(t)
+		r.stop(t)
+		if n := m.count("shop.orders snapshot"); n != 10 || !strings.Contains(hidden, `"hidden":["shop.secret","shop.*"]`) {
+			t.Errorf("%d rows; the stream was told %s", n, hidden)
+		}
+	})
+}
