@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -203,6 +204,29 @@ func (n *snapshots) ddl() {
 	}
 	for _, ch := range n.flight {
 		ch.window.spoilt = true
+	}
+}
+
+// renamed sees to tables that an initial snapshot would have come to, and that got a name which it has passed: they are
+// read by a snapshot of their own.
+func (n *snapshots) renamed(pairs [][2]string) {
+	if n == nil {
+		return
+	}
+	passed := func(j *snapshotJob, schema, name string) bool {
+		at := cmp.Or(strings.Compare(schema, j.Schema), strings.Compare(name, j.Name))
+		return j.Name != "" && n.source.selected.match(schema, name) && (at < 0 || at == 0 && j.Over)
+	}
+	for _, pair := range pairs {
+		oldSchema, oldName, _ := strings.Cut(pair[0], "\x00")
+		schema, name, _ := strings.Cut(pair[1], "\x00")
+		initial := func(j *snapshotJob) bool {
+			return len(j.Tables) > 0 && passed(j, schema, name) && !passed(j, oldSchema, oldName)
+		}
+		known := func(j *snapshotJob) bool { return len(j.Tables) == 0 && j.Schema == schema && j.Name == name }
+		if slices.ContainsFunc(n.state.Jobs, initial) && !slices.ContainsFunc(n.state.Jobs, known) {
+			n.add(&snapshotJob{Schema: schema, Name: name})
+		}
 	}
 }
 

@@ -173,3 +173,28 @@ func TestASnapshotTellsOfTablesThatItMayNotRead(t *testing.T) {
 		}
 	})
 }
+
+// Tables are read in the order of their names: one that is renamed to the front would be missed.
+func TestATableThatIsRenamedBehindAnInitialSnapshotIsRead(t *testing.T) {
+	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
+		conn := s.Conn(t)
+		orders(t, conn, 500)
+		execute(t, conn, "CREATE TABLE shop.y (id INT PRIMARY KEY)", "INSERT INTO shop.y VALUES (1), (2)", "CREATE TABLE shop.z (id INT PRIMARY KEY)", "INSERT INTO shop.z VALUES (1), (2), (3)")
+		cfg := config(s)
+		cfg.Snapshot, cfg.SnapshotRows = true, 50
+		m := newMirror()
+		renamed := false
+		m.fail = func(_ int, b *cdc.Batch) error {
+			if b.Len() > 0 && !renamed {
+				renamed = true
+				execute(t, conn, "RENAME TABLE shop.z TO shop.a", "ALTER TABLE shop.y ADD COLUMN v INT, RENAME TO shop.b")
+			}
+			return nil
+		}
+		r := read(t, cfg, m)
+		m.complete(t)
+		m.caughtUp(t, conn)
+		r.stop(t)
+		m.same(t, s, conn, "shop.a", "shop.b", "shop.orders")
+	})
+}

@@ -187,6 +187,50 @@ func (st statement) tablesIn(schema string) []string {
 	}
 }
 
+// renames returns the old and the new names of the tables that the statement renames, as "schema\x00table".
+func (st statement) renames(schema string) (pairs [][2]string) {
+	words := st.words(4)
+	if st.verb != "ALTER" && !(st.verb == "RENAME" && strings.HasPrefix(words[1], "TABLE")) || st.verb == "ALTER" && !slices.Contains(words, "TABLE") {
+		return nil
+	}
+	var names []string
+	t := st.tokens()
+	t.next()
+	for word := t.next(); word != ""; word = t.next() {
+		plain := strings.ToUpper(word)
+		switch {
+		case !t.name || !t.quoted && (keyword(word) || plain == "TO" || plain == "AS"):
+			continue
+		case !t.quoted && plain == "WAIT":
+			t.next()
+			continue
+		case st.verb == "ALTER" && len(names) == 1:
+			if t.quoted || plain != "RENAME" {
+				continue
+			}
+			again := t
+			if what := strings.ToUpper(again.next()); !again.quoted && slices.Contains([]string{"COLUMN", "INDEX", "KEY", "CONSTRAINT"}, what) {
+				continue
+			} else if again.quoted || what != "TO" && what != "AS" && what != "=" {
+				again = t
+			}
+			t = again
+			word = t.next()
+		}
+		ref := schema + "\x00" + word
+		if second, ok := t.qualified(); ok {
+			ref = word + "\x00" + second
+		}
+		if names = append(names, ref); len(names) == 2 {
+			pairs, names = append(pairs, [2]string{names[0], names[1]}), nil
+			if st.verb == "ALTER" {
+				return pairs
+			}
+		}
+	}
+	return pairs
+}
+
 // words returns the first n words in upper case, names in quotes as "".
 func (st statement) words(n int) []string {
 	t := st.tokens()

@@ -202,6 +202,7 @@ func (c *capture) query(h *replication.EventHeader, e *replication.QueryEvent, s
 		if c.tx.skipped {
 			break
 		}
+		c.snapshots.renamed(st.renames(string(e.Schema)))
 		if err := c.outlived(st, string(e.Schema), start); err != nil {
 			return err
 		}
