@@ -136,20 +136,14 @@ func head(s string) uint64 {
 	return h
 }
 
-// The largest number of steps of 10^-scale that a decimal's number tells exactly, and the largest scale.
-const (
-	maxSteps = 1 << 60
-	maxScale = 15
-)
+// maxSteps is how many steps of 10^-scale a decimal's number does not tell any more.
+const maxSteps = 1 << 60
 
 // scaleDecimals gives all constants numbers, if that is possible.
 func (o *order) scaleDecimals() {
 	for _, t := range o.texts {
 		_, _, fraction := decimalParts(t)
 		o.scale = max(o.scale, len(fraction))
-	}
-	if o.scale > maxScale {
-		return
 	}
 	nums := make([]uint64, len(o.texts))
 	for i, t := range o.texts {

@@ -136,24 +136,23 @@ func (w *workload) measure() (figure, error) {
 	return f, nil
 }
 
-// best returns the time of one event in the best of many rounds, and the allocations of one event. A round takes about
-// a tenth of a millisecond, so that on a busy machine some rounds are not interrupted.
+// best returns the time of one event in the best of many rounds, and the allocations of one event. All rounds go through
+// the same events, a few if each takes long: a round is short, so that on a busy machine some are not interrupted.
 func best(events int, decide func(i int)) (nanos, allocs float64) {
 	begin := time.Now()
 	for i := range min(events, 5) {
 		decide(i)
 	}
 	once := time.Since(begin) / time.Duration(min(events, 5))
-	round := max(1, min(events, int(100*time.Microsecond/max(once, 1))))
+	round := max(3, min(events, int(100*time.Microsecond/max(once, 1))))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	n := 0
 	fastest := time.Hour
 	for begin = time.Now(); time.Since(begin) < *least; n += round {
-		first := n % (events - round + 1)
 		at := time.Now()
 		for i := range round {
-			decide(first + i)
+			decide((2*i + 1) * events / (2 * round))
 		}
 		fastest = min(fastest, time.Since(at))
 	}
