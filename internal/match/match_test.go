@@ -210,6 +210,61 @@ func TestMatchingAllocatesNothing(t *testing.T) {
 	}
 }
 
+// Texts that begin, end and are found within each other, among many.
+func TestAffixesAndPartsOfTexts(t *testing.T) {
+	var s match.Scratch
+	for seed := range uint64(60) {
+		d := matchtest.Random(seed)
+		letters := []int{2, 3, 26}[d.Roll(3)]
+		word := func(n int) cdc.Value {
+			b := []byte(strings.Repeat("a", d.Roll(2)*d.Roll(9))) // longer than what is compared as a number
+			for range d.Roll(n) {
+				b = append(b, byte('a'+d.Roll(letters)))
+			}
+			if d.Roll(2) == 0 {
+				slices.Reverse(b)
+			}
+			return text(string(b))
+		}
+		var formulas []*match.Formula
+		for range 80 {
+			formulas = append(formulas, leaf(match.Prefix+match.Test(d.Roll(3)), 1, word(5)))
+		}
+		var rows [][]cdc.Value
+		for range 40 {
+			rows = append(rows, []cdc.Value{cdc.Int64Value(0), word(20)})
+		}
+		table, events := valued(rows...)
+		if wrong := agree(d, match.New(table, formulas), formulas, events, &s); wrong != "" {
+			t.Fatalf("seed %d: %s", seed, wrong)
+		}
+	}
+}
+
+// Not all that is not below is above: NaN is neither.
+func TestOrdersOfFloatsHaveNoOpposites(t *testing.T) {
+	tests := []match.Test{match.Less, match.LessEqual, match.Greater, match.GreaterEqual}
+	var formulas []*match.Formula
+	for i := range 4 * 4 * 4 * 2 {
+		one, other := leaf(tests[i%4], 0, cdc.Float64Value(1)), leaf(tests[i/4%4], 0, cdc.Float64Value(5))
+		one.Negated, other.Negated = i/16%2 > 0, i/32%2 > 0
+		if formulas = append(formulas, and(one, other)); i/64 > 0 {
+			formulas[i] = or(one, other)
+		}
+	}
+	var rows [][]cdc.Value
+	for _, f := range []float64{math.NaN(), 0, 1, 3, 5, 7, math.Inf(1), math.Inf(-1)} {
+		rows = append(rows, []cdc.Value{cdc.Float64Value(f), text("")})
+	}
+	table, events := valued(rows...)
+	var s match.Scratch
+	for _, f := range formulas { // each has its own index, so that its witnesses are those of nobody else
+		if wrong := agree(matchtest.Random(1), match.New(table, []*match.Formula{f}), []*match.Formula{f}, events, &s); wrong != "" {
+			t.Errorf("%v %v and %v %v: %s", f.Kids[0].Negated, f.Kids[0].Atom.Test, f.Kids[1].Negated, f.Kids[1].Atom.Test, wrong)
+		}
+	}
+}
+
 // What is not called for costs nothing: an event calls for few of many formulas, also when it has NULL.
 func TestAnEventCallsForFewFormulas(t *testing.T) {
 	const n = 400
@@ -254,6 +309,10 @@ func TestAnEventCallsForFewFormulas(t *testing.T) {
 		{"a beginning", func(i int) *match.Formula { return leaf(match.Prefix, 1, name(i)) }, n5, "x007xyz", 1},
 		{"an end", func(i int) *match.Formula { return leaf(match.Suffix, 1, name(i)) }, n5, "zyx007x", 1},
 		{"a part", func(i int) *match.Formula { return leaf(match.Contains, 1, name(i)) }, n5, "zyx007xyzx008x", 2},
+		{"a part, behind what is sooner evaluated", func(i int) *match.Formula {
+			not := &match.Formula{Op: match.Leaf, Negated: true, Atom: &match.Atom{Test: match.In, Slot: match.Slot{Image: match.After}, Consts: []cdc.Value{number(1), number(2)}}}
+			return and(not, leaf(match.Contains, 1, name(i)))
+		}, n5, "zyx007xyz", 1},
 		{"alternatives", func(i int) *match.Formula { return or(leaf(match.Equal, 0, number(i)), leaf(match.Prefix, 1, name(i))) }, n5, "x007x", 2},
 		{"one opaque atom of all", func(i int) *match.Formula { return and(opaque(0), opaque(1), opaque(2)) }, n5, "", 0},
 		{"what is never true", func(i int) *match.Formula { return &match.Formula{Op: match.Or} }, n5, "", 0},

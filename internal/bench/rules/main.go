@@ -20,6 +20,7 @@ import (
 var (
 	maxRules = flag.Int("rules", 100_000, "the largest number of rules on the table")
 	least    = flag.Duration("time", 300*time.Millisecond, "how long each figure is measured at least")
+	only     = flag.String("only", "", "measure only the workloads whose name contains this")
 	others   = flag.Bool("others", true, "measure cel-go and expr-lang, too")
 )
 
@@ -37,7 +38,7 @@ func run() error {
 	fmt.Println("| rules | what | matches | cdcd | allocations | plain cel-go loop | | expr-lang loop | |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|")
 	for _, w := range workloads() {
-		if w.n > *maxRules {
+		if w.n > *maxRules || !strings.Contains(w.name, *only) {
 			continue
 		}
 		f, err := w.measure()

@@ -215,5 +215,5 @@ func changedSet(set *rules.Set, rs []*rules.Rule, i int) *rules.Set {
 	if err != nil {
 		panic(err)
 	}
-	return next
+	return next.After(set)
 }
