@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/durable"
 	"github.com/cdcd-project/cdcd/internal/mask"
 )
 
@@ -214,33 +215,18 @@ func writeKeyFile(name string, keys []byte, fresh bool) (err error) {
 			err = cdc.Errorf("CDCD-1214", "write the mask key: %w", err).WithFix("see mask_key_files; a key file is made in a folder that exists")
 		}
 	}()
-	dir := filepath.Dir(name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".mask-key-*") // readable for nobody else
-	if err != nil {
-		return err
+	disk := durable.New() // a key that a power cut takes away takes along what it has masked
+	if !fresh {
+		return disk.Replace(name, keys, 0o600)
 	}
-	defer os.Remove(f.Name()) // after the rename it is not there any more
-	if _, err = f.Write(keys); err == nil {
-		err = f.Sync()
+	created, err := disk.Create(name, keys, 0o600)
+	if err == nil && !created {
+		err = fmt.Errorf("%s is there already", name)
 	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	put := os.Rename
-	if fresh {
-		put = os.Link // unlike Rename, not over another
-	}
-	if err := put(f.Name(), name); err != nil {
-		return err
-	}
-	folder, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close()) // a key that a power cut takes away takes along what it has masked
+	return err
 }
 
 // maskValue is the answer of apply and reveal.

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/durable"
 	"github.com/cdcd-project/cdcd/sources/mysql"
 )
 
@@ -174,29 +174,13 @@ func (n *resyncNote) keep(dir string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "resync.jsonl"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
-	if err == nil {
-		_, err = f.Write(append(line, '\n'))
-		if err == nil {
-			err = f.Sync()
-		}
-		if e := f.Close(); err == nil {
-			err = e
-		}
+	name, size := filepath.Join(dir, "resync.jsonl"), int64(0)
+	if info, statErr := os.Stat(name); statErr == nil {
+		size = info.Size()
 	}
-	if err == nil {
-		err = syncFolder(dir) // the file may be new
-	}
+	err = durable.New().Append(name, size, append(line, '\n'), 0o640)
 	if err != nil {
 		return fmt.Errorf("the new epoch has begun, but could not be noted in the data folder: %w", err)
 	}
 	return nil
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

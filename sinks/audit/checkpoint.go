@@ -17,6 +17,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/durable"
 )
 
 // Checkpoint is the statement that is signed: the log of this name has this root at this size.
@@ -77,14 +78,14 @@ func (h historyLine) encode() []byte {
 }
 
 // loadKey reads the private key, or makes it if there is none. It also sees to the public key beside it.
-func loadKey(d *disk, path, origin string) (signer note.Signer, public string, err error) {
+func loadKey(d *durable.Disk, path, origin string) (signer note.Signer, public string, err error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		secret, _, err := note.GenerateKey(rand.Reader, origin)
 		if err != nil {
 			return nil, "", fmt.Errorf("make audit key: %w", err)
 		}
-		if err := d.create(path, []byte(secret+"\n"), 0o600); err != nil {
+		if _, err := d.Create(path, []byte(secret+"\n"), 0o600); err != nil {
 			return nil, "", fmt.Errorf("write audit key: %w", err)
 		}
 		return loadKey(d, path, origin)
@@ -114,7 +115,7 @@ func loadKey(d *disk, path, origin string) (signer note.Signer, public string, e
 		return nil, "", bad("it is not an Ed25519 key")
 	}
 	if have, err := os.ReadFile(path + ".pub"); err != nil || strings.TrimSpace(string(have)) != public {
-		if err := d.replace(path+".pub", []byte(public+"\n"), 0o644); err != nil {
+		if err := d.Replace(path+".pub", []byte(public+"\n"), 0o644); err != nil {
 			return nil, "", fmt.Errorf("write audit public key: %w", err)
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/cdcd-project/cdcd/internal/durable"
 )
 
 // The failure table: every step on the disk fails, fails although it was done, or is the one before which the process
@@ -85,9 +87,9 @@ func runWithFault(t *testing.T, p place, how string, step, before, add int) (ack
 		}
 		return max(acknowledged, before), operation, err == nil
 	}
-	d := newDisk()
+	d := durable.New()
 	n := 0
-	d.step = func(op, path string, do func() error) error {
+	d.Step = func(op, path string, do func() error) error {
 		if n++; n != step {
 			return do()
 		}
@@ -150,9 +152,9 @@ func logAndDie(dir string) {
 		n, _ := strconv.Atoi(os.Getenv(name))
 		return n
 	}
-	d := newDisk()
+	d := durable.New()
 	n := 0
-	d.step = func(op, path string, do func() error) error {
+	d.Step = func(op, path string, do func() error) error {
 		if n++; n == number("CDCD_TEST_DIE_AT") {
 			fmt.Println(op, path)
 			syscall.Kill(os.Getpid(), syscall.SIGKILL)

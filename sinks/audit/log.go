@@ -22,6 +22,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/durable"
 )
 
 // Codes of errors that a person has to act on.
@@ -61,7 +62,7 @@ type Config struct {
 // Log is an open log, of which the process is the only writer. Its methods may be called by many goroutines at once.
 type Log struct {
 	cfg    Config
-	disk   *disk
+	disk   *durable.Disk
 	signer note.Signer
 	public string
 	lock   *os.File
@@ -103,10 +104,10 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if cfg.Dir == "" || cfg.KeyFile == "" || cfg.Origin == "" || strings.ContainsAny(cfg.Origin, "+ \t\r\n") {
 		return nil, fmt.Errorf("open audit log: folder %q, key file %q and origin %q must be set", cfg.Dir, cfg.KeyFile, cfg.Origin)
 	}
-	return open(ctx, cfg, newDisk())
+	return open(ctx, cfg, durable.New())
 }
 
-func open(ctx context.Context, cfg Config, d *disk) (*Log, error) {
+func open(ctx context.Context, cfg Config, d *durable.Disk) (*Log, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -114,7 +115,7 @@ func open(ctx context.Context, cfg Config, d *disk) (*Log, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	l := &Log{cfg: cfg, disk: d, writing: make(chan struct{}, 1)}
-	if err := d.makeDir(cfg.Dir); err != nil {
+	if err := d.MakeDir(cfg.Dir); err != nil {
 		return nil, explain(fmt.Errorf("open audit log: %w", err))
 	}
 	var err error
@@ -293,11 +294,11 @@ func (l *Log) append(ctx context.Context, all []*request) error {
 		fresh[chainID{r.object.Chain, r.object.Store}] = head{r.object.Ordinal, r.object.SHA256}
 		bundle = appendEntry(bundle, entry)
 		for _, t := range tree.append(tlog.RecordHash(entry)) {
-			if err := l.disk.put(l.path(t.path()), t.bytes(), 0o644); err != nil {
+			if err := l.disk.Put(l.path(t.path()), t.bytes(), 0o644); err != nil {
 				return err
 			}
 			if t.level == 0 {
-				if err := l.disk.put(l.path(bundlePath(t.n, tileWidth)), bundle, 0o644); err != nil {
+				if err := l.disk.Put(l.path(bundlePath(t.n, tileWidth)), bundle, 0o644); err != nil {
 					return err
 				}
 				bundle, filled = nil, true
@@ -315,16 +316,16 @@ func (l *Log) append(ctx context.Context, all []*request) error {
 		if old[t.path()] {
 			continue
 		}
-		if err := l.disk.put(l.path(t.path()), t.bytes(), 0o644); err != nil {
+		if err := l.disk.Put(l.path(t.path()), t.bytes(), 0o644); err != nil {
 			return err
 		}
 	}
 	if len(bundle) > 0 {
-		if err := l.disk.put(l.path(bundlePath(tree.size/tileWidth, int(tree.size%tileWidth))), bundle, 0o644); err != nil {
+		if err := l.disk.Put(l.path(bundlePath(tree.size/tileWidth, int(tree.size%tileWidth))), bundle, 0o644); err != nil {
 			return err
 		}
 	}
-	if err := l.disk.flush(); err != nil {
+	if err := l.disk.Flush(); err != nil {
 		return err
 	}
 	if err := l.publish(tree); err != nil {
@@ -403,7 +404,7 @@ func (l *Log) publish(t *tree) error {
 	if err != nil {
 		return fmt.Errorf("sign checkpoint: %w", err)
 	}
-	if err := l.disk.replace(l.path(checkpointFile), signed, 0o644); err != nil {
+	if err := l.disk.Replace(l.path(checkpointFile), signed, 0o644); err != nil {
 		return err
 	}
 	return l.announce(signed)
@@ -411,11 +412,11 @@ func (l *Log) publish(t *tree) error {
 
 // announce writes down a checkpoint in the places that follow the file checkpoint.
 func (l *Log) announce(signed []byte) error {
-	if err := l.disk.replace(AnchorFile(l.cfg.KeyFile), signed, 0o644); err != nil {
+	if err := l.disk.Replace(AnchorFile(l.cfg.KeyFile), signed, 0o644); err != nil {
 		return err
 	}
 	line := historyLine{l.cfg.Now().UTC(), string(signed)}.encode()
-	if err := l.disk.appendTo(l.path(historyFile), l.historySize, line); err != nil {
+	if err := l.disk.Append(l.path(historyFile), l.historySize, line, 0o644); err != nil {
 		return err
 	}
 	l.historySize += int64(len(line))
@@ -427,7 +428,7 @@ func (l *Log) announce(signed []byte) error {
 
 // load reads where the log stands, checks that its parts fit together, and finishes what was interrupted.
 func (l *Log) load(ctx context.Context) error {
-	l.disk.dirty = map[string]bool{}
+	l.disk.Abandon()
 	l.tree, l.bundle, l.previous = &tree{}, nil, 0
 	anchor, err := readIfThere(AnchorFile(l.cfg.KeyFile))
 	if err != nil {
@@ -638,7 +639,7 @@ func (l *Log) saveHeads() {
 	})
 	text, err := json.Marshal(saved)
 	if err == nil {
-		err = l.disk.put(l.path(headsFile), append(text, '\n'), 0o644)
+		err = l.disk.Put(l.path(headsFile), append(text, '\n'), 0o644)
 	}
 	if err != nil {
 		l.cfg.Logger.Warn("audit log: the heads of the chains were not saved; the next start takes longer", "event", "audit.heads_not_saved", "err", err)
@@ -696,13 +697,12 @@ func (l *Log) pruneDir(dir string, keep func(width int64) bool) {
 		if width, err := strconv.ParseInt(f.Name(), 10, 64); err == nil && keep(width) {
 			continue
 		}
-		if l.disk.remove(filepath.Join(dir, f.Name())) == nil {
+		if l.disk.Remove(filepath.Join(dir, f.Name())) == nil {
 			left--
 		}
 	}
-	if left == 0 && l.disk.remove(dir) == nil {
-		delete(l.disk.durable, dir)
-		delete(l.disk.dirty, dir)
+	if left == 0 && l.disk.Remove(dir) == nil {
+		l.disk.Forget(dir)
 	}
 }
 
