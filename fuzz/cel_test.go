@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/strictyaml"
 	"github.com/cdcd-project/cdcd/rules"
 )
 
@@ -67,6 +69,21 @@ var celEvents = func() []cdc.Event {
 	return events
 }()
 
+// canBeMended checks that what findings suggest leaves a file that can be read.
+func canBeMended(t *testing.T, src string, findings rules.Findings) {
+	for _, f := range findings {
+		mended, applied := strictyaml.Apply([]byte(src), rules.Findings{f})
+		if len(applied) != len(f.Edits) && len(f.Edits) < 2 {
+			t.Fatalf("%v: the edits %v cannot be made", f, f.Edits)
+		}
+		_, err := rules.Parse("r.yaml", mended)
+		var found rules.Findings
+		if errors.As(err, &found) && (found[0].Code == "CDCD-2101" || found[0].Code == "CDCD-2102") {
+			t.Fatalf("%v: afterwards the file is broken: %v", f, found[0])
+		}
+	}
+}
+
 // FuzzCEL compiles and evaluates any condition over a table with columns of all types. It never panics, ends soon, and
 // decides the same twice, in company, and without the index.
 func FuzzCEL(f *testing.F) {
@@ -76,7 +93,9 @@ func FuzzCEL(f *testing.F) {
 		"after.doc.?s.orValue('') == 'x'", "after.b == b'\\x00\\xff'", "!after.flag", "after.bit == true", "after.v.map(x, x * 2).exists(y, y > 1)", "size(after.g) == 5",
 		"changed('i') && before.i != after.i", "before == after", "op in ['insert', 'update']", "after['s'] == 'x'", "after.doc.a.all(x, after.doc.a.all(y, x != y))",
 		"string(after.d).matches('^-?[0-9.]+$')", "double(after.d) / 0.0 > 1.0", "after.i / 0 == 1", "[1, 2, 3].filter(x, x > after.i) == [1]", "{'a': after.i}.a == 1",
-		"after.doc.optMap(x, x.a).hasValue()", "type(after.i) == int", "-after.d > decimal('1')", "after.s.lowerAscii().trim() == 'a'", "(((((1)))))", "after.", "'", "a{b: 1}", "\\", "after.`my col`"} {
+		"after.doc.optMap(x, x.a).hasValue()", "type(after.i) == int", "-after.d > decimal('1')", "after.s.lowerAscii().trim() == 'a'", "(((((1)))))", "after.i = 5", "after.i > 5 and after.u <> 1", "after.i is not null", "after.i != 5", "!(after.e == 'a')", "after.e == 'aa'", "aftr.i > 5", "after.s.startWith('a')", "after.s == 5", "after.i == '5'",
+		"after.doc.a.b == 'x'", "after.e == 'a' && after.e == 'b'", "after.e != 'a' || after.e != 'b'", "increasedBy('i', 5)", "anyChanged(['i', 's'])", "coalesce(after.i, 0) > 5", "after.s.equalsIgnoreCase('X')",
+		"after.day < date(now, 'Europe/Berlin')", "timestamp(after.at, 'Europe/Berlin') < now - days(3)", "after.ts.getDayOfWeek('+02:00') in [0, 6]", "after.", "'", "a{b: 1}", "\\", "after.`my col`"} {
 		f.Add(when)
 	}
 	f.Fuzz(func(t *testing.T, when string) {
@@ -89,6 +108,7 @@ func FuzzCEL(f *testing.F) {
 		alone, err := rules.Parse("r.yaml", []byte(src("")))
 		if err != nil {
 			_ = err.Error()
+			canBeMended(t, src(""), err.(rules.Findings))
 			return
 		}
 		set, _ := rules.New(alone)
@@ -100,6 +120,7 @@ func FuzzCEL(f *testing.F) {
 				t.Fatalf("finding %+v", e)
 			}
 		}
+		canBeMended(t, src(""), findings)
 		company, err2 := rules.Parse("r.yaml", []byte(src("  - {name: z, tables: ['*.*'], to: [x], when: after.d > 0 || after.i == 1}\n")))
 		if err2 != nil {
 			t.Fatal(err2)

@@ -22,9 +22,10 @@ const (
 	codeFixture = "CDCD-2119" // a test's event cannot be
 	codeSchema  = "CDCD-2120" // the schema file is wrong
 
-	codeCase = "CDCD-2121" // warning: the database ignores case
-	codePath = "CDCD-2122" // warning: a JSON document may not have it
-	codeSame = "CDCD-2123" // warning: another rule asks the same
+	codeCase      = "CDCD-2121" // warning: the database ignores case
+	codePath      = "CDCD-2122" // warning: a JSON document may not have it
+	codeSame      = "CDCD-2123" // warning: another rule asks the same
+	codeNullFails = "CDCD-2124" // warning: fails on NULL
 
 	codeRow     = "CDCD-2131" // a condition on a row asks for something else
 	codePartial = "CDCD-2132" // warning: a filter whose rows come or go unseen

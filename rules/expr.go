@@ -205,6 +205,8 @@ var sqlWords = map[string]string{
 	"xor": "write a != b", "div": "write /", "mod": "write %",
 }
 
+var sqlNull = regexp.MustCompile(`(?i)^is\s+(not\s+)?null\b`)
+
 // operatorWords are those that an operator can take the place of.
 var operatorWords = map[string]string{"and": "&&", "or": "||", "div": "/", "mod": "%"}
 
@@ -343,6 +345,8 @@ func (x *expr) foreignToken(at int) *Finding {
 		f := finding(from, from+len(word), fmt.Sprintf("'%s' is not an operator", word)).Hint("%s", hint)
 		if right, ok := operatorWords[strings.ToLower(word)]; ok {
 			x.edit(f, from, from+len(word), right)
+		} else if m := sqlNull.FindStringSubmatch(x.text[from:]); m != nil {
+			x.edit(f, from, from+len(m[0]), map[bool]string{true: "== null", false: "!= null"}[m[1] == ""])
 		}
 		return f
 	}

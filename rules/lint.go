@@ -44,6 +44,7 @@ func (c *typer) lint() {
 		default:
 			c.lintDomain(e)
 			c.lintCollation(e)
+			c.lintNullFails(e)
 		}
 	}))
 }
@@ -443,7 +444,7 @@ func (c *typer) lintPath(e ast.Expr, guards map[string]bool) {
 		guards[parent] = true // one finding for a path, not one for each of its steps
 	}
 	from, to := c.whole(e)
-	f := c.place.ErrorAt(from, to, codePath, fmt.Sprintf("this fails when the document has no '%s'", clip(key))).Warn()
+	f := c.place.ErrorAt(from, to, codePath, fmt.Sprintf("this fails when the document has no '%s'", clip(strings.SplitN(path, ".", 3)[2]))).Warn()
 	if len(c.warnings) < maxFindings {
 		c.warnings = append(c.warnings, f)
 	}
@@ -460,6 +461,63 @@ func (c *typer) lintPath(e ast.Expr, guards map[string]bool) {
 	}
 	f.Hint("write %s.orValue(null), or ask first: has(%s) && …", optional, source)
 	c.edit(f, from, to, optional+".orValue(null)")
+}
+
+// lintNullFails warns of what fails on NULL: all but == and !=.
+func (c *typer) lintNullFails(e ast.Expr) {
+	call := e.AsCall()
+	operands := call.Args()
+	comparison := false
+	switch call.FunctionName() {
+	case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
+		comparison = true
+	case operators.Add, operators.Subtract, operators.Multiply, operators.Divide, operators.Modulo:
+	default:
+		if !call.IsMemberFunction() || methods[call.FunctionName()] == unknown {
+			return
+		}
+		operands, comparison = append([]ast.Expr{call.Target()}, operands...), methods[call.FunctionName()] == boolean
+	}
+	for _, operand := range operands {
+		if operand.Kind() != ast.SelectKind || operand.AsSelect().IsTestOnly() || imageOf(operand.AsSelect().Operand()) < 0 {
+			continue
+		}
+		column, source := c.column(operand.AsSelect().FieldName()), c.source(operand)
+		if column == nil || !column.Nullable || column.Kind == cdc.KindJSON || c.guarded[source] {
+			continue
+		}
+		c.guarded[source] = true // once per column
+		f := c.warn(operand, codeNullFails, "this fails when %s is NULL", source)
+		if !comparison {
+			f.Hint("write coalesce(%s, …), or ask first: %s != null && …", source, source)
+			continue
+		}
+		from, to := c.whole(e)
+		f.Hint("ask first: %s != null && %s", source, oneLine(c.text[from:to]))
+		c.editAround(f, from, to, source+" != null && ", "")
+	}
+}
+
+// editAround lets a finding put something before and after an expression, in parentheses unless it is the whole condition.
+func (c *typer) editAround(f *Finding, from, to int, before, after string) {
+	if strings.TrimSpace(c.text[:from]) != "" || strings.TrimSpace(c.text[to:]) != "" {
+		before, after = "("+before, after+")"
+	}
+	edits := len(f.Edits)
+	for _, insert := range []struct {
+		at   int
+		text string
+	}{{from, before}, {to, after}} {
+		if insert.text == "" {
+			continue
+		}
+		e, ok := c.place.EditAt(insert.at, insert.at, insert.text)
+		if !ok {
+			f.Edits = f.Edits[:edits]
+			return
+		}
+		f.Edits = append(f.Edits, e)
+	}
 }
 
 // comparedForEquality reports whether an expression is an operand of ==, or of in: those take null for no match.

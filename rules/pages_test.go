@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/strictyaml"
 )
 
 var update = flag.Bool("update", false, "write what the pages in testdata should say")
@@ -38,10 +39,13 @@ func TestLanguage(t *testing.T) {
 				files[f.Name] = string(f.Data)
 			}
 			found, decided := runPage(t, files)
-			got := map[string]string{"found": found, "decided": decided}
+			got := map[string]string{"found": found, "decided": decided, "mended": ""}
+			if _, ok := files["fix"]; ok {
+				got["mended"] = mend(t, files)
+			}
 			if *update {
-				archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return f.Name == "found" || f.Name == "decided" })
-				for _, name := range []string{"found", "decided"} {
+				archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return f.Name == "found" || f.Name == "decided" || f.Name == "mended" })
+				for _, name := range []string{"found", "mended", "decided"} {
 					if got[name] != "" {
 						archive.Files = append(archive.Files, txtar.File{Name: name, Data: []byte(got[name])})
 					}
@@ -103,6 +107,31 @@ func runPage(t *testing.T, files map[string]string) (found, decided string) {
 		}
 	}
 	return found, decided
+}
+
+// mend returns the rules after doing what the findings suggest, until there is nothing left that could be done.
+func mend(t *testing.T, files map[string]string) string {
+	tables, err := ParseSchema("schema.yaml", []byte(files["schema.yaml"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := []byte(files["rules.yaml"])
+	for range 10 {
+		var found Findings
+		rs, err := Parse("rules.yaml", src)
+		errors.As(err, &found)
+		set, err := New(rs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		more, _ := set.Check(tables)
+		mended, applied := strictyaml.Apply(src, append(found, more...))
+		if len(applied) == 0 {
+			break
+		}
+		src = mended
+	}
+	return string(src)
 }
 
 func isStale(e cdc.RuleError) bool {

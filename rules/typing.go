@@ -223,8 +223,12 @@ func (c *typer) ident(e ast.Expr) typ {
 	switch {
 	case c.table.Column(name) >= 0:
 		f.Hint("did you mean the column after%s?", selector(name))
+		from, to := c.span(e)
+		c.editOnChange(f, from, to, afterVar+selector(name))
 	case alias != "":
 		f.Hint("did you mean '%s'?", alias)
+		from, to := c.span(e)
+		c.editOnChange(f, from, to, alias)
 	case lower == "true" || lower == "false" || lower == "null":
 		f.Hint("write %s in small letters", lower)
 	default:
@@ -239,6 +243,13 @@ func (c *typer) ident(e ast.Expr) typ {
 		}
 	}
 	return typ{class: failed}
+}
+
+// editOnChange lets a finding write the name of an image, unless the condition is on a row.
+func (c *typer) editOnChange(f *Finding, from, to int, text string) {
+	if !strings.HasSuffix(c.place.Path(), "where") {
+		c.edit(f, from, to, text)
+	}
 }
 
 // opColumn makes op behave like an enum.
@@ -653,11 +664,7 @@ func (c *typer) lintNull(e, side ast.Expr, t typ) {
 	f := c.warn(e, codeNull, "this is also true when %s is NULL", source).
 		Hint("add '&& %s != null' if NULL must not match, or '|| %s == null' to show that it should", source, source)
 	from, to := c.whole(e)
-	text := c.text[from:to] + " && " + source + " != null"
-	if from > 0 || to < len(strings.TrimRight(c.text, " \t\r\n")) {
-		text = "(" + text + ")"
-	}
-	c.edit(f, from, to, text)
+	c.editAround(f, from, to, "", " && "+source+" != null")
 }
 
 // lintNot warns about the other way to write !=.
@@ -1216,8 +1223,14 @@ func (c *typer) mismatch(e, a, b ast.Expr, ta, tb typ) {
 	if at, ok := c.info.GetOffsetRange(e.ID()); ok {
 		sign = " " + c.text[c.byteAt(at.Start):c.byteAt(at.Stop)] + " "
 	}
-	convert := func(to string) { f.Hint("write %s(%s)%s%s", to, sa, sign, sb) }
-	convertRight := func(to string) { f.Hint("write %s%s%s(%s)", sa, sign, to, sb) }
+	wrap := func(e ast.Expr, fn string) {
+		from, to := c.whole(e)
+		if e.Kind() == ast.SelectKind {
+			c.edit(f, from, to, fn+"("+c.text[from:to]+")")
+		}
+	}
+	convert := func(to string) { f.Hint("write %s(%s)%s%s", to, sa, sign, sb); wrap(a, to) }
+	convertRight := func(to string) { f.Hint("write %s%s%s(%s)", sa, sign, to, sb); wrap(b, to) }
 	switch {
 	case ta.class == list && tb.class == text && sign == " == ":
 		f.Hint("write %s in %s", sb, sa)
@@ -1354,6 +1367,13 @@ func (c *typer) coerceLiteral(e ast.Expr, t typ, other ast.Expr, to typ) typ {
 		f := c.fail(e, codeType, "%s; %s", c.describe(other, to), c.describe(e, t))
 		if hint != "" {
 			f.Hint(hint, args...)
+		}
+		if digits := strings.Trim(c.source(e), `'"`); numberOnly.MatchString(digits) && strings.HasSuffix(f.Suggestion, "without quotes") {
+			from, to := c.span(e)
+			c.edit(f, from, to, digits)
+		} else if strings.HasPrefix(f.Suggestion, "write '"+c.source(e)+"' to compare texts") || f.Suggestion == "write '"+c.source(e)+"' in quotes" {
+			from, to := c.span(e)
+			c.edit(f, from, to, "'"+c.source(e)+"'")
 		}
 		return typ{class: failed}
 	}
