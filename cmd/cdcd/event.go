@@ -124,7 +124,7 @@ func (a *app) eventInStream(ctx context.Context, wish eventWish) (cdc.Event, err
 		}
 	}
 	stream, err := openBus(ctx, a, cfg, writerName(), nil)
-	if errors.As(err, &coded) && coded.Code == "CDCD-3001" {
+	if bus.InUse(err) {
 		return e, asked // one runs, and does not answer
 	}
 	if err != nil {

@@ -365,8 +365,7 @@ func clipped(text []byte) string {
 // openDesk opens the store here. A cdcd that holds it and does not answer is what has to be mended.
 func (a *app) openDesk(ctx context.Context, cfg *config, silent error, do func(*ruleDesk) error) error {
 	stream, err := openBus(ctx, a, cfg, writerName(), nil)
-	var coded *cdc.Error
-	if errors.As(err, &coded) && coded.Code == "CDCD-3001" {
+	if bus.InUse(err) {
 		return silent
 	}
 	if err != nil {
