@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/testenv"
 	"github.com/cdcd-project/cdcd/rules"
+	"github.com/cdcd-project/cdcd/sources/mysql"
 )
 
 const oneRule = `version: 1
@@ -241,3 +243,98 @@ func TestOfTwoCdcdWithOtherRuleFilesBothJudgeTheSame(t *testing.T) {
 	a.stop(t)
 	a.verify(t)
 }
+
+// A stream of a version before revisions: its frames name none, and are judged by what the rule files said when this version
+// was first run, for good.
+func TestAStreamFromBeforeRevisionsIsJudgedByTheFilesOfTheUpgrade(t *testing.T) {
+	t.Parallel()
+	db := testenv.MariaDB(t)
+	db.Exec(t, "CREATE DATABASE ledger", "CREATE TABLE ledger.t (id INT PRIMARY KEY, n INT NOT NULL)")
+	nats := startNATS(t)
+	d := deploy(t, db, options{nats: nats.URL, rules: fmt.Sprintf(oneRule, 3)})
+	captureWithoutRevisions(t, db, nats, func() { db.Exec(t, "INSERT INTO ledger.t VALUES (1, 1), (2, 2), (3, 3), (4, 4)") })
+
+	d.start(t)
+	d.capturing(t)
+	if _, stderr, code := d.cdcd(t, "rules", "mode", "divides", "off", "--why", "so that what is judged again would be missing"); code != 0 {
+		t.Fatal(stderr)
+	}
+	d.kill()
+	db.Exec(t, "INSERT INTO ledger.t VALUES (5, 6)") // by the new revision: nothing
+	d.start(t)
+	d.capturing(t)
+	if _, stderr, code := d.cdcd(t, "rules", "mode", "divides", "active", "--why", "again"); code != 0 {
+		t.Fatal(stderr)
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	for stdout := ""; !strings.Contains(stdout, `"revision": 3`); stdout, _, _ = d.cdcd(t, "status", "-o", "json") {
+		if time.Now().After(deadline) {
+			t.Fatal(d.tail())
+		}
+	}
+	db.Exec(t, "INSERT INTO ledger.t VALUES (6, 9)")
+	for deadline = time.Now().Add(30 * time.Second); len(lines(t, d.bucket)) < 2 && time.Now().Before(deadline); {
+		time.Sleep(50 * time.Millisecond)
+	}
+	all, err := delivered(d.bucket)
+	if err != nil || strings.Count(string(all), "\n") != 2 || !strings.Contains(string(all), `"key":{"id":3}`) || !strings.Contains(string(all), `"key":{"id":6}`) {
+		t.Fatalf("got %s (%v), want rows 3 and 6\n%s", all, err, d.tail())
+	}
+	d.stop(t)
+	d.verify(t)
+	want, revisions := judged(t, bus.Config{URL: nats.URL})
+	same(t, want, d.bucket, d)
+	if revisions[0] == 0 || revisions[3] == 0 {
+		t.Errorf("frames name the revisions %v, want none and 3 among them", revisions)
+	}
+}
+
+// captureWithoutRevisions captures as versions before revisions did, until what happens is in the stream.
+func captureWithoutRevisions(t *testing.T, db *testenv.Server, nats *natsServer, happens func()) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	stream, err := bus.Open(ctx, bus.Config{Source: "ledger", URL: nats.URL, Writer: "old"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	publisher, err := stream.Publisher(ctx, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began, rows := make(chan struct{}), 0
+	source, err := mysql.New(mysql.Config{Name: "ledger", Addr: db.Addr, User: testenv.User, Password: testenv.Password, Writer: "old",
+		Tables: []string{"ledger.*"}, Epoch: 1<<63 | 1<<32, MaxFrame: stream.MaxFrame(), Heartbeat: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { // ends before the capture does
+		<-began
+		happens()
+	}()
+	err = source.Run(ctx, cdc.Checkpoint{}, func(ctx context.Context, b *cdc.Batch) error {
+		if err := publisher.Handle(ctx, b); err != nil {
+			return err
+		}
+		if rows == 0 && b.Len() == 0 {
+			select {
+			case <-began:
+			default:
+				close(began)
+			}
+		}
+		if rows += b.Len(); rows >= 4 {
+			return errCaptured
+		}
+		return nil
+	})
+	if !errors.Is(err, errCaptured) {
+		t.Fatal(err)
+	}
+	if err := publisher.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var errCaptured = errors.New("all is captured")
