@@ -116,7 +116,7 @@ func (c *typer) program(p *program, s *site, tree ast.Expr, op cdc.Op) Findings 
 	checked, found := c.checked(s.env, tree)
 	if found == nil {
 		var err error
-		if p.when, err = newCondition(s, op, checked.NativeRep()); err != nil {
+		if p.when, err = newCondition(s, op, checked.NativeRep(), c.source); err != nil {
 			found = Findings{c.place.Error(codeType, "the condition cannot be planned: "+clip(err.Error()))}
 		}
 	}

@@ -71,6 +71,26 @@
 // the filtered table can be kept elsewhere; docs/objects.md tells a partner how, and that only the images that satisfy
 // the filter are delivered. If either image cannot be judged, the rule fails. Without on, it is for all four operations.
 //
+// # Many rules
+//
+// A change is not compared with each rule: an index over the conditions of all rules for its table and operation finds
+// those that it may concern (internal/match), so that ten thousand rules cost about what a few do. For this a condition
+// is turned into a formula of questions that an index can answer, joined by && and ||; negations stand before questions
+// only. Questions are comparisons of a column with constants (==, !=, <, <=, >, >=, in, null), startsWith(), endsWith()
+// and contains(), also of lowerAscii(), upperAscii() and trim(), has(), changed(), and before.c != after.c where two
+// values of the column are equal exactly if they are the same. c ? a : b is (c && a) || (!c && b) || (c && !c), of which
+// the last only matters when c fails, and matches() asks first for a text that its pattern cannot do without.
+//
+// What is not on this list stays CEL: functions, calculations, columns compared with each other, JSON, sets. Such a part
+// is evaluated at most once per change for all rules that contain it, and only if the rest of the condition leaves it
+// open, so after.qty * 2 > 10 && after.status == 'paid' costs nothing while no order is paid. A condition whose steps
+// have to be counted is such a part as a whole, behind those of its first conjuncts whose cost is bounded.
+//
+// The index gives the outcome that CEL gives: true, false, and failures, too. That is proved for formulas in
+// internal/match; that each question means what CEL means by it is tried on every edge of every type, by comparing
+// random rules and changes with [Set.DecidePlainly], and at run time by [Set.Verify] on a sample of the changes.
+// [Set.Indexing] says how each rule is found.
+//
 // # What cannot go wrong
 //
 // A rule that fails on an event becomes a [cdc.RuleError] of the decision, beside whatever the other rules made of the

@@ -26,6 +26,8 @@ import (
 type residual struct {
 	number int
 	key    string // its structure
+	text   string // as it was written, where it was first seen
+	steps  uint64 // at most
 	eval   cel.Program
 }
 
@@ -50,6 +52,7 @@ type lowering struct {
 	table   *cdc.Table
 	op      cdc.Op
 	checked *ast.AST
+	source  func(ast.Expr) string // the text of a part
 	shared  *residuals
 
 	used  []*residual // that the formula asks for
@@ -58,8 +61,8 @@ type lowering struct {
 }
 
 // newCondition lowers a condition that was checked for an operation.
-func newCondition(s *site, op cdc.Op, checked *ast.AST) (*condition, error) {
-	l := &lowering{env: s.env, table: s.table, op: op, checked: checked, shared: &s.residuals}
+func newCondition(s *site, op cdc.Op, checked *ast.AST, source func(ast.Expr) string) (*condition, error) {
+	l := &lowering{env: s.env, table: s.table, op: op, checked: checked, source: source, shared: &s.residuals}
 	var f *match.Formula
 	if l.bounded(checked.Expr(), 0) {
 		f = l.truth(checked.Expr(), false)
@@ -656,7 +659,7 @@ func (l *lowering) cel(e ast.Expr) match.Atom {
 			l.err = err
 		}
 		l.shared.last++
-		r = &residual{number: l.shared.last, key: key, eval: prog}
+		r = &residual{number: l.shared.last, key: key, text: clip(l.source(e)), steps: l.cost(e), eval: prog}
 		if err == nil {
 			l.shared.known[key] = r
 		}

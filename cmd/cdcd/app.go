@@ -87,6 +87,9 @@ func (a *app) start() error {
 	if a.json {
 		a.ui.format = "json"
 	}
+	if a.ui.format == "wide" {
+		a.ui.format, a.ui.wide = "table", true
+	}
 	if !oneOf(a.ui.format, "table", "json", "jsonl", "yaml") {
 		bad := a.ui.format
 		a.ui.format = "table"

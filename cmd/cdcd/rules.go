@@ -49,10 +49,11 @@ func newRulesLintCmd(a *app) *cobra.Command {
 		Short: "Check rules against the tables they are about, and mend them",
 		Long: "Check rule files: their layout, and their conditions against the tables as they are. With --fix, mistakes\n" +
 			"that can be mended in one way only are mended in the files; with --warnings, what warnings suggest is done, too:\n" +
-			"that changes what rules match." + rulesLong,
+			"that changes what rules match. -o wide also says what a change must be like for each rule to be looked at." + rulesLong,
 		Example: `  cdcd rules lint
   cdcd rules lint rules/ --schema schema.yaml
-  cdcd rules lint --fix --dry-run`,
+  cdcd rules lint --fix --dry-run
+  cdcd rules lint -o wide`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !fix && (f.dry || f.warnings) {
 				return usagef("--dry-run and --warnings go with --fix").WithFix("write: cdcd rules lint --fix --dry-run")
@@ -90,6 +91,7 @@ func lintRules(a *app, args []string, known func() ([]*cdc.Table, error)) (*lint
 	tables, err := known()
 	switch {
 	case err == nil:
+		l.known = tables
 		findings, _ := l.set.Check(tables)
 		l.findings = append(l.findings, findings...)
 	case len(l.findings) == 0:
@@ -105,7 +107,8 @@ type linted struct {
 	rules    []*rules.Rule // those that can be read
 	set      *rules.Set    // of these; nil when they do not go together
 	findings rules.Findings
-	fixed    []fixed // what was mended, or would be
+	known    []*cdc.Table // that they were checked against
+	fixed    []fixed      // what was mended, or would be
 	dry      bool
 }
 
@@ -231,6 +234,9 @@ func (l *linted) verdict(a *app, kind string) error {
 			fmt.Fprintf(w, "%s %s\n\n", plural(n, "change"), map[bool]string{true: "not made (--dry-run)", false: "made"}[l.dry])
 		}
 		l.print(a, w)
+		if a.ui.wide {
+			l.printIndexing(a, w)
+		}
 		fmt.Fprint(w, plural(r.Rules, "rule"), ": ", r.OK, " ok")
 		if r.Errors > 0 {
 			fmt.Fprint(w, ", ", plural(r.Errors, "error"))

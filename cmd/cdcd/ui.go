@@ -22,6 +22,7 @@ import (
 type ui struct {
 	stdout, stderr io.Writer
 	format         string // table, json, jsonl or yaml
+	wide           bool   // a table that says more, where a command has that
 	colorOut       bool
 	colorErr       bool
 }
