@@ -62,7 +62,7 @@ func BenchmarkDecide(b *testing.B) {
 func BenchmarkCompile(b *testing.B) {
 	table := mustTables(b, ordersSchema)[0]
 	rs := mustParse(b, one("after.status == 'paid' && changed('status') && after.total >= 1000"))
-	site, err := newSite(table)
+	site, err := newSite(table, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func compile(r *Rule, s *site) (byOp [maxOps]*program, found Findings) {
 
 // typed parses a rule's condition and gives its literals the types of the table's columns.
 func typed(r *Rule, s *site) (*typer, Findings) {
-	x, e := parseExpr(r.When, r.place.At("when"))
+	x, e := r.parse()
 	if e != nil {
 		return nil, Findings{e}
 	}

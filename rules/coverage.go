@@ -80,7 +80,7 @@ func (r *Rule) coverage(tables []*cdc.Table) (Coverage, Findings) {
 				continue // the test's own failure says so
 			}
 			if sites[e.Table()] == nil {
-				site, err := newSite(e.Table())
+				site, err := newSite(e.Table(), r.lang)
 				if err != nil {
 					continue
 				}

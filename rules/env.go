@@ -73,8 +73,8 @@ var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 })
 
 // tableEnv returns the environment in which expressions about a table are compiled.
-func tableEnv(t *cdc.Table) (*cel.Env, error) {
-	base, err := baseEnv()
+func tableEnv(t *cdc.Table, lang *Language) (*cel.Env, error) {
+	base, err := lang.extend(nil)
 	if err != nil {
 		return nil, err
 	}

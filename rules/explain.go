@@ -119,7 +119,7 @@ func explainRules(rs []*Rule, e cdc.Event) []Explanation {
 		}
 	}
 	d := newSet(judged).Decide(e)
-	site, err := newSite(e.Table())
+	site, err := newSite(e.Table(), languageOf(rs))
 	out := make([]Explanation, len(rs))
 	for i, r := range rs {
 		out[i] = r.explain(d)
@@ -266,11 +266,11 @@ func (r *Rule) explainConditions(e cdc.Event, site *site) []Condition {
 // explainCondition evaluates a condition; on is the image that a condition on a row is judged on.
 func (r *Rule) explainCondition(e cdc.Event, site *site, key, text, on string) (Condition, bool) {
 	t := e.Table()
-	written, bad := parseExpr(text, r.place.At(key))
+	written, bad := r.parse()
 	if bad != nil {
 		return Condition{}, false
 	}
-	parsed, _ := parseExpr(text, r.place.At(key))
+	parsed, _ := r.parse()
 	if on != "" {
 		parsed.onImage(on)
 	}

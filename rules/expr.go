@@ -22,6 +22,7 @@ type expr struct {
 	text   string
 	bytes  []int // byte offset of each character of text, and of its end
 	place  strictyaml.Place
+	lang   *Language // nil: without functions of one's own
 	nextID int64
 }
 

@@ -51,6 +51,8 @@ type Rule struct {
 	Version     string // "sha256:…" over all that decides; name and file layout, comments, description, owner and tests do not
 
 	tables []cdc.TableGlob
+	lang   *Language
+	calls  []string // functions of the language's own that the condition calls
 	tests  []fixture
 	doc    *strictyaml.Doc
 	place  strictyaml.Place // of the rule
@@ -100,10 +102,12 @@ var nameText = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 // Parse reads a rule file: its layout and the syntax of its expressions, all that can be judged without knowing a
 // table. file is for messages. The error is of type [Findings], holds everything that is wrong, in the order of the
 // file; the rules that are returned with it are those that have no error.
-func Parse(file string, src []byte) ([]*Rule, error) {
+func Parse(file string, src []byte) ([]*Rule, error) { return parse(nil, file, src) }
+
+func parse(lang *Language, file string, src []byte) ([]*Rule, error) {
 	var f ruleFile
 	doc, err := strictyaml.Decode(file, src, &f, strictyaml.Config{Codes: codes, MaxBytes: 16 << 20})
-	p := parser{doc: doc}
+	p := parser{doc: doc, lang: lang}
 	if err != nil {
 		p.errs = err.(strictyaml.Errors)
 		p.hideLaterKeys()
@@ -134,6 +138,7 @@ func Parse(file string, src []byte) ([]*Rule, error) {
 
 type parser struct {
 	doc  *strictyaml.Doc
+	lang *Language
 	errs Findings
 }
 
@@ -199,7 +204,7 @@ func (p *parser) explainYAML(src []byte) {
 // rule returns the rule that y describes, or nil when it has an error.
 func (p *parser) rule(at strictyaml.Place, y *ruleYAML) *Rule {
 	before := len(p.errs)
-	r := &Rule{Name: y.Name, Description: y.Description, Owner: y.Owner, doc: p.doc, place: at}
+	r := &Rule{Name: y.Name, Description: y.Description, Owner: y.Owner, doc: p.doc, place: at, lang: p.lang}
 	for _, key := range laterKeys {
 		if k := at.At(key); k.Exists() {
 			e := k.KeyError(codeLater, fmt.Sprintf("'%s' is not available in this version", key))
@@ -324,7 +329,9 @@ func (p *parser) condition(at strictyaml.Place, y *ruleYAML, r *Rule) {
 	}
 	if y.When != nil && !p.badWithin(when) {
 		r.When = *y.When
-		p.expression(when, "when", r.When, "remove it to match every change, or write a condition such as after.status == 'paid'")
+		if x := p.expression(when, "when", r.When, "remove it to match every change, or write a condition such as after.status == 'paid'"); x != nil {
+			r.calls = r.lang.calls(x)
+		}
 	}
 	if y.Where != nil && !p.badWithin(where) {
 		r.Where = *y.Where
@@ -332,6 +339,7 @@ func (p *parser) condition(at strictyaml.Place, y *ruleYAML, r *Rule) {
 			for _, f := range whereMistakes(x) {
 				p.add(f)
 			}
+			r.calls = r.lang.calls(x)
 		}
 	}
 }
@@ -407,6 +415,9 @@ func (r *Rule) canonical() string {
 	field("on_error", r.OnError.String())
 	if r.Functions != 1 {
 		field("functions", strconv.Itoa(r.Functions))
+	}
+	if len(r.calls) > 0 {
+		field("calls", r.calls...)
 	}
 	return b.String()
 }

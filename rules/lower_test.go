@@ -18,7 +18,7 @@ func TestTheIndexComparesAsCELDoes(t *testing.T) {
 	for _, c := range rulegen.Edges() {
 		rs := mustParse(t, c.Source())
 		fit := rs[:0]
-		site, err := newSite(c.Table)
+		site, err := newSite(c.Table, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +106,7 @@ tables:
 		{"after.qty == 1 && after.doc.list.exists(x, after.doc.list.exists(y, x == y)) && after.qty == 2", "(after.qty == 1 && cel)"},
 	} {
 		table := mustTables(t, schema)[0]
-		site, err := newSite(table)
+		site, err := newSite(table, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -38,11 +38,7 @@ func (s *site) plainLocked(r *Rule, op cdc.Op, image int) (*plain, error) {
 			return p, nil
 		}
 	}
-	text, place := r.When, r.place.At("when")
-	if r.Where != "" {
-		text, place = r.Where, r.place.At("where")
-	}
-	x, e := parseExpr(text, place)
+	x, e := r.parse()
 	if e != nil {
 		return nil, e
 	}

@@ -203,8 +203,8 @@ type site struct {
 	plains   map[string]*plain           // guarded by mu
 }
 
-func newSite(t *cdc.Table) (*site, error) {
-	env, err := tableEnv(t)
+func newSite(t *cdc.Table, lang *Language) (*site, error) {
+	env, err := tableEnv(t, lang)
 	return &site{table: t, env: env, residuals: residuals{known: map[string]*residual{}}, programs: map[string][maxOps]*program{}, plains: map[string]*plain{}}, err
 }
 
@@ -268,13 +268,14 @@ func (p *tablePlan) op(op cdc.Op) *opPlan {
 
 // newTablePlan compiles those of the rules that name a table and are judged.
 func newTablePlan(rs []*Rule, t *cdc.Table, earlier *site) *tablePlan {
+	lang := languageOf(rs)
 	rs = slices.DeleteFunc(slices.Clone(rs), func(r *Rule) bool { return !r.judged() || !r.names(t) })
 	var s *site
 	var err error
 	if earlier != nil {
 		s = earlier.next(rs)
 	} else {
-		s, err = newSite(t)
+		s, err = newSite(t, lang)
 	}
 	p := &tablePlan{site: s}
 	s.mu.Lock()

@@ -54,11 +54,11 @@ func (s *Set) Record(e cdc.Event, rule, name string, read func(file string) ([]b
 	out.Text, out.Line = text, line
 
 	// What was written is read again: it must be the same rules, and the test must pass.
-	rs, err := Parse(out.File, text)
+	rs, err := parse(r.lang, out.File, text)
 	if err != nil {
 		return Recorded{}, no("%w", err)
 	}
-	old, err := Parse(out.File, src)
+	old, err := parse(r.lang, out.File, src)
 	if err != nil || len(old) != len(rs) {
 		return Recorded{}, no("%s has changed meanwhile", out.File)
 	}

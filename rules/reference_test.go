@@ -54,7 +54,7 @@ func referenceEvaluator(t testing.TB) func(t testing.TB, expression string) stri
 		t.Fatal(err)
 	}
 	e := readEvent(t, tables, line.String())
-	env, err := tableEnv(tables[0])
+	env, err := tableEnv(tables[0], nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,10 @@ func New(rs []*Rule) (*Set, error) {
 			continue
 		}
 		byName[r.Name] = r
+		if r.lang != rs[0].lang {
+			errs = append(errs, r.place.At("name").Error(codeName, fmt.Sprintf("rule '%s' is of another language than the rules before it", r.Name)).
+				Hint("parse all rules of a set with one Language"))
+		}
 	}
 	if err := errs.Err(); err != nil {
 		return nil, err
@@ -38,7 +42,9 @@ func New(rs []*Rule) (*Set, error) {
 // so that changing a few of many takes little time.
 func (s *Set) After(earlier *Set) *Set {
 	next := &Set{rules: s.rules, digest: s.digest, plans: newPlans(s.rules)}
-	next.plans.earlier = earlier.plans.sites()
+	if languageOf(s.rules) == languageOf(earlier.rules) {
+		next.plans.earlier = earlier.plans.sites()
+	}
 	return next
 }
 
@@ -114,7 +120,7 @@ func (s *Set) Check(tables []*cdc.Table) (Findings, error) {
 	}
 	alive := map[*Rule]bool{} // by rules that name a table: whether there is an event that they might match
 	for _, t := range tables {
-		site, err := newSite(t)
+		site, err := newSite(t, languageOf(s.rules))
 		if err != nil {
 			return nil, err
 		}

@@ -380,7 +380,7 @@ func (run *testRun) judge(s *fixtureStep, e cdc.Event) ([]cdc.RuleMatch, error, 
 	}
 	byOp, known := run.programs[e.Table()]
 	if !known {
-		site, err := newSite(e.Table())
+		site, err := newSite(e.Table(), run.rule.lang)
 		if err != nil {
 			return nil, nil, s.place.Error(codeTest, err.Error())
 		}

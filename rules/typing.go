@@ -1026,6 +1026,11 @@ func (c *typer) callSpan(e ast.Expr) (from, to int) {
 func (c *typer) function(e ast.Expr) typ {
 	call := e.AsCall()
 	name, args := call.FunctionName(), call.Args()
+	if c.lang != nil {
+		if f, ok := c.lang.funcs[name]; ok {
+			return c.own(e, f)
+		}
+	}
 	result, ok := functions[name]
 	if !ok {
 		c.noFunction(e, name, functions)

@@ -75,7 +75,7 @@ func compileWhere(base program, s *site) (byOp [maxOps]*program, found Findings)
 		if !slices.ContainsFunc(r.On, func(op cdc.Op) bool { return hasImage(op, i) }) {
 			continue
 		}
-		x, e := parseExpr(r.Where, r.place.At("where"))
+		x, e := r.parse()
 		if e != nil {
 			return byOp, Findings{e}
 		}
