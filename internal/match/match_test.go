@@ -230,6 +230,9 @@ func TestAffixesAndPartsOfTexts(t *testing.T) {
 		for range 80 {
 			formulas = append(formulas, leaf(match.Prefix+match.Test(d.Roll(3)), 1, word(5)))
 		}
+		for c := range letters { // a state that goes on with many
+			formulas = append(formulas, leaf(match.Contains, 1, text("b"+string(rune('a'+c)))))
+		}
 		var rows [][]cdc.Value
 		for range 40 {
 			rows = append(rows, []cdc.Value{cdc.Int64Value(0), word(20)})
@@ -307,6 +310,13 @@ func TestAnEventCallsForFewFormulas(t *testing.T) {
 			return and(leaf(match.Greater, 0, number(10*i)), leaf(match.LessEqual, 0, number(10*i+10)))
 		}, number(20), "", 1},
 		{"a beginning", func(i int) *match.Formula { return leaf(match.Prefix, 1, name(i)) }, n5, "x007xyz", 1},
+		{"a beginning beside those that begin with each other", func(i int) *match.Formula {
+			return leaf(match.Prefix, 1, text(strings.Repeat("a", n-1-i)+strings.Repeat("b", max(0, i-n+2))))
+		}, n5, "b", 1},
+		{"a derived text that asks for NULL first", func(i int) *match.Formula {
+			lower := &match.Formula{Op: match.Leaf, Atom: &match.Atom{Test: match.Equal, Slot: match.Slot{Image: match.After, Column: 1, Derived: match.Lower}, Const: name(i)}}
+			return and(lower, &match.Formula{Op: match.Leaf, Negated: true, Atom: &match.Atom{Test: match.Null, Slot: match.Slot{Image: match.After, Column: 1}}})
+		}, n5, "NULL", 0},
 		{"an end", func(i int) *match.Formula { return leaf(match.Suffix, 1, name(i)) }, n5, "zyx007x", 1},
 		{"a part", func(i int) *match.Formula { return leaf(match.Contains, 1, name(i)) }, n5, "zyx007xyzx008x", 2},
 		{"a part, behind what is sooner evaluated", func(i int) *match.Formula {
@@ -322,7 +332,11 @@ func TestAnEventCallsForFewFormulas(t *testing.T) {
 			for i := range formulas {
 				formulas[i] = c.formula(i)
 			}
-			table, events := valued([]cdc.Value{c.value, text(c.text)})
+			row := []cdc.Value{c.value, text(c.text)}
+			if c.text == "NULL" {
+				row[1] = cdc.NullValue()
+			}
+			table, events := valued(row)
 			if got := match.New(table, formulas).Candidates(events[0], &matchtest.Answers{}); len(got) != c.want {
 				t.Errorf("an event calls for %d formulas, want %d: %v", len(got), c.want, got)
 			}
