@@ -193,7 +193,7 @@ func (b *builder) slot(s Slot) int32 {
 		case cdc.KindString, cdc.KindEnum, cdc.KindBytes, cdc.KindGeometry:
 			of = plainTexts
 		}
-		b.x.slots = append(b.x.slots, slot{image: s.Image, column: s.Column, derived: s.Derived, kind: kind, of: column,
+		b.x.slots = append(b.x.slots, slot{image: s.Image, column: s.Column, derived: s.Derived, from: column.Kind, kind: kind, of: column,
 			dict: dict{of: of}, order: order{of: of}})
 		switch kind {
 		case cdc.KindInt64, cdc.KindTime:

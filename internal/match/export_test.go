@@ -32,7 +32,7 @@ func (s *Scratch) LastEpochs(n uint32) { s.epoch = lastEpoch - n }
 
 // Holds says whether the scratch holds anything of an event.
 func (s *Scratch) Holds() bool {
-	held := len(s.texts) > 0 || s.event != cdc.Event{} || s.ask != nil || s.rows[Before].Exists() || s.rows[After].Exists()
+	held := len(s.texts) > 0 || s.ask != nil || s.rows[Before].Exists() || s.rows[After].Exists()
 	for _, v := range s.views {
 		held = held || v.text != ""
 	}

@@ -7,7 +7,6 @@ import "github.com/cdcd-project/cdcd/cdc"
 type Scratch struct {
 	index *Index
 	rows  [2]cdc.Row // by image
-	event cdc.Event
 	ask   Asker
 
 	epoch uint32   // the number of the event; what bears another number is of an earlier one
@@ -36,7 +35,7 @@ func (s *Scratch) begin(x *Index, e cdc.Event, ask Asker) {
 		clear(s.memos[:cap(s.memos)])
 		clear(s.found[:cap(s.found)])
 	}
-	s.event, s.ask = e, ask
+	s.ask = ask
 	if x.uses[Before] {
 		s.rows[Before] = e.Before()
 	}
@@ -81,7 +80,7 @@ func (s *Scratch) end() {
 	}
 	s.texts = s.texts[:0]
 	s.rows = [2]cdc.Row{}
-	s.event, s.ask = cdc.Event{}, nil
+	s.ask = nil
 }
 
 // mark makes formulas candidates.

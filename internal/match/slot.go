@@ -13,25 +13,28 @@ import (
 type slot struct {
 	image   Image
 	derived Derived
+	from    cdc.Kind // of the column
 	kind    cdc.Kind // of its values, as derived
+	ranged  bool     // there are ups, downs or intervals
+	whole   bool     // its values are whole numbers,
+	flip    uint64   // whose order is that of their bits with these exchanged
 	column  int
-	of      cdc.Column
-	whole   bool   // its values are whole numbers,
-	flip    uint64 // whose order is that of their bits with these exchanged
 
 	dict  dict  // the constants that it is compared with for equality
 	order order // the constants that it is ordered with
 
 	// What finds witnesses: the formulas by constant, by rank and by pattern, and those that have a witness here which is
 	// not False though there is no plain value.
-	equals                     posts
-	ranged                     bool
-	ups                        posts // by lowest rank
-	downs                      posts // by highest rank
-	intervals                  intervals
-	affixes                    []*affixes
-	contains                   *automaton
+	equals    posts
+	ups       posts // by lowest rank
+	downs     posts // by highest rank
+	intervals intervals
+	affixes   []*affixes
+	contains  *automaton
+
 	onNull, onAbsent, onBroken []int32
+
+	of cdc.Column
 }
 
 // state says what a slot has for an event.
@@ -79,10 +82,10 @@ func (x *Index) look(s *Scratch, i int32) *view {
 func (sl *slot) read(s *Scratch, i int32, v *view) state {
 	value := s.rows[sl.image].Value(sl.column)
 	switch k := value.Kind(); {
-	case k == sl.of.Kind && sl.whole:
+	case k == sl.from && sl.whole:
 		v.num = value.Uint64() ^ sl.flip
 		return isValue
-	case k == sl.of.Kind:
+	case k == sl.from:
 		return sl.derive(s, i, v, value)
 	case k == cdc.KindNull && (sl.derived == Itself || sl.derived == Civil):
 		return isNull

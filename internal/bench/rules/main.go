@@ -249,5 +249,8 @@ func times(n, of float64) string {
 	if n == 0 || of == 0 {
 		return ""
 	}
-	return strings.Replace(fmt.Sprintf("%.3g ×", n/of), "e+03", ",000", 1)
+	if ratio := n / of; ratio >= 100 {
+		return count(int(ratio+0.5)) + " ×"
+	}
+	return fmt.Sprintf("%.2g ×", n/of)
 }
