@@ -130,7 +130,7 @@ func (c *typer) checked(env *cel.Env, tree ast.Expr) (*cel.Ast, Findings) {
 	root := c.ast.NativeRep().Expr()
 	root.SetKindCase(c.fac.CopyExpr(tree))
 	checked, issues := env.Check(c.ast)
-	if issues.Err() != nil {
+	if len(issues.Errors()) > 0 {
 		return nil, c.checkerErrors(issues)
 	}
 	if out := checked.OutputType(); out.Kind() != types.BoolKind && out.Kind() != types.DynKind {

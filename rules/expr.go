@@ -38,7 +38,7 @@ func parseExpr(text string, place strictyaml.Place) (*expr, *Finding) {
 	}
 	x.bytes = append(x.bytes, len(text))
 	parsed, issues := env.Parse(text)
-	if issues.Err() != nil {
+	if len(issues.Errors()) > 0 { // not Err, which writes all of them out, each with the whole line
 		return nil, x.syntaxError(issues)
 	}
 	root := parsed.NativeRep().Expr()
