@@ -194,12 +194,17 @@ func (c *typer) emptyImages(trees [maxOps]ast.Expr, r *Rule) Findings {
 	return found
 }
 
+// opWords lists operations: insert, update and delete.
 func opWords(ops []cdc.Op) string {
 	words := make([]string, len(ops))
 	for i, op := range ops {
 		words[i] = op.String()
 	}
-	return strings.Join(words, " and ")
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
 
 func articles(ops []cdc.Op) string {

@@ -340,14 +340,14 @@ func (c *typer) lintChain(e ast.Expr, fn string) {
 // contradiction says that two questions about one column cannot both be true, or cannot both be false.
 func (c *typer) contradiction(a, b question, fn string, alone bool) {
 	if fn == operators.LogicalOr {
-		f := c.warn(b.expr, codeAlways, "this or %s is always true", oneLine(c.source(a.expr)))
+		f := c.warn(b.expr, codeAlways, "this or %s is always true", c.phrase(a.expr))
 		if a.op == operators.Equals && b.op == operators.Equals { // negated: a != x || a != y
-			f.Hint("write && for ||: %s && %s", oneLine(c.source(a.expr)), oneLine(c.source(b.expr)))
+			f.Hint("write && for ||: %s && %s", c.phrase(a.expr), c.phrase(b.expr))
 			c.editOperator(f, a.expr, b.expr, "||", "&&", alone)
 		}
 		return
 	}
-	f := c.warn(b.expr, codeAlways, "this and %s are never true together", oneLine(c.source(a.expr)))
+	f := c.warn(b.expr, codeAlways, "this and %s are never true together", c.phrase(a.expr))
 	if a.op == operators.Equals && b.op == operators.Equals && len(a.consts) == 1 && len(b.consts) == 1 && c.plainEquality(a.expr) && c.plainEquality(b.expr) {
 		text := fmt.Sprintf("%s in [%s, %s]", a.path, c.source(a.expr.AsCall().Args()[1]), c.source(b.expr.AsCall().Args()[1]))
 		f.Hint("write %s", text)
@@ -373,6 +373,12 @@ func (c *typer) editOperator(f *Finding, a, b ast.Expr, old, new string, alone b
 	if i := strings.Index(c.text[from:to], old); i >= 0 && strings.TrimSpace(c.text[from:to]) == old {
 		c.edit(f, from+i, from+i+len(old), new)
 	}
+}
+
+// phrase returns what a person wrote, on one line.
+func (c *typer) phrase(e ast.Expr) string {
+	from, to := c.whole(e)
+	return oneLine(c.text[from:to])
 }
 
 // whole returns the bytes of an expression with the parentheses whose other halves are in it.
@@ -440,7 +446,7 @@ func (c *typer) lintPath(e ast.Expr, guards map[string]bool) {
 		key, _ = textOf(e.AsCall().Args()[1])
 	}
 	guards[path] = true // once
-	if parent := path[:strings.LastIndexByte(path, '.')]; strings.Count(parent, ".") >= 2 {
+	for parent := path; strings.Count(parent, ".") >= 2; parent = parent[:strings.LastIndexByte(parent, '.')] {
 		guards[parent] = true // one finding for a path, not one for each of its steps
 	}
 	from, to := c.whole(e)
