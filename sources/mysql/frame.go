@@ -148,6 +148,10 @@ func (c *capture) checkpoint() cdc.Checkpoint {
 			cp.Prepared = p.text()
 		}
 	}
+	if c.executed != nil { // the open transaction is not in it yet; the text is made here, since with many servers in the set it is long
+		cp.GTIDSet = c.executed.String()
+		c.done.GTIDSet = cp.GTIDSet
+	}
 	cp.NextNo = max(c.no, c.deliverFrom)
 	cp.TxRows = uint32(cp.NextNo - min(firstNo, cp.NextNo))
 	switch {

@@ -109,8 +109,9 @@ func (c *capture) prepare(raw []byte) error {
 	}
 	known := len(c.tx.held) == 0 && c.findPrepared(c.tx.xid) >= 0 // read again, and the checkpoint has named it
 	if !known {
-		c.prepared = append(c.prepared, &prepared{xid: c.tx.xid, held: c.tx.held, bytes: c.tx.heldBytes + preparedBytes(c.tx.xid, c.tx.start),
-			start: place{c.tx.start.GTIDSet, c.tx.start.File, c.tx.start.Pos}})
+		start := place{c.executed.String(), c.tx.start.File, c.tx.start.Pos} // the first half is not in the set yet
+		c.prepared = append(c.prepared, &prepared{xid: c.tx.xid, held: c.tx.held, bytes: c.tx.heldBytes + preparedBytes(c.tx.xid, start.GTIDSet),
+			start: start})
 	}
 	c.tx.held, c.tx.heldBytes = nil, 0
 	total := 0
@@ -124,7 +125,7 @@ func (c *capture) prepare(raw []byte) error {
 }
 
 // preparedBytes is what remembering one takes, without its rows.
-func preparedBytes(xid string, start cdc.Checkpoint) int { return 200 + len(xid) + len(start.GTIDSet) }
+func preparedBytes(xid, executed string) int { return 200 + len(xid) + len(executed) }
 
 func (c *capture) tooMuchHeld(who, format string, args ...any) error {
 	return cdc.Errorf("CDCD-1311", "%s changed more than %d bytes, which is what may be held until they commit; %s", who, c.cfg.HoldBytes,

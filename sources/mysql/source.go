@@ -200,7 +200,7 @@ func (c *capture) run(events *queue) error {
 // broken is called when no more events come. Where the server cannot send what follows, what came whole is handed over. From behind it
 // the server may be able to: it begins with the next file then, where the end of the one before was lost in a crash.
 func (c *capture) broken(err error) error {
-	if !permanent(err) || c.executed == nil || c.tx.open && c.tx.rows > 0 || c.done.GTIDSet == c.beganSet {
+	if !permanent(err) || c.executed == nil || c.tx.open && c.tx.rows > 0 || c.executed.String() == c.beganSet {
 		return err
 	}
 	send := c.heartbeat

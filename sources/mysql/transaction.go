@@ -120,7 +120,7 @@ func (c *capture) begin(tx cdc.Tx, commit func()) {
 	c.tx = transaction{open: true, tx: tx, commit: commit, inTx: -1, firstNo: c.no,
 		held: c.tx.held[:0], skipped: c.torns[tornAt{c.identity, mark{tx.File, tx.Pos}}]}
 	c.cut.seen = c.cut.seen || tx.GTID == c.cut.gtid
-	c.tx.start = cdc.Checkpoint{Flavor: c.flavor, Server: c.identity, GTIDSet: c.done.GTIDSet, File: tx.File, Pos: tx.Pos, TxGTID: tx.GTID,
+	c.tx.start = cdc.Checkpoint{Flavor: c.flavor, Server: c.identity, File: tx.File, Pos: tx.Pos, TxGTID: tx.GTID,
 		Commit: c.done.Commit, Prepared: c.done.Prepared}
 }
 
@@ -313,7 +313,6 @@ func (c *capture) close() error {
 	if c.tx.commit != nil && !c.tx.skipped {
 		c.tx.commit()
 	}
-	c.done.GTIDSet = c.executed.String()
 	c.done.File, c.done.Pos, c.done.Commit = c.file, c.pos, c.tx.tx.CommitTime
 	c.done.Prepared = c.pendingText()
 	if c.full {
