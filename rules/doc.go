@@ -77,8 +77,8 @@
 // those that it may concern (internal/match), so that ten thousand rules cost about what a few do. For this a condition
 // is turned into a formula of questions that an index can answer, joined by && and ||; negations stand before questions
 // only. Questions are comparisons of a column with constants (==, !=, <, <=, >, >=, in, null), startsWith(), endsWith()
-// and contains(), also of lowerAscii(), upperAscii() and trim(), has(), changed(), and before.c != after.c where two
-// values of the column are equal exactly if they are the same. c ? a : b is (c && a) || (!c && b) || (c && !c), of which
+// and contains(), also of lowerAscii(), upperAscii() and trim() and ignoring case, has(), changed(), and before.c !=
+// after.c where two values of the column are equal exactly if they are the same. c ? a : b is (c && a) || (!c && b) || (c && !c), of which
 // the last only matters when c fails, and matches() asks first for a text that its pattern cannot do without.
 //
 // What is not on this list stays CEL: functions, calculations, columns compared with each other, JSON, sets. Such a part

@@ -9,14 +9,13 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/match"
 )
 
 // The functions that rules have beyond CEL's own. What each means is in the table of reference.go.
@@ -77,40 +76,8 @@ func ignoringCase(name string, f func(s, t string) bool) cel.EnvOption {
 		})))
 }
 
-// foldCase makes texts alike that differ in case only: each character becomes the first of those that Unicode's simple
-// case folding takes for the same. Unicode never changes what that is for a character once it has one. Bytes that are no
-// characters stay.
-func foldCase(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); {
-		r, n := rune(s[i]), 1
-		switch {
-		case r >= utf8.RuneSelf:
-			r, n = utf8.DecodeRuneInString(s[i:])
-			if n > 1 {
-				r = foldRune(r)
-			}
-		case r >= 'a' && r <= 'z':
-			r -= 0x20
-		}
-		if r == utf8.RuneError {
-			b.WriteString(s[i : i+n])
-		} else {
-			b.WriteRune(r)
-		}
-		i += n
-	}
-	return b.String()
-}
-
-// foldRune returns the first character of those that differ from r in case only.
-func foldRune(r rune) rune {
-	first := r
-	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
-		first = min(first, f)
-	}
-	return first
-}
+// foldCase makes texts alike that differ in case only.
+func foldCase(s string) string { return string(match.AppendFolded(nil, s)) }
 
 // mapASCII turns the letters from lo to hi into those of the other case, and nothing else: bytes that are not UTF-8 stay,
 // too.

@@ -113,6 +113,12 @@ func (c *condition) atom(t *cdc.Table, a *match.Atom) string {
 		slot += ".upperAscii()"
 	case match.Trimmed:
 		slot += ".trim()"
+	case match.Folded:
+		sign := ".equals("
+		if a.Test != match.Equal {
+			sign = signs[a.Test]
+		}
+		return slot + strings.TrimSuffix(sign, "(") + "IgnoreCase(" + constantText(a.Const) + ")"
 	}
 	switch a.Test {
 	case match.Changed:

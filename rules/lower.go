@@ -5,6 +5,7 @@ import (
 	"math"
 	"regexp/syntax"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
@@ -173,7 +174,7 @@ func (l *lowering) truth(e ast.Expr, negated bool) *match.Formula {
 			}
 		case changedFn:
 			return l.changed(int(args[2].AsLiteral().(types.Int)), negated)
-		case "startsWith", "endsWith", "contains", "matches":
+		case "startsWith", "endsWith", "contains", "matches", "equalsIgnoreCase", "startsWithIgnoreCase", "endsWithIgnoreCase", "containsIgnoreCase":
 			if f := l.text(e, negated); f != nil {
 				return f
 			}
@@ -569,7 +570,7 @@ func (l *lowering) flag(e ast.Expr, negated bool) *match.Formula {
 	return nil
 }
 
-// text lowers startsWith(), endsWith() and contains(), and what a pattern needs at least.
+// text lowers startsWith(), endsWith() and contains(), those that ignore case, and what a pattern needs at least.
 func (l *lowering) text(e ast.Expr, negated bool) *match.Formula {
 	call := e.AsCall()
 	if !call.IsMemberFunction() || len(call.Args()) != 1 {
@@ -587,8 +588,17 @@ func (l *lowering) text(e ast.Expr, negated bool) *match.Formula {
 	if !ok {
 		return nil
 	}
+	name, ignoring := strings.CutSuffix(call.FunctionName(), "IgnoreCase")
+	if ignoring {
+		if s.Derived != match.Itself {
+			return nil
+		}
+		s.Derived, arg = match.Folded, types.String(foldCase(string(arg)))
+	}
 	atom := match.Atom{Slot: s, Const: cdc.TextValue(cdc.KindString, string(arg))}
-	switch call.FunctionName() {
+	switch name {
+	case "equals":
+		atom.Test = match.Equal
 	case "startsWith":
 		atom.Test = match.Prefix
 	case "endsWith":

@@ -79,6 +79,8 @@ tables:
 		{"after.name.lowerAscii() == 'a'", `lower(after.name) == "a"`},
 		{"after.name.trim() in ['a', 'b']", `trim(after.name) in ["a" "b"]`},
 		{"after.name.trim().lowerAscii() == 'a'", "cel"},
+		{"after.name.equalsIgnoreCase('Aé')", `fold(after.name) == "AÉ"`},
+		{"!after.name.containsIgnoreCase('k')", `!fold(after.name) contains "K"`},
 		{"after.name.matches('^ab+')", `(after.name prefix "a" && cel)`},
 		{"after.name.matches('x.*yy')", `(after.name contains "yy" && cel)`},
 		{"after.name.matches('(?i)x')", "cel"},
@@ -145,7 +147,7 @@ func formulaText(t *cdc.Table, f *match.Formula) string {
 	}
 	slot := images[a.Slot.Image] + "." + t.Columns[a.Slot.Column].Name
 	if a.Slot.Derived != match.Itself {
-		slot = [...]string{"", "lower", "upper", "trim", "civil"}[a.Slot.Derived] + "(" + slot + ")"
+		slot = [...]string{"", "lower", "upper", "trim", "fold", "civil"}[a.Slot.Derived] + "(" + slot + ")"
 	}
 	text := not + slot + " " + map[match.Test]string{match.Equal: "==", match.In: "in", match.Less: "<", match.LessEqual: "<=", match.Greater: ">", match.GreaterEqual: ">=",
 		match.Prefix: "prefix", match.Suffix: "suffix", match.Contains: "contains", match.Null: "null", match.Present: "present"}[a.Test]

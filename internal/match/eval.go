@@ -3,6 +3,8 @@ package match
 import (
 	"cmp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/cdcd-project/cdcd/cdc"
 )
@@ -121,6 +123,8 @@ func (s Slot) read(row cdc.Row) (cdc.Value, bool) {
 		return cdc.TextValue(cdc.KindString, string(appendUpper(nil, v.Text()))), true
 	case Trimmed:
 		return cdc.TextValue(cdc.KindString, strings.TrimSpace(v.Text())), true
+	case Folded:
+		return cdc.TextValue(cdc.KindString, string(AppendFolded(nil, v.Text()))), true
 	case Civil:
 		text := cdc.AppendJSON(nil, c, v)
 		return cdc.TextValue(cdc.KindString, string(text[1:len(text)-1])), true
@@ -137,6 +141,39 @@ func appendLower(dst []byte, s string) []byte {
 		dst = append(dst, c)
 	}
 	return dst
+}
+
+// AppendFolded appends a text in which characters that differ in case only are the same one: the first of those that
+// Unicode's simple case folding takes for the same. Unicode never changes what that is for a character once it has one.
+// Bytes that are no characters stay.
+func AppendFolded(dst []byte, s string) []byte {
+	for i := 0; i < len(s); {
+		if c := s[i]; c < utf8.RuneSelf {
+			if 'a' <= c && c <= 'z' {
+				c -= 'a' - 'A'
+			}
+			dst = append(dst, c)
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if r == utf8.RuneError {
+			dst = append(dst, s[i:i+n]...)
+		} else {
+			dst = utf8.AppendRune(dst, foldRune(r))
+		}
+		i += n
+	}
+	return dst
+}
+
+// foldRune returns the first character of those that differ from r in case only.
+func foldRune(r rune) rune {
+	first := r
+	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+		first = min(first, f)
+	}
+	return first
 }
 
 func appendUpper(dst []byte, s string) []byte {

@@ -34,6 +34,7 @@ const (
 	Lower           // a text with its ASCII letters in lower case; all other bytes stay
 	Upper           // a text with its ASCII letters in upper case
 	Trimmed         // a text without white space around it
+	Folded          // a text without the difference of cases, see AppendFolded
 	Civil           // a date, time or datetime as text, the way it is delivered
 )
 

@@ -115,6 +115,8 @@ func (sl *slot) derive(s *Scratch, i int32, v *view, value cdc.Value) state {
 			b = appendLower(b, value.Text())
 		case Upper:
 			b = appendUpper(b, value.Text())
+		case Folded:
+			b = AppendFolded(b, value.Text())
 		case Civil:
 			b = cdc.AppendJSON(b, &sl.of, value)
 		}

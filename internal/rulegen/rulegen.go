@@ -291,6 +291,10 @@ func Edges() []Case {
 				add("after.c.%s(%s)", f, k)
 				add("!after.c.%s(%s)", f, k)
 			}
+			for _, f := range []string{"equals", "startsWith", "endsWith", "contains"} {
+				add("after.c.%sIgnoreCase(%s)", f, k)
+				add("!after.c.%sIgnoreCase(%s)", f, k)
+			}
 			for _, f := range []string{"lowerAscii", "upperAscii", "trim"} {
 				add("after.c.%s() == %s", f, k)
 				add("after.c.%s() != %s", f, k)

@@ -212,7 +212,7 @@ func Atom(d Dice, t *cdc.Table) *match.Atom {
 	kind := t.Columns[a.Slot.Column].Kind
 	switch kind {
 	case cdc.KindString, cdc.KindEnum:
-		if roll := d.Roll(6); roll < 3 {
+		if roll := d.Roll(8); roll < 4 {
 			a.Slot.Derived, kind = match.Lower+match.Derived(roll), cdc.KindString
 		}
 	case cdc.KindDate, cdc.KindTime, cdc.KindDatetime:
