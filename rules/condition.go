@@ -19,6 +19,7 @@ type condition struct {
 	formula *match.Formula
 	asks    []*residual // that the formula contains
 	reads   [2][]int    // the columns of before and of after that it names
+	steps   uint64      // that it can take at most
 }
 
 // judge is what one goroutine needs to judge events: memory that is used again. It answers what CEL has to.

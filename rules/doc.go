@@ -26,10 +26,15 @@
 //
 // Variables: before and after are the row images, with one field per column; op is 'insert', 'update', 'delete' or
 // 'snapshot'; table is "schema.name"; now is the time at which the transaction committed, so that a decision can be
-// repeated later with the same outcome. changed('status') is true when the column differs between before and after,
-// and when there is only one of the two. Beyond CEL's standard functions there are decimal(x), lowerAscii(), upperAscii()
-// and trim(), and optional field selection (after.meta.?tier.orValue('none')). A column whose name is no word is written
-// after.`my column` or after['größe']. The pattern of matches() must be a literal.
+// repeated later with the same outcome. A column whose name is no word is written after.`my column` or after['größe'].
+//
+// Beyond CEL's standard functions there are changed(), anyChanged(), increasedBy() and decreasedBy() for what a change
+// does to columns; coalesce() and optional selection (after.meta.?tier.orValue('none')) for what may be missing;
+// comparison without case (equalsIgnoreCase() and its like), lowerAscii(), upperAscii() and trim(); decimal(); and date(),
+// days() and timestamp() with a time zone. [Functions] is the reference, with examples that are tests; docs/functions.md
+// is the same for reading. Patterns and time zones must be literals: what there is to compile or to load is known before
+// any event. The set of functions has versions that never change, so that a rule means the same under every release: a
+// function that would, or a new version of CEL, becomes version 2, and rules of version 1 keep theirs.
 //
 // A column has the CEL type of its SQL type:
 //
@@ -48,13 +53,23 @@
 //
 // SQL NULL is null. Like everywhere in CEL, null == x is false and null != x is true for every x but null, and every
 // other operator fails on it. A column that is not in the row image is not null: has(after.c) is false and reading it
-// fails. So does reading before of an insert or after of a delete; before == null and has(before.c) test for that.
+// fails.
+//
+// A condition is typed once for each table, and checked and compiled for each operation of the rule, with op and table
+// as constants. An insert and a snapshot have no before, a delete has no after: reading one there is an error of the
+// rule that names the operation, unless what asks for it cannot be reached: op == 'insert' || before.x != after.x,
+// before != null && …, has(before.x) && …, op == 'delete' ? before.x : after.x.
 //
 // Literals take the type of the column that they are compared or combined with, before anything is checked:
 // after.total >= 1000 works on DECIMAL, DOUBLE, INT and BIGINT UNSIGNED, after.ts >= '2026-01-01T00:00:00Z' on a
 // TIMESTAMP, after.at == '2026-01-01' on a DATETIME(3). Columns are never converted: comparing an INT with a VARCHAR is
 // an error that says how to write it. A TINYINT or BIT(1) in the place of a truth value, as in !after.closed, means that
 // it is neither 0 nor NULL.
+//
+// [Set.Check] also says what is no mistake and yet hardly meant: what NULL or a JSON document without a key would do,
+// what is always true or never of a column's type, of the rule's operations or of another part of the condition, texts
+// that the database would compare without case, rules that ask the same. Findings carry edits of the file where there is
+// one way to mend it.
 //
 // # Rules on rows
 //

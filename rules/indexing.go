@@ -17,6 +17,7 @@ type Indexing struct {
 	Any   []string // questions about a column, of which one must not be false; empty: see Every
 	Every []string // what is evaluated on every change to find out; the rule is looked at if one of these is not false
 	Steps uint64   // at most, in the units of CEL's cost model, for all parts of the condition that stay CEL
+	Cost  uint64   // at most, in the same units, for the whole condition as CEL would evaluate it
 }
 
 // Indexing says how each rule that is judged is found, for each table that it names. Rules that do not fit a table, or
@@ -37,6 +38,7 @@ func (s *Set) Indexing(tables []*cdc.Table) []Indexing {
 				}
 				same := slices.IndexFunc(out[first:], func(o Indexing) bool { return slices.Equal(o.Any, in.Any) && slices.Equal(o.Every, in.Every) })
 				if same >= 0 {
+					out[first+same].Cost = max(out[first+same].Cost, in.Cost)
 					out[first+same].Ops = append(out[first+same].Ops, op)
 				} else {
 					out = append(out, in)
@@ -59,6 +61,7 @@ func (p *tablePlan) indexing(r *Rule, op cdc.Op) (Indexing, bool) {
 			continue
 		}
 		found = true
+		out.Cost += e.condition.when.steps
 		for _, ask := range e.condition.when.asks {
 			if out.Steps += ask.steps; out.Steps < ask.steps {
 				out.Steps = ask.steps

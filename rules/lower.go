@@ -65,7 +65,8 @@ type lowering struct {
 func newCondition(s *site, op cdc.Op, checked *ast.AST, source func(ast.Expr) string) (*condition, error) {
 	l := &lowering{env: s.env, table: s.table, op: op, checked: checked, source: source, shared: &s.residuals}
 	var f *match.Formula
-	if l.bounded(checked.Expr(), 0) {
+	steps := l.cost(checked.Expr())
+	if steps <= plainCost {
 		f = l.truth(checked.Expr(), false)
 	} else {
 		f = l.counted()
@@ -74,7 +75,7 @@ func newCondition(s *site, op cdc.Op, checked *ast.AST, source func(ast.Expr) st
 		l.used = nil
 		f = l.leaf(l.cel(checked.Expr()), false)
 	}
-	c := &condition{formula: f, asks: l.used}
+	c := &condition{formula: f, asks: l.used, steps: min(steps, maxCost)}
 	c.reads, _ = imageReads(checked.Expr(), s.table)
 	return c, l.err
 }

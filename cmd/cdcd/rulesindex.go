@@ -30,10 +30,10 @@ func (l *linted) printIndexing(a *app, w io.Writer) {
 		for _, op := range in.Ops {
 			ops = append(ops, op.String())
 		}
-		rows = append(rows, []string{in.Rule.Name, in.Table.String(), strings.Join(ops, ", "), looked})
+		rows = append(rows, []string{in.Rule.Name, in.Table.String(), strings.Join(ops, ", "), fmt.Sprint(in.Cost), looked})
 	}
 	if len(rows) > 0 {
-		a.ui.table(w, []string{"RULE", "TABLE", "ON", "LOOKED AT IF"}, rows)
+		a.ui.table(w, []string{"RULE", "TABLE", "ON", "COST", "LOOKED AT IF"}, rows)
 		fmt.Fprintln(w)
 	}
 }
