@@ -20,7 +20,7 @@ func TestTheEngineLinksNoTechnology(t *testing.T) {
 		"database/sql":                  "the engine asks no database",
 		"os/exec":                       "the engine starts nothing",
 	}
-	for _, pkg := range []string{".", "./backtest", "../rules", "../cdc"} {
+	for _, pkg := range []string{".", "./backtest", "./events", "../rules", "../cdc", "../examples/embed"} {
 		for _, problem := range deptest.Linked(t, ".", pkg, banned) {
 			t.Error(problem)
 		}

@@ -13,5 +13,8 @@
 // rule says. A bad world (a sink that does not take the batch) is an error, and the caller offers the batch again.
 // Rules are swapped while it runs, between two batches.
 //
+// Events of a program's own, which come from no database, become batches with package engine/events; examples/embed is a
+// whole program.
+//
 // The engine links no bus, no store, no database and no sandbox: deps_test.go keeps it so.
 package engine

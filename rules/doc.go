@@ -112,6 +112,16 @@
 // event. What a rule may cost is bounded: expressions are limited in size and depth, and one whose cost cannot be
 // bounded beforehand is stopped at the same count of steps everywhere, so that decisions do not depend on the machine.
 //
+// # Why, tests, and functions of your own
+//
+// [Set.Explain] says why a rule matches an event or does not: a sentence, and every part of the condition with its value,
+// its truth and whether it decides. [Set.Test] runs the tests that stand in rule files, [Set.Coverage] says what of the
+// conditions they have shown, and [Set.Record] makes a test of a real event. [ParseEvent] reads an event from JSON.
+//
+// Programs that embed the engine add functions to the language: [NewLanguage] has a Parse of its own. The name and the
+// version of such a function are part of the version of every rule that calls it, and so of [Set.Digest]. Events of their
+// own become batches with package engine/events.
+//
 // testdata/*.txtar are the language by example: each page has tables, rules and events, and says what is found in the
 // rules and what is decided of the events.
 package rules

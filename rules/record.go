@@ -47,7 +47,12 @@ func (s *Set) Record(e cdc.Event, rule, name string, read func(file string) ([]b
 	if err != nil {
 		return Recorded{}, err
 	}
-	text, line, err := r.withTest(src, testText(e, name, r, explainRules([]*Rule{r}, e)[0]))
+	old, err := parse(r.lang, out.File, src)
+	i := slices.IndexFunc(old, func(now *Rule) bool { return now.Name == r.Name && now.Version == r.Version })
+	if err != nil || i < 0 {
+		return Recorded{}, no("%s has changed meanwhile", out.File)
+	}
+	text, line, err := old[i].withTest(src, testText(e, name, r, explainRules([]*Rule{r}, e)[0]))
 	if err != nil {
 		return Recorded{}, no("%w", err).WithFix("write the rule in block form, each key on a line of its own")
 	}
@@ -58,12 +63,8 @@ func (s *Set) Record(e cdc.Event, rule, name string, read func(file string) ([]b
 	if err != nil {
 		return Recorded{}, no("%w", err)
 	}
-	old, err := parse(r.lang, out.File, src)
-	if err != nil || len(old) != len(rs) {
-		return Recorded{}, no("%s has changed meanwhile", out.File)
-	}
 	for i, after := range rs {
-		if after.Name != old[i].Name || after.Version != old[i].Version {
+		if i >= len(old) || after.Name != old[i].Name || after.Version != old[i].Version {
 			return Recorded{}, no("the rule cannot be added to as it is written").WithFix("write the rule in block form, each key on a line of its own")
 		}
 		if after.Name != r.Name {
