@@ -468,23 +468,6 @@ func backtestRunning(ctx context.Context, cfg *config, wish backtestWish, progre
 	}
 }
 
-// err returns the error that was refused with.
-func (r *refusal) err() error {
-	if r.Code == "" {
-		return errors.New(r.What)
-	}
-	return &cdc.Error{Code: r.Code, What: r.What, Fix: r.Fix}
-}
-
-// refusalOf makes the body of an answer of an error.
-func refusalOf(err error) refusal {
-	var coded *cdc.Error
-	if errors.As(err, &coded) {
-		return refusal{coded.Code, coded.What, coded.Fix}
-	}
-	return refusal{What: err.Error()}
-}
-
 // backtest answers POST /backtest. It goes on until the history ends or who asked goes away.
 func (p *pipeline) backtest(w http.ResponseWriter, r *http.Request) {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -139,38 +138,6 @@ type snapshotWish struct {
 // snapshotStarted is what it answers, once the wish is durable.
 type snapshotStarted struct {
 	ID string `json:"id"`
-}
-
-// refusal is the body of an answer that is an error with a code.
-type refusal struct {
-	Code string `json:"code"`
-	What string `json:"what"`
-	Fix  string `json:"fix,omitempty"`
-}
-
-// tellRunning has the cdcd that runs with cfg do something.
-func tellRunning(ctx context.Context, cfg *config, path string, wish, answer any) error {
-	text, err := json.Marshal(wish)
-	if err != nil {
-		return err
-	}
-	resp, err := callRunning(ctx, cfg, http.MethodPost, path, bytes.NewReader(text), 2*snapshotPatience)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err != nil {
-		return err
-	}
-	var no refusal
-	switch {
-	case resp.StatusCode == http.StatusOK:
-		return json.Unmarshal(body, answer)
-	case json.Unmarshal(body, &no) == nil && no.Code != "":
-		return &cdc.Error{Code: no.Code, What: no.What, Fix: no.Fix}
-	}
-	return fmt.Errorf("%s%s: %s: %s", cfg.Console.Listen, path, resp.Status, strings.TrimSpace(string(body)))
 }
 
 // snapshotPatience is how long a wish may take to become durable.

@@ -1,17 +1,13 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/cdcd-project/cdcd/cdc"
 )
 
 func newStatusCmd(a *app) *cobra.Command {
@@ -38,48 +34,6 @@ when it does not capture, or does not deliver one of its feeds.`,
 			return a.ui.verdict(kind(cmd), s.Ready, s, func(w io.Writer) { a.printState(w, s) })
 		},
 	}
-}
-
-// codeNotRunning: nobody answers at console.listen.
-const codeNotRunning = "CDCD-1033"
-
-// askRunning asks the cdcd that runs with cfg. The caller closes the body.
-func askRunning(ctx context.Context, cfg *config, path string, limit time.Duration) (io.ReadCloser, error) {
-	resp, err := callRunning(ctx, cfg, http.MethodGet, path, nil, limit)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // it explains the status, if it can
-		resp.Body.Close()
-		return nil, fmt.Errorf("%s%s: %s: %s", cfg.Console.Listen, path, resp.Status, text)
-	}
-	return resp.Body, nil
-}
-
-// callRunning sends a request to the cdcd that runs with cfg; a body is JSON. The caller closes the answer's.
-func callRunning(ctx context.Context, cfg *config, method, path string, body io.Reader, limit time.Duration) (*http.Response, error) {
-	listen := cfg.Console.Listen
-	if listen == "" || listen == "off" {
-		return nil, cdc.Errorf(codeNotRunning, "the configuration has no console.listen to ask at").
-			WithFix("set console: {listen: 127.0.0.1:8480} and restart cdcd run")
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+listen+path, body)
-	if err != nil {
-		return nil, err
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := (&http.Client{Timeout: limit}).Do(req)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		return nil, cdc.Errorf(codeNotRunning, "no cdcd answers at %s: %w", listen, err).
-			WithFix("start it with `cdcd run`, or name its configuration with -c")
-	}
-	return resp, nil
 }
 
 func (a *app) printState(w io.Writer, s state) {
