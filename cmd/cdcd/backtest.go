@@ -8,10 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -82,13 +80,14 @@ type ruleText struct {
 	Text string `json:"text"`
 }
 
-// backtestLine is a line of its answer: progress, again and again, and at last the report or an error.
-type backtestLine struct {
-	Progress *backtest.Progress `json:"progress,omitempty"`
-	Last     uint64             `json:"last,omitempty"` // sequence at which the history ends
-	Report   *backtest.Report   `json:"report,omitempty"`
-	Error    *refusal           `json:"error,omitempty"`
+// backtestProgress is how far a back-test of the stream is.
+type backtestProgress struct {
+	backtest.Progress
+	LastSeq uint64 `json:"last_seq,omitempty"` // at which the history ends
 }
+
+// backtestLine is a line of its answer.
+type backtestLine = slowLine[backtestProgress, backtest.Report]
 
 func (a *app) backtest(ctx context.Context, kind string, args []string, o backtestOptions) error {
 	wish, tables, err := a.backtestWish(ctx, args, o)
@@ -96,7 +95,7 @@ func (a *app) backtest(ctx context.Context, kind string, args []string, o backte
 		return err
 	}
 	live := living{ui: a.ui}
-	progress := func(p backtest.Progress, last uint64) { live.show("back-test: ", progressText(p, last)) }
+	progress := func(p backtestProgress) { live.show("back-test: ", p.String()) }
 	var r backtest.Report
 	switch {
 	case len(o.binlog) > 0 && o.events != "":
@@ -118,10 +117,10 @@ func (a *app) backtest(ctx context.Context, kind string, args []string, o backte
 	return interrupted(ctx, err)
 }
 
-func progressText(p backtest.Progress, last uint64) string {
+func (p backtestProgress) String() string {
 	text := fmt.Sprintf("%d changes, %d matched, %d errors", p.Read, p.Matched, p.Errors)
-	if last > 0 && p.Seq > 0 {
-		text += fmt.Sprintf(", frame %d of %d", p.Seq, last)
+	if p.LastSeq > 0 && p.Seq > 0 {
+		text += fmt.Sprintf(", frame %d of %d", p.Seq, p.LastSeq)
 	}
 	if !p.At.IsZero() {
 		text += ", at " + p.At.UTC().Format("2006-01-02 15:04Z")
@@ -265,7 +264,7 @@ func timeOf(flag, text string, now time.Time) (time.Time, error) {
 }
 
 // try runs a back-test over a source.
-func (w *backtestWish) try(ctx context.Context, cfg *config, inForce *rules.Set, progress func(backtest.Progress),
+func (w *backtestWish) try(ctx context.Context, cfg *config, inForce *rules.Set, progress func(backtestProgress),
 	source func(context.Context, cdc.Handler) error) (backtest.Report, error) {
 	draft, err := w.draft()
 	if err != nil {
@@ -287,35 +286,46 @@ func (w *backtestWish) try(ctx context.Context, cfg *config, inForce *rules.Set,
 			}}
 		}
 	}
-	return backtest.Run(ctx, backtest.Config{Draft: draft, Active: against, From: w.From, To: w.To, Feeds: feeds, Examples: w.Examples, Progress: progress}, source)
+	return backtest.Run(ctx, backtest.Config{Draft: draft, Active: against, From: w.From, To: w.To, Feeds: feeds, Examples: w.Examples,
+		Progress: func(p backtest.Progress) { progress(backtestProgress{Progress: p}) }}, source)
 }
 
-// history reads the stream as it is now, from the first frame that may have changes of the time. last is for others to see:
-// the sequence that it ends at. Several read at once, a stretch each: unpacking frames takes as long as judging them.
-func history(stream *bus.Stream, from time.Time, last *atomic.Uint64) func(context.Context, cdc.Handler) error {
+// tryStream runs a back-test over the stream as it is now, and compares with the newest revision of the rules.
+func (w *backtestWish) tryStream(ctx context.Context, cfg *config, stream *bus.Stream, book *ruleBook, progress func(backtestProgress)) (backtest.Report, error) {
+	inForce, err := book.inForce(ctx)
+	if err != nil {
+		return backtest.Report{}, err
+	}
+	info, err := stream.Info(ctx)
+	if err != nil {
+		return backtest.Report{}, err
+	}
+	first := max(info.First, 1)
+	if !w.From.IsZero() { // a change is in the stream after it was committed
+		if first, err = stream.At(ctx, w.From); err != nil {
+			return backtest.Report{}, err
+		}
+	}
+	return w.try(ctx, cfg, inForce, func(p backtestProgress) {
+		p.LastSeq = info.Last
+		progress(p)
+	}, history(stream, first, info.Last))
+}
+
+// history reads a part of the stream. Several read at once, a stretch each: unpacking frames takes as long as judging them.
+func history(stream *bus.Stream, first, last uint64) func(context.Context, cdc.Handler) error {
 	const stretch = 128 // frames
 	return func(ctx context.Context, next cdc.Handler) error {
-		info, err := stream.Info(ctx)
-		if err != nil {
-			return err
-		}
-		last.Store(info.Last)
-		first := max(info.First, 1)
-		if !from.IsZero() { // a change is in the stream after it was committed
-			if first, err = stream.At(ctx, from); err != nil {
-				return err
-			}
-		}
 		var taken atomic.Uint64
 		g, ctx := errgroup.WithContext(ctx)
 		for range runtime.GOMAXPROCS(0) {
 			g.Go(func() error {
 				for {
 					begin := first + stretch*(taken.Add(1)-1)
-					if begin > info.Last {
+					if begin > last {
 						return nil
 					}
-					if err := stream.Read(ctx, begin, min(begin+stretch-1, info.Last), next); err != nil {
+					if err := stream.Read(ctx, begin, min(begin+stretch-1, last), next); err != nil {
 						return err
 					}
 				}
@@ -326,39 +336,34 @@ func history(stream *bus.Stream, from time.Time, last *atomic.Uint64) func(conte
 }
 
 // backtestStream has the running cdcd do it, and reads the stream itself when there is none.
-func (a *app) backtestStream(ctx context.Context, wish backtestWish, progress func(backtest.Progress, uint64)) (backtest.Report, error) {
+func (a *app) backtestStream(ctx context.Context, wish backtestWish, progress func(backtestProgress)) (backtest.Report, error) {
+	var r backtest.Report
 	cfg, err := a.config()
 	if err != nil {
-		return backtest.Report{}, err
-	}
-	r, asked := backtestRunning(ctx, cfg, wish, progress)
-	if asked == nil || cdc.CodeOf(asked) != codeNotRunning {
-		return r, asked
-	}
-	if cfg.Bus.Nats == nil {
-		if _, err := os.Stat(filepath.Join(cfg.Data, "jetstream")); errors.Is(err, os.ErrNotExist) {
-			return r, cdc.Errorf("CDCD-2301", "there is no history: nothing has been captured into %s", cfg.Data).
-				WithFix("run cdcd first, or name another history: --binlog FILES or --events FILE")
-		}
-	}
-	inForce, err := parseRules(cfg)
-	if err != nil && !wish.Alone && len(wish.Against) == 0 {
 		return r, err
 	}
-	stream, err := openBus(ctx, a, cfg, writerName(), nil)
-	if bus.InUse(err) {
-		return r, asked // one runs, and does not answer
+	r, unanswered := backtestRunning(ctx, cfg, wish, progress)
+	if cdc.CodeOf(unanswered) != codeNotRunning {
+		return r, unanswered
 	}
+	if !hasStream(cfg) {
+		return r, cdc.Errorf("CDCD-2301", "there is no history: nothing has been captured into %s", cfg.Data).
+			WithFix("run cdcd first, or name another history: --binlog FILES or --events FILE")
+	}
+	stream, err := a.unattended(ctx, cfg, unanswered)
 	if err != nil {
 		return r, err
 	}
 	defer stream.Close()
-	var last atomic.Uint64
-	return wish.try(ctx, cfg, inForce, func(p backtest.Progress) { progress(p, last.Load()) }, history(stream, wish.From, &last))
+	store, err := stream.Rules(ctx)
+	if err != nil {
+		return r, err
+	}
+	return wish.tryStream(ctx, cfg, stream, newRuleBook(store), progress)
 }
 
 // backtestFiles tries binlog files.
-func (a *app) backtestFiles(ctx context.Context, wish backtestWish, o backtestOptions, progress func(backtest.Progress, uint64)) (backtest.Report, error) {
+func (a *app) backtestFiles(ctx context.Context, wish backtestWish, o backtestOptions, progress func(backtestProgress)) (backtest.Report, error) {
 	cfg, inForce, err := a.optionalConfig()
 	if err != nil {
 		return backtest.Report{}, err
@@ -374,13 +379,13 @@ func (a *app) backtestFiles(ctx context.Context, wish backtestWish, o backtestOp
 	if err != nil {
 		return backtest.Report{}, err
 	}
-	return wish.try(ctx, cfg, inForce, func(p backtest.Progress) { progress(p, 0) }, func(ctx context.Context, next cdc.Handler) error {
+	return wish.try(ctx, cfg, inForce, progress, func(ctx context.Context, next cdc.Handler) error {
 		return source.Run(ctx, cdc.Checkpoint{}, next)
 	})
 }
 
 // backtestEvents tries changes as JSON, one a line.
-func (a *app) backtestEvents(ctx context.Context, wish backtestWish, tables []*cdc.Table, name string, progress func(backtest.Progress, uint64)) (backtest.Report, error) {
+func (a *app) backtestEvents(ctx context.Context, wish backtestWish, tables []*cdc.Table, name string, progress func(backtestProgress)) (backtest.Report, error) {
 	cfg, inForce, err := a.optionalConfig()
 	if err != nil {
 		return backtest.Report{}, err
@@ -390,7 +395,7 @@ func (a *app) backtestEvents(ctx context.Context, wish backtestWish, tables []*c
 		return backtest.Report{}, cdc.Errorf("CDCD-2134", "the events cannot be read: %w", err)
 	}
 	defer file.Close()
-	return wish.try(ctx, cfg, inForce, func(p backtest.Progress) { progress(p, 0) }, func(ctx context.Context, next cdc.Handler) error {
+	return wish.try(ctx, cfg, inForce, progress, func(ctx context.Context, next cdc.Handler) error {
 		lines := bufio.NewScanner(file)
 		lines.Buffer(nil, cdc.MaxFrame)
 		for n := 1; lines.Scan(); n++ {
@@ -426,7 +431,7 @@ func (a *app) optionalConfig() (*config, *rules.Set, error) {
 }
 
 // backtestRunning asks the running cdcd.
-func backtestRunning(ctx context.Context, cfg *config, wish backtestWish, progress func(backtest.Progress, uint64)) (backtest.Report, error) {
+func backtestRunning(ctx context.Context, cfg *config, wish backtestWish, progress func(backtestProgress)) (backtest.Report, error) {
 	var r backtest.Report
 	text, err := json.Marshal(wish)
 	if err != nil {
@@ -441,74 +446,23 @@ func backtestRunning(ctx context.Context, cfg *config, wish backtestWish, progre
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // it explains the status, if it can
 		return r, fmt.Errorf("%s/backtest: %s: %s", cfg.Console.Listen, resp.Status, bytes.TrimSpace(text))
 	}
-	lines := bufio.NewReaderSize(resp.Body, 1<<16)
-	for {
-		var line backtestLine
-		text, err := lines.ReadBytes('\n')
-		if err == nil {
-			err = json.Unmarshal(text, &line)
-		}
-		switch {
-		case err != nil && ctx.Err() != nil:
-			return r, ctx.Err()
-		case err != nil:
-			return r, cdc.Errorf(codeNotRunning, "the running cdcd has ended: %w", err)
-		case line.Progress != nil:
-			progress(*line.Progress, line.Last)
-		}
-		if line.Report != nil {
-			r = *line.Report
-		}
-		if line.Error != nil {
-			return r, line.Error.err()
-		}
-		if line.Report != nil {
-			return r, nil
-		}
-	}
+	return hearLines[backtestProgress, backtest.Report](ctx, resp.Body, progress)
 }
 
 // backtest answers POST /backtest. It goes on until the history ends or who asked goes away.
 func (p *pipeline) backtest(w http.ResponseWriter, r *http.Request) {
-	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		http.Error(w, "send application/json", http.StatusUnsupportedMediaType)
-		return
-	}
 	var wish backtestWish
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 3*maxDraft)).Decode(&wish); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+	if !readWish(w, r, 3*maxDraft, &wish) {
 		return
 	}
 	wish.Examples = min(wish.Examples, 100)
-	if p.backtests.Add(1) > maxBacktests {
-		p.backtests.Add(-1)
-		http.Error(w, "enough back-tests are running already", http.StatusServiceUnavailable)
+	if !enter(w, &p.backtests, maxBacktests, "enough back-tests are running already") {
 		return
 	}
 	defer p.backtests.Add(-1)
-	response := http.NewResponseController(w)
-	w.Header().Set("Content-Type", "application/jsonl")
-	lines := json.NewEncoder(w)
-	say := func(line backtestLine) {
-		_ = response.SetWriteDeadline(time.Now().Add(slowTail))
-		_ = lines.Encode(line) // the client has gone away, which ends the request's context
-		_ = response.Flush()
-	}
-	var last atomic.Uint64
-	newest, err := p.desk.book.store.Newest(r.Context())
-	var inForce *rules.Set
-	if err == nil {
-		inForce, err = p.desk.book.set(newest)
-	}
-	if err != nil {
-		no := refusalOf(err)
-		say(backtestLine{Error: &no})
-		return
-	}
-	report, err := wish.try(r.Context(), p.cfg, inForce, func(progress backtest.Progress) {
-		say(backtestLine{Progress: &progress, Last: last.Load()})
-	}, history(p.stream, wish.From, &last))
-	line := backtestLine{Report: &report}
+	say := sayLines[backtestProgress, backtest.Report](w)
+	report, err := wish.tryStream(r.Context(), p.cfg, p.stream, p.desk.book, func(p backtestProgress) { say(backtestLine{Progress: &p}) })
+	line := backtestLine{Result: &report}
 	if err != nil {
 		no := refusalOf(err)
 		line.Error = &no

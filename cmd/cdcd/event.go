@@ -1,17 +1,13 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -95,12 +91,8 @@ type searched struct {
 	Of     uint64 `json:"of"`
 }
 
-// eventLine is a line of the answer of GET /event: progress, again and again, and at last the event or an error.
-type eventLine struct {
-	Progress *searched `json:"progress,omitempty"`
-	Frame    []byte    `json:"frame,omitempty"` // holds the event alone
-	Error    *refusal  `json:"error,omitempty"`
-}
+// foundLine is a line of the answer of GET /event; the result is a frame that holds the event alone.
+type foundLine = slowLine[searched, []byte]
 
 // eventInStream asks the running cdcd for an event, and reads the stream itself when there is none.
 func (a *app) eventInStream(ctx context.Context, wish eventWish) (cdc.Event, error) {
@@ -113,20 +105,14 @@ func (a *app) eventInStream(ctx context.Context, wish eventWish) (cdc.Event, err
 	progress := func(s searched) {
 		live.show("search: ", fmt.Sprintf("looked for %s in %s of %s frames", wish, grouped(s.Frames), grouped(s.Of)))
 	}
-	e, asked := eventOfRunning(ctx, cfg, wish, progress)
-	var coded *cdc.Error
-	if asked == nil || !errors.As(asked, &coded) || coded.Code != codeNotRunning {
-		return e, interrupted(ctx, asked)
+	e, unanswered := eventOfRunning(ctx, cfg, wish, progress)
+	if cdc.CodeOf(unanswered) != codeNotRunning {
+		return e, interrupted(ctx, unanswered)
 	}
-	if cfg.Bus.Nats == nil {
-		if _, err := os.Stat(filepath.Join(cfg.Data, "jetstream")); errors.Is(err, os.ErrNotExist) {
-			return e, noSuchEvent(wish)
-		}
+	if !hasStream(cfg) {
+		return e, noSuchEvent(wish)
 	}
-	stream, err := openBus(ctx, a, cfg, writerName(), nil)
-	if bus.InUse(err) {
-		return e, asked // one runs, and does not answer
-	}
+	stream, err := a.unattended(ctx, cfg, unanswered)
 	if err != nil {
 		return e, interrupted(ctx, err)
 	}
@@ -230,34 +216,18 @@ func eventOfRunning(ctx context.Context, cfg *config, wish eventWish, progress f
 		return cdc.Event{}, err
 	}
 	defer body.Close()
-	lines := bufio.NewReaderSize(body, 1<<16)
-	for {
-		var line eventLine
-		text, err := lines.ReadBytes('\n')
-		if err == nil {
-			err = json.Unmarshal(bytes.TrimSpace(text), &line)
-		}
-		switch {
-		case err != nil && ctx.Err() != nil:
-			return cdc.Event{}, ctx.Err()
-		case err != nil:
-			return cdc.Event{}, fmt.Errorf("%s/event: %w", cfg.Console.Listen, err)
-		case line.Error != nil:
-			return cdc.Event{}, line.Error.err()
-		case line.Progress != nil:
-			progress(*line.Progress)
-		}
-		if line.Frame != nil {
-			b, err := cdc.Open(line.Frame, nil)
-			if err == nil && b.Len() != 1 {
-				err = fmt.Errorf("a frame of %d events", b.Len())
-			}
-			if err != nil {
-				return cdc.Event{}, fmt.Errorf("%s/event: %w", cfg.Console.Listen, err)
-			}
-			return b.Event(0), nil
-		}
+	frame, err := hearLines[searched, []byte](ctx, body, progress)
+	if err != nil {
+		return cdc.Event{}, err
 	}
+	b, err := cdc.Open(frame, nil)
+	if err == nil && b.Len() != 1 {
+		err = fmt.Errorf("a frame of %d events", b.Len())
+	}
+	if err != nil {
+		return cdc.Event{}, fmt.Errorf("%s/event: %w", cfg.Console.Listen, err)
+	}
+	return b.Event(0), nil
 }
 
 // event answers GET /event with the frame of one event, which is searched until it is found or who asked goes away.
@@ -276,35 +246,25 @@ func (p *pipeline) event(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "name an event: ?no=1001 or ?id=0-1-17/0, with &at=2026-11-21T10:00:00Z if its time is known", http.StatusBadRequest)
 		return
 	}
-	if p.searches.Add(1) > maxSearches {
-		p.searches.Add(-1)
-		http.Error(w, "enough searches are running already", http.StatusServiceUnavailable)
+	if !enter(w, &p.searches, maxSearches, "enough searches are running already") {
 		return
 	}
 	defer p.searches.Add(-1)
-	response := http.NewResponseController(w)
-	w.Header().Set("Content-Type", "application/jsonl")
-	lines := json.NewEncoder(w)
-	say := func(line eventLine) {
-		_ = response.SetWriteDeadline(time.Now().Add(slowTail))
-		_ = lines.Encode(line) // the client has gone away, which ends the request's context
-		_ = response.Flush()
-	}
+	say := sayLines[searched, []byte](w)
 	said := time.Now()
 	e, err := wish.find(r.Context(), p.stream, func(s searched) {
 		if now := time.Now(); now.Sub(said) > 200*time.Millisecond {
 			said = now
-			say(eventLine{Progress: &s})
+			say(foundLine{Progress: &s})
 		}
 	})
-	line := eventLine{}
 	if err != nil {
 		no := refusalOf(err)
-		line.Error = &no
-	} else {
-		line.Frame = new(cdc.Builder).Single(e)
+		say(foundLine{Error: &no})
+		return
 	}
-	say(line)
+	frame := new(cdc.Builder).Single(e)
+	say(foundLine{Result: &frame})
 }
 
 // maxSearches bounds what people may take from delivery.

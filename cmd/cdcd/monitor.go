@@ -171,7 +171,7 @@ func (p *pipeline) handler() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(p.state(r.Context())) // the client has gone away
 	})
-	return sameOrigin(http.NewCrossOriginProtection().Handler(mux), p.cfg.Console.Listen)
+	return sameOrigin(http.NewCrossOriginProtection().Handler(ofSource(p.cfg.Name, mux)), p.cfg.Console.Listen)
 }
 
 // figures is the pipeline as a Prometheus collector: it reads what is counted anyway, when it is asked.

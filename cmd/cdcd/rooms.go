@@ -226,7 +226,7 @@ func precheckRules(ctx context.Context, a *app, cfg *config) error {
 	if err != nil {
 		return err
 	}
-	if len(files) == 0 && inUse(cfg) {
+	if len(files) == 0 && hasStream(cfg) {
 		return nil
 	}
 	set, err := parseRules(cfg)
@@ -248,8 +248,8 @@ func precheckRules(ctx context.Context, a *app, cfg *config) error {
 	return checkRules(ctx, a, cfg, set)
 }
 
-// inUse reports whether there may be a rule store already.
-func inUse(cfg *config) bool {
+// hasStream reports whether there may be a stream already, and rules beside it.
+func hasStream(cfg *config) bool {
 	_, err := os.Stat(filepath.Join(cfg.Data, "jetstream"))
 	return err == nil || cfg.Bus.Nats != nil
 }

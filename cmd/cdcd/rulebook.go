@@ -46,6 +46,15 @@ func (b *ruleBook) Set(ctx context.Context, batch *cdc.Batch) (*rules.Set, error
 	return b.set(st)
 }
 
+// inForce returns the set of the newest revision.
+func (b *ruleBook) inForce(ctx context.Context) (*rules.Set, error) {
+	newest, err := b.store.Newest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return b.set(newest)
+}
+
 // set returns the set of a state. It fails when this program makes something else of the texts than the one that
 // published them: then it must not judge by them.
 func (b *ruleBook) set(st *bus.RuleState) (*rules.Set, error) {

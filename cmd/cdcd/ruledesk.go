@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -292,15 +291,10 @@ type deskAnswer struct {
 	Refused  *refusal        `json:"refused,omitempty"`
 }
 
-// askRules answers POST /rules. A web page cannot ask: its requests are told by their headers.
+// askRules answers POST /rules.
 func (p *pipeline) askRules(w http.ResponseWriter, r *http.Request) {
-	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		http.Error(w, "send application/json", http.StatusUnsupportedMediaType)
-		return
-	}
 	var ask ruleAsk
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 3*maxDraft)).Decode(&ask); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+	if !readWish(w, r, 3*maxDraft, &ask) {
 		return
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2 * storePatience))
@@ -324,8 +318,7 @@ func (a *app) askDesk(ctx context.Context, cfg *config, ask ruleAsk, result any)
 		return err
 	}
 	resp, err := callRunning(ctx, cfg, http.MethodPost, "/rules", bytes.NewReader(text), 2*storePatience)
-	var coded *cdc.Error
-	if errors.As(err, &coded) && coded.Code == codeNotRunning {
+	if cdc.CodeOf(err) == codeNotRunning {
 		return a.openDesk(ctx, cfg, err, func(d *ruleDesk) error {
 			answer, err := d.answer(ctx, ask)
 			if err != nil {
@@ -362,12 +355,9 @@ func clipped(text []byte) string {
 	return strconv.QuoteToGraphic(string(bytes.TrimSpace(text[:min(len(text), 300)])))
 }
 
-// openDesk opens the store here. A cdcd that holds it and does not answer is what has to be mended.
-func (a *app) openDesk(ctx context.Context, cfg *config, silent error, do func(*ruleDesk) error) error {
-	stream, err := openBus(ctx, a, cfg, writerName(), nil)
-	if bus.InUse(err) {
-		return silent
-	}
+// openDesk opens the store here.
+func (a *app) openDesk(ctx context.Context, cfg *config, unanswered error, do func(*ruleDesk) error) error {
+	stream, err := a.unattended(ctx, cfg, unanswered)
 	if err != nil {
 		return err
 	}

@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
 )
 
@@ -42,6 +45,7 @@ func callRunning(ctx context.Context, cfg *config, method, path string, body io.
 	if err != nil {
 		return nil, err
 	}
+	req.Header.Set(sourceHeader, cfg.Name)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -53,7 +57,28 @@ func callRunning(ctx context.Context, cfg *config, method, path string, body io.
 		return nil, cdc.Errorf(codeNotRunning, "no cdcd answers at %s: %w", listen, err).
 			WithFix("start it with `cdcd run`, or name its configuration with -c")
 	}
+	if resp.StatusCode == http.StatusMisdirectedRequest {
+		defer resp.Body.Close()
+		other, _ := io.ReadAll(io.LimitReader(resp.Body, 256)) // the code says enough
+		return nil, cdc.Errorf(codeNotRunning, "the cdcd at %s is that of source %s, not of %s", listen, bytes.TrimSpace(other), cfg.Name).
+			WithFix("start this one with `cdcd run` and another console.listen, or name the other's configuration with -c")
+	}
 	return resp, nil
+}
+
+// sourceHeader says which source a request is meant for: several cdcd may run on a machine, and by default all of their
+// configurations have the same console.listen.
+const sourceHeader = "Cdcd-Source"
+
+// ofSource refuses what is meant for the cdcd of another source.
+func ofSource(name string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if meant := r.Header.Get(sourceHeader); meant != "" && meant != name {
+			http.Error(w, name, http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // tellRunning has the cdcd that runs with cfg do something.
@@ -103,4 +128,84 @@ func (r *refusal) err() error {
 		return errors.New(r.What)
 	}
 	return &cdc.Error{Code: r.Code, What: r.What, Fix: r.Fix}
+}
+
+// unattended opens the stream for one who has not been answered by a running cdcd: unanswered says how. The embedded
+// stream is of one process alone, so a cdcd that holds it and does not answer is what has to be mended.
+func (a *app) unattended(ctx context.Context, cfg *config, unanswered error) (*bus.Stream, error) {
+	stream, err := openBus(ctx, a, cfg, writerName(), nil)
+	if bus.InUse(err) {
+		return nil, unanswered
+	}
+	return stream, err
+}
+
+// readWish reads what a request asks for. A web page cannot ask: its requests are told by their headers, and none that it
+// may send to a stranger has this content type.
+func readWish(w http.ResponseWriter, r *http.Request, most int64, wish any) bool {
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
+		http.Error(w, "send application/json", http.StatusUnsupportedMediaType)
+		return false
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, most)).Decode(wish); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return false
+	}
+	return true
+}
+
+// enter lets a client in, unless as many are in already as what they take from delivery allows. Who was let in leaves.
+func enter(w http.ResponseWriter, in *atomic.Int64, most int64, full string) bool {
+	if in.Add(1) > most {
+		in.Add(-1)
+		http.Error(w, full, http.StatusServiceUnavailable)
+		return false
+	}
+	return true
+}
+
+// slowLine is a line of an answer that takes its time: progress, again and again, and at last the result, or an error with
+// what there is of the result.
+type slowLine[P, R any] struct {
+	Progress *P       `json:"progress,omitempty"`
+	Result   *R       `json:"result,omitempty"`
+	Error    *refusal `json:"error,omitempty"`
+}
+
+// sayLines begins such an answer. Each line must be taken within a time.
+func sayLines[P, R any](w http.ResponseWriter) func(slowLine[P, R]) {
+	response := http.NewResponseController(w)
+	w.Header().Set("Content-Type", "application/jsonl")
+	lines := json.NewEncoder(w)
+	return func(line slowLine[P, R]) {
+		_ = response.SetWriteDeadline(time.Now().Add(slowTail))
+		_ = lines.Encode(line) // the client has gone away, which ends the request's context
+		_ = response.Flush()
+	}
+}
+
+// hearLines reads such an answer.
+func hearLines[P, R any](ctx context.Context, answer io.Reader, progress func(P)) (result R, err error) {
+	lines := json.NewDecoder(answer)
+	for {
+		var line slowLine[P, R]
+		switch err := lines.Decode(&line); {
+		case err != nil && ctx.Err() != nil:
+			return result, ctx.Err()
+		case err != nil:
+			return result, cdc.Errorf(codeNotRunning, "the running cdcd has ended: %w", err)
+		}
+		if line.Progress != nil {
+			progress(*line.Progress)
+		}
+		if line.Result != nil {
+			result = *line.Result
+		}
+		if line.Error != nil {
+			return result, line.Error.err()
+		}
+		if line.Result != nil {
+			return result, nil
+		}
+	}
 }

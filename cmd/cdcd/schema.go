@@ -3,13 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -332,9 +329,7 @@ func (p *pipeline) tablesInStream(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "frames is not a number", http.StatusBadRequest)
 		return
 	}
-	if p.tails.Add(1) > maxTails {
-		p.tails.Add(-1)
-		http.Error(w, "too many are looking already", http.StatusServiceUnavailable)
+	if !enter(w, &p.tails, maxTails, "too many are looking already") {
 		return
 	}
 	defer p.tails.Add(-1)
@@ -355,26 +350,19 @@ func (a *app) loggedTables(ctx context.Context, cfg *config, wanted []string, fr
 	if len(wanted) == 1 {
 		path += "&table=" + url.QueryEscape(wanted[0])
 	}
-	body, asked := askRunning(ctx, cfg, path, 30*time.Second)
-	if asked == nil {
+	body, unanswered := askRunning(ctx, cfg, path, 30*time.Second)
+	if unanswered == nil {
 		defer body.Close()
 		var l logged
 		if err := json.NewDecoder(body).Decode(&l); err != nil {
 			return nil, fmt.Errorf("tables in the stream of the running cdcd: %w", err)
 		}
-		if l.Source == cfg.Name {
-			return &l, nil
-		}
+		return &l, nil
 	}
-	if cfg.Bus.Nats == nil {
-		if _, err := os.Stat(filepath.Join(cfg.Data, "jetstream")); errors.Is(err, os.ErrNotExist) {
-			return &logged{Source: cfg.Name}, nil // nothing has run yet
-		}
+	if !hasStream(cfg) {
+		return &logged{Source: cfg.Name}, nil // nothing has run yet
 	}
-	stream, err := openBus(ctx, a, cfg, writerName(), nil)
-	if bus.InUse(err) && asked != nil {
-		return nil, asked // one runs, and does not answer
-	}
+	stream, err := a.unattended(ctx, cfg, unanswered)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"strings"
 	"time"
@@ -173,16 +172,10 @@ func (p *pipeline) alterSnapshot(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// wish does what a person asks of snapshots, and answers when that is durable. A web page cannot ask: its requests are
-// told by their headers, and none that it may send to a stranger has this content type.
+// wish does what a person asks of snapshots, and answers when that is durable.
 func (p *pipeline) wish(w http.ResponseWriter, r *http.Request, do func(context.Context, *mysql.Source, snapshotWish) (string, error)) {
-	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		http.Error(w, "send application/json", http.StatusUnsupportedMediaType)
-		return
-	}
 	var wish snapshotWish
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&wish); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+	if !readWish(w, r, 1<<20, &wish) {
 		return
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(snapshotPatience + 10*time.Second)) // later than the server's own, or the refusal would be lost

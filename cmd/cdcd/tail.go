@@ -81,9 +81,7 @@ func (p *pipeline) tail(w http.ResponseWriter, r *http.Request) {
 			from = max(from, info.First)
 		}
 	}
-	if p.tails.Add(1) > maxTails {
-		p.tails.Add(-1)
-		http.Error(w, "too many are looking already", http.StatusServiceUnavailable)
+	if !enter(w, &p.tails, maxTails, "too many are looking already") {
 		return
 	}
 	defer p.tails.Add(-1)
