@@ -113,8 +113,8 @@ func (j *journal) take() []string {
 
 func newEngine(t testing.TB, j *journal, set *rules.Set, more func(*engine.Config)) *engine.Engine {
 	t.Helper()
-	cfg := engine.Config{Rules: set, Sinks: map[string]engine.Sink{"acme": sink{"acme", j}, "bolt": sink{"bolt", j}},
-		DeadLetter: sink{"letters", j},
+	cfg := engine.Config{Rules: set, VerifyEvery: 1, Mismatch: func(m rules.Mismatch) { t.Error(m) },
+		Sinks: map[string]engine.Sink{"acme": sink{"acme", j}, "bolt": sink{"bolt", j}}, DeadLetter: sink{"letters", j},
 		Observe: func(b *cdc.Batch, ds []cdc.Decision) {
 			line := fmt.Sprintf("observe %d", b.Len())
 			for i := range ds {

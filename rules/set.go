@@ -48,14 +48,6 @@ func (s *Set) After(earlier *Set) *Set {
 	return next
 }
 
-// Prepare compiles the rules for a table, so that its first event need not wait for that.
-func (s *Set) Prepare(t *cdc.Table) {
-	p := s.plans.of(t)
-	for op := range p.programs {
-		p.op(cdc.Op(op))
-	}
-}
-
 func newSet(rs []*Rule) *Set {
 	return &Set{rules: rs, digest: digestOf(rs), plans: newPlans(rs)}
 }
