@@ -86,6 +86,11 @@ func (b *builder) intern(f *Formula) int32 {
 	case Always:
 		return b.node(node{op: opConst, a: int32(f.Value)}, nil)
 	case Leaf:
+		if opposite, ok := opposites[f.Atom.Test]; ok && f.Negated && f.Atom.Const.Kind() != cdc.KindFloat64 { // NaN is not in order either way
+			a := *f.Atom
+			a.Test = opposite
+			return b.leaf(&a)
+		}
 		id := b.leaf(f.Atom)
 		if !f.Negated {
 			return id
@@ -94,11 +99,7 @@ func (b *builder) intern(f *Formula) int32 {
 		if n.op == opConst {
 			return b.node(node{op: opConst, a: int32(Truth(n.a).Not())}, nil)
 		}
-		if opposite, ok := opposites[n.op]; ok && b.x.slots[n.a].kind != cdc.KindFloat64 { // NaN is not in order either way
-			n.op = opposite
-		} else {
-			n.negated = true
-		}
+		n.negated = true
 		return b.node(n, f.Atom)
 	}
 	o, zero, one := opAnd, False, True // zero decides, one adds nothing
@@ -129,7 +130,7 @@ func (b *builder) intern(f *Formula) int32 {
 	return b.inner(o, kids)
 }
 
-var opposites = map[op]op{opLess: opGreaterEqual, opLessEqual: opGreater, opGreater: opLessEqual, opGreaterEqual: opLess}
+var opposites = map[Test]Test{Less: GreaterEqual, LessEqual: Greater, Greater: LessEqual, GreaterEqual: Less}
 
 // leaf returns the node of an atom.
 func (b *builder) leaf(a *Atom) int32 {

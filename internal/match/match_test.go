@@ -365,10 +365,13 @@ func TestDescribe(t *testing.T) {
 	paid, id := leaf(match.Equal, 2, cdc.TextValue(cdc.KindEnum, "paid")), leaf(match.Equal, 1, cdc.Int64Value(7))
 	low, high := leaf(match.GreaterEqual, 10, cdc.Int64Value(1)), leaf(match.Less, 10, cdc.Int64Value(9))
 	notPaid := &match.Formula{Op: match.Leaf, Atom: paid.Atom, Negated: true}
-	formulas := []*match.Formula{and(paid, id), and(low, high), or(paid, id), notPaid, and(opaque(0), id), or(opaque(0), opaque(1)),
+	notLess := &match.Formula{Op: match.Leaf, Atom: high.Atom, Negated: true}
+	atLeast := *high.Atom
+	atLeast.Test = match.GreaterEqual
+	formulas := []*match.Formula{and(paid, id), and(low, high), or(paid, id), notLess, notPaid, and(opaque(0), id), or(opaque(0), opaque(1)),
 		{Op: match.Always, Value: match.True}, {Op: match.Always, Value: match.False}, {Op: match.Or}}
 	x := match.New(orders, formulas)
-	for i, want := range [][]match.Witness{{{Atom: id.Atom}}, {{Atom: low.Atom, Upper: high.Atom}}, {{Atom: paid.Atom}, {Atom: id.Atom}},
+	for i, want := range [][]match.Witness{{{Atom: id.Atom}}, {{Atom: low.Atom, Upper: high.Atom}}, {{Atom: paid.Atom}, {Atom: id.Atom}}, {{Atom: &atLeast}},
 		{{Atom: paid.Atom, Negated: true, Asked: true}}, {{Atom: id.Atom}}, {{Asked: true}}, {{Asked: true}}, nil, nil} {
 		if got := x.Describe(i); !reflect.DeepEqual(got, want) {
 			t.Errorf("formula %d: %s, want %s", i, describe(got), describe(want))

@@ -123,8 +123,9 @@ var mutants = []mutant{
 	{file: "automaton.go", from: "to.found[a.first+int(state)] == to.epoch {", to: "to.found[a.first+int(state)] != 0 {"},
 
 	// build.go
-	{file: "build.go", from: "n.op = opposite", to: "n.negated = n.op == opposite"},
-	{file: "build.go", from: " && b.x.slots[n.a].kind != cdc.KindFloat64 {", to: " {"},
+	{file: "build.go", from: "			a.Test = opposite\n", to: "			_ = opposite\n"},
+	{file: "build.go", from: "ok && f.Negated && f.Atom.Const.Kind() != cdc.KindFloat64 {", to: "ok && f.Negated {"},
+	{file: "build.go", from: "ok && f.Negated && f.Atom", to: "ok && f.Atom"},
 	{file: "build.go", from: "case n.op != opConst || Truth(n.a) == Failed:", to: "case n.op != opConst:"},
 	{file: "build.go", from: "case Truth(n.a) == zero:\n", to: "case Truth(n.a) == zero && len(kids) > 5000:\n"},
 	{file: "build.go", from: "	kids = slices.Compact(kids)\n", to: "", same: "a part is evaluated twice"},
