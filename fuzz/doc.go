@@ -9,4 +9,9 @@
 //	make fuzz
 //
 // Without -fuzzminimizetime, go test may spend a minute on making each new input smaller, and try nothing else meanwhile.
+//
+// For rules against CEL it is values that matter, not code: TestDecideRandomly tries as many cases as it can in the time
+// that it is given, and prints the rule and the change when the two differ.
+//
+//	go test ./fuzz -run TestDecideRandomly -decide.for 1h -timeout 0 -v
 package fuzz

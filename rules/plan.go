@@ -14,7 +14,7 @@ import (
 // Decide judges one event. It is pure: the same event gets the same decision, whenever and wherever. It sets Event,
 // Matches and Errors of the decision; both slices are immutable.
 //
-// The rules are compiled when a table is first seen, which takes about a tenth of a millisecond for each that names
+// The rules are compiled when a table is first seen, which takes some tenths of a millisecond for each that names
 // it (see [Set.After]); a rule that does not fit the table as it is in the event is an error of all of the table's
 // events. What an event costs afterwards depends on how many rules it comes close to, not on how many there are.
 func (s *Set) Decide(e cdc.Event) cdc.Decision {
