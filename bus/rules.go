@@ -93,6 +93,8 @@ type Layout struct {
 // RuleState is what the store holds at a revision. It must not be changed.
 type RuleState struct {
 	Revision cdc.Revision
+	Time     time.Time // when it was published
+	Who      string
 	Digest   string
 	Rules    map[string]StoredRule
 	Layout   map[string]Layout
@@ -245,7 +247,7 @@ func (st *RuleState) apply(r *Rules, p Publication) error {
 	if p.StandsFor != nil {
 		st.stands = append(st.stands, Stand{p.StandsFor.Revision, p.StandsFor.From, p.Revision.No})
 	}
-	st.Revision, st.Digest = p.Revision, p.Digest
+	st.Revision, st.Time, st.Who, st.Digest = p.Revision, p.Time, p.Who, p.Digest
 	if p.Kind == "files" {
 		st.Files = p
 		st.Files.Changed, st.Files.Layout = nil, nil

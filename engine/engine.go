@@ -178,14 +178,15 @@ func (e *Engine) Handle(ctx context.Context, b *cdc.Batch) error {
 
 // halt is the error of a rule that wants nothing delivered which it cannot judge.
 func (e *Engine) halt(b *cdc.Batch, d *cdc.Decision, failed cdc.RuleError) error {
-	err := cdc.Errorf("CDCD-5001", "rule %s could not judge event %s of %s and says on_error: halt: %w",
-		failed.Rule.Name, d.Event.ID(), d.Event.Table(), failed.Err)
 	if e.cfg.Sets == nil {
-		return err.WithFix("mend the rule (it is taken up without a restart), or set on_error: dead_letter")
+		return cdc.Errorf("CDCD-5001", "rule %s could not judge event %s of %s and says on_error: halt: %w", failed.Rule.Name, d.Event.ID(), d.Event.Table(), failed.Err).
+			WithFix("mend the rule (it is taken up without a restart), or set on_error: dead_letter")
 	}
 	e.rules.Store(nil) // somebody may say that other rules hold for this batch
-	return err.WithFix("mend the rule and push it, or set its on_error to dead_letter; then: cdcd rules adopt %s --from %d --why '…'",
-		cmp.Or(b.Rules.String(), "0"), b.Seq)
+	revision := cmp.Or(b.Rules.String(), "0")
+	return cdc.Errorf("CDCD-5001", "rule %s of revision %s could not judge event %s of %s in frame %d and says on_error: halt: %w",
+		failed.Rule.Name, revision, d.Event.ID(), d.Event.Table(), b.Seq, failed.Err).
+		WithFix("mend the rule and push it, or set its on_error to dead_letter; then: cdcd rules adopt %s --from %d --why '…'", revision, b.Seq)
 }
 
 // ruleset returns what a batch is judged by.

@@ -298,10 +298,9 @@ func (w *ruleWatch) rulesState() rulesState {
 	s := rulesState{Modes: map[string]int{}, Refused: w.refused}
 	if w.state != nil {
 		s.Revision, s.ID, s.Digest = w.state.Revision.No, w.state.Revision.ID, w.state.Digest
+		s.Since, s.Who = stamp(w.state.Time), w.state.Who
 		for _, r := range w.state.Rules {
-			if s.Modes[r.Mode]++; r.Revision == w.state.Revision {
-				s.Since, s.Who = stamp(r.Time), r.Who
-			}
+			s.Modes[r.Mode]++
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.broken)) {
