@@ -19,10 +19,13 @@ import (
 const headerRules = "Cdcd-Rules" // cdc.Revision as text
 
 // Stamp has all frames that are published from now on name a revision of the rules. When no frame is being published, an
-// empty one tells. Until it is called, a publisher goes on with what the stream's last frame names.
+// empty one tells; an older revision than before is ignored. Until it is called, a publisher goes on with what the stream's last frame names.
 func (s *Stream) Stamp(r cdc.Revision) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if r.No <= s.revision.No { // somebody who has looked earlier
+		return
+	}
 	s.revision = r
 	for p := range s.publishers {
 		select {

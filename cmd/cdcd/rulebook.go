@@ -239,13 +239,14 @@ func (p *pushed) merge(base, newest *bus.RuleState) (ruleChange, error) {
 		return c, conflict(base, newest, conflicts)
 	}
 	c.layout = map[string]bus.Layout{}
+	alike := func(a, b bus.Layout) bool { return a.Head == b.Head && slices.Equal(a.Rules, b.Rules) }
 	for file, layout := range p.layout {
-		if old, ok := newest.Layout[file]; !ok && len(layout.Rules) > 0 || ok && (old.Head != layout.Head || !slices.Equal(old.Rules, layout.Rules)) {
+		if !alike(layout, base.Layout[file]) && !alike(layout, newest.Layout[file]) && (len(layout.Rules) > 0 || len(newest.Layout[file].Rules) > 0) {
 			c.layout[file] = layout
 		}
 	}
-	for file := range newest.Layout {
-		if _, read := p.layout[file]; !read && p.scope(file) {
+	for file := range base.Layout {
+		if _, read := p.layout[file]; !read && p.scope(file) && len(newest.Layout[file].Rules) > 0 {
 			c.layout[file] = bus.Layout{}
 		}
 	}
@@ -312,7 +313,8 @@ type publisher struct {
 	feeds  []string
 	tables func(context.Context) ([]*cdc.Table, error) // none: they are not known
 	dryRun bool
-	strict bool // refuse what cannot be checked against the tables
+	strict bool               // refuse what cannot be checked against the tables
+	stamp  func(cdc.Revision) // is told of what was published; nil: nobody here captures
 }
 
 // outcome is what came of a push.
@@ -354,6 +356,9 @@ func (p *publisher) publish(ctx context.Context, pub bus.Publication, change fun
 		made, err := p.book.store.Publish(ctx, newest.Revision, pub)
 		if errors.Is(err, bus.ErrRulesMoved) {
 			continue
+		}
+		if err == nil && p.stamp != nil { // what is committed once the publisher has its answer is judged by it
+			p.stamp(made)
 		}
 		out.Revision, out.ID = made.No, made.ID
 		return out, err

@@ -73,6 +73,9 @@ func (d *ruleDesk) answer(ctx context.Context, ask ruleAsk) (any, error) {
 	defer cancel()
 	p := d.publisher
 	p.dryRun = ask.DryRun
+	if d.running != nil {
+		p.stamp = d.running.stream.Stamp
+	}
 	pub := bus.Publication{Kind: ask.Verb, Who: ask.Who, Why: ask.Why}
 	switch ask.Verb {
 	case "push":
