@@ -2,7 +2,10 @@ package rules
 
 import (
 	"encoding/json"
+	"math/rand/v2"
 	"testing"
+
+	"github.com/cdcd-project/cdcd/internal/rulegen"
 )
 
 func TestAnExplanationAsData(t *testing.T) {
@@ -117,5 +120,35 @@ func TestExplainingARuleThatIsNotThere(t *testing.T) {
 	_, err := set.Explain(e, "paid-order")
 	if got, want := err.Error(), "CDCD-2133: there is no rule 'paid-order'"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// Whatever a rule and a change look like, what is explained is what was decided, and every part stands where it says.
+func TestExplanationsAreOfWhatWasDecided(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	explained := map[Outcome]int{}
+	for range 40 {
+		seed := make([]byte, 400)
+		for i := range seed {
+			seed[i] = byte(r.Uint32())
+		}
+		c := rulegen.New(seed).Case(10, 10)
+		rs, _ := Parse("rules.yaml", []byte(c.Source())) // those that can be read
+		set, err := New(rs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range c.Events {
+			d := set.Decide(e)
+			for _, x := range set.ExplainAll(e) {
+				checkExplanation(t, set, d, x)
+				if len(x.Conditions) > 0 {
+					explained[x.Outcome]++
+				}
+			}
+		}
+	}
+	if explained[Matched] < 50 || explained[NotMatched] < 50 || explained[Failing] < 50 {
+		t.Errorf("few were explained: %v", explained)
 	}
 }

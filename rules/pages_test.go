@@ -182,6 +182,17 @@ func checkExplanation(t *testing.T, set *Set, d cdc.Decision, x Explanation) {
 	if got != want || x.Change != change && judged {
 		t.Errorf("%s is explained as %s %s, but was decided %s %s:\n%s", cdc.AppendEvent(nil, d.Event), x.Outcome, x.Change, want, change, x)
 	}
+	rows, failed := map[string]bool{}, false
+	for _, c := range x.Conditions {
+		rows[c.Image] = c.Step.Truth == IsTrue
+		failed = failed || c.Step.Truth == Fails
+	}
+	if len(x.Conditions) > 0 && x.Conditions[0].Key == "where" {
+		says := map[[2]bool]string{{true, true}: cdc.Stayed, {true, false}: cdc.Left, {false, true}: cdc.Entered}[[2]bool{rows[beforeVar], rows[afterVar]}]
+		if failed != (x.Outcome == Failing) || !failed && says != x.Change {
+			t.Errorf("%s %s is explained by %v:\n%s", x.Outcome, x.Change, rows, x)
+		}
+	}
 	for _, c := range x.Conditions {
 		if c.Key == "when" && c.Step.Truth != x.truth() || len(c.Because) == 0 {
 			t.Errorf("%s is explained by %s because %q:\n%s", x.Outcome, c.Step.Truth, c.Because, x)
