@@ -30,6 +30,7 @@ type capture struct {
 	executed   *gtids          // everything before the current transaction; nil without GTIDs
 	adoptGTIDs bool            // the next file says what executed is
 	skip       *gtids          // transactions that are not wanted, when the log begins before the checkpoint; mostly nil
+	reread     *gtids          // then: those before it, and those that have come
 	again      bool            // what the checkpoint has behind it is being read again, for XA transactions that were prepared in it
 	sameServer bool            // the checkpoint's place in the log is one of this server
 	torns      map[tornAt]bool // where transactions begin that have no end; the server's log is read over them

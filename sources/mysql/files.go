@@ -91,6 +91,9 @@ func (s *Source) runFiles(ctx context.Context, from cdc.Checkpoint, next cdc.Han
 		if c.skip, err = parseGTIDs(flavor, from.GTIDSet); err != nil {
 			return cdc.Errorf("CDCD-1302", "the checkpoint: %w", err)
 		}
+		if c.reread, err = parseGTIDs(flavor, begin.GTIDSet); err != nil {
+			return cdc.Errorf("CDCD-1302", "the checkpoint's prepared transactions: %w", err)
+		}
 	}
 	if err := c.start(from, begin); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package mysql_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -72,6 +73,41 @@ func TestXATransactionsThatOverlap(t *testing.T) {
 			t.Errorf("at the end there are prepared transactions: %s", p)
 		}
 		resumeEverywhere(t, s, config(s), r.frames, want)
+	}
+	testenv.Each(t, test)
+	t.Run("mysql without GTIDs", func(t *testing.T) {
+		test(t, testenv.MySQL(t, "--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"))
+	})
+}
+
+// What is read again after a restart is noted again for the next one.
+func TestAnXATransactionOutlivesSeveralRestarts(t *testing.T) {
+	t.Parallel()
+	test := func(t *testing.T, s *testenv.Server) {
+		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)")
+		r := begin(t, config(s), cdc.Checkpoint{}, nil)
+		for i, xid := range []string{"a", "b"} {
+			conn := s.Conn(t)
+			execute(t, conn, "XA START '"+xid+"'", fmt.Sprintf("INSERT INTO shop.a VALUES (%d)", 100+i), "XA END '"+xid+"'", "XA PREPARE '"+xid+"'")
+			s.Exec(t, fmt.Sprintf("INSERT INTO shop.a VALUES (%d)", 10+i))
+			conn.Close()
+		}
+		var ids []string
+		for id := range 4 {
+			r.wait(t, 2+id)
+			r.stop(t)
+			s.Exec(t, fmt.Sprintf("INSERT INTO shop.a VALUES (%d)", id))
+			r = launch(t, config(s), r.checkpoint(), r.recorder)
+		}
+		s.Exec(t, "XA COMMIT 'b'", "XA COMMIT 'a'")
+		for _, e := range short(r.wait(t, 8)) {
+			ids = append(ids, strings.Fields(e)[2])
+		}
+		if got, want := strings.Join(ids, " "), `{"id":10} {"id":11} {"id":0} {"id":1} {"id":2} {"id":3} {"id":101} {"id":100}`; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		r.stop(t)
+		resumeEverywhere(t, s, config(s), r.frames, r.list())
 	}
 	testenv.Each(t, test)
 	t.Run("mysql without GTIDs", func(t *testing.T) {

@@ -147,6 +147,9 @@ func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, 
 		if c.skip, err = parseGTIDs(origin.flavor, origin.from.GTIDSet); err != nil {
 			return from, cdc.Errorf("CDCD-1302", "the checkpoint: %w", err)
 		}
+		if c.reread, err = parseGTIDs(origin.flavor, origin.begin.GTIDSet); err != nil {
+			return from, cdc.Errorf("CDCD-1302", "the checkpoint's prepared transactions: %w", err)
+		}
 	}
 	if err := c.start(origin.from, origin.begin); err != nil {
 		return from, err

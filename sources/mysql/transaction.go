@@ -21,10 +21,10 @@ type transaction struct {
 	firstNo  uint64 // No of its first captured row
 
 	tx     cdc.Tx
-	commit func() // adds it to the executed set
-	rows   uint32 // captured rows so far
-	inTx   int    // its number in the frame, or -1
-	whole  bool   // all its rows so far are in the present frame
+	commit func(*gtids) // adds it to a set; nil without GTIDs
+	rows   uint32       // captured rows so far
+	inTx   int          // its number in the frame, or -1
+	whole  bool         // all its rows so far are in the present frame
 
 	// Rows that wait because the transaction may still undo them.
 	holding   bool
@@ -63,11 +63,7 @@ func (c *capture) beginMySQL(h *replication.EventHeader, e *replication.GTIDEven
 	}
 	id = fmt.Appendf(id, ":%d", e.GNO)
 	tag, gno := e.Tag, e.GNO
-	c.begin(cdc.Tx{Server: server, GTID: string(id), File: c.file, Pos: start, CommitTime: at}, func() {
-		if c.executed != nil {
-			c.executed.addMySQL(sid, tag, gno)
-		}
-	})
+	c.begin(cdc.Tx{Server: server, GTID: string(id), File: c.file, Pos: start, CommitTime: at}, func(set *gtids) { set.addMySQL(sid, tag, gno) })
 	c.skipped(c.skip != nil && c.skip.hasMySQL(sid, tag, gno))
 	return nil
 }
@@ -91,11 +87,7 @@ func (c *capture) beginMariaDB(h *replication.EventHeader, e *replication.Mariad
 		return err
 	}
 	id := mariaGTID{e.GTID.DomainID, e.GTID.ServerID, e.GTID.SequenceNumber}
-	c.begin(cdc.Tx{Server: id.identity(), GTID: id.String(), File: c.file, Pos: start, CommitTime: headerTime(h)}, func() {
-		if c.executed != nil {
-			c.executed.addMariaDB(id)
-		}
-	})
+	c.begin(cdc.Tx{Server: id.identity(), GTID: id.String(), File: c.file, Pos: start, CommitTime: headerTime(h)}, func(set *gtids) { set.addMariaDB(id) })
 	c.tx.explicit = !e.IsStandalone()
 	c.skipped(c.skip != nil && c.skip.hasMariaDB(id))
 	if e.Flags&mariadbPreparedXA != 0 {
@@ -115,7 +107,7 @@ func (c *capture) checkEnded() error {
 	return nil
 }
 
-func (c *capture) begin(tx cdc.Tx, commit func()) {
+func (c *capture) begin(tx cdc.Tx, commit func(*gtids)) {
 	clear(c.maps)
 	c.tx = transaction{open: true, tx: tx, commit: commit, inTx: -1, firstNo: c.no,
 		held: c.tx.held[:0], skipped: c.torns[tornAt{c.identity, mark{tx.File, tx.Pos}}]}
@@ -304,14 +296,17 @@ func (c *capture) close() error {
 		})
 	}
 	c.tx.open, c.tx.holding = false, false
+	if c.tx.commit != nil && c.reread != nil {
+		c.tx.commit(c.reread)
+	}
 	if c.tx.skipped && c.again {
 		if c.sameServer && !(mark{c.file, c.pos}).before(mark{c.done.File, c.done.Pos}) {
 			c.again = false // nothing more may come for a long time
 		}
 		return nil // the checkpoint is ahead of it
 	}
-	if c.tx.commit != nil && !c.tx.skipped {
-		c.tx.commit()
+	if c.tx.commit != nil && c.executed != nil && !c.tx.skipped {
+		c.tx.commit(c.executed)
 	}
 	c.done.File, c.done.Pos, c.done.Commit = c.file, c.pos, c.tx.tx.CommitTime
 	c.done.Prepared = c.pendingText()
