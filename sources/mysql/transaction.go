@@ -194,6 +194,8 @@ func (c *capture) query(h *replication.EventHeader, e *replication.QueryEvent, s
 		if c.tx.skipped {
 			break
 		}
+		c.cfg.Logger.Debug("a statement that may define tables anew", "event", "capture.ddl", "statement", st.verb,
+			"gtid", c.tx.tx.GTID, "file", c.tx.tx.File, "pos", c.tx.tx.Pos)
 		c.snapshots.renamed(st.renames(string(e.Schema)))
 		if err := c.outlived(st, string(e.Schema), start); err != nil {
 			return err
