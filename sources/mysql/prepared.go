@@ -107,12 +107,13 @@ func (c *capture) prepare(raw []byte) error {
 	if c.tx.xid == "" {
 		c.tx.xid = xidText(body)
 	}
-	if c.reread != nil { // the checkpoint's set has more than what lies before it
-		c.tx.start.GTIDSet = c.reread.String()
-	}
 	known := len(c.tx.held) == 0 && c.findPrepared(c.tx.xid) >= 0 // read again, and the checkpoint has named it
 	if !known {
-		start := place{c.executed.String(), c.tx.start.File, c.tx.start.Pos} // the first half is not in the set yet
+		before := c.executed // the first half is not in the set yet,
+		if c.reread != nil { // but in the checkpoint's, if it is read again
+			before = c.reread
+		}
+		start := place{before.String(), c.tx.start.File, c.tx.start.Pos}
 		c.prepared = append(c.prepared, &prepared{xid: c.tx.xid, held: c.tx.held, bytes: c.tx.heldBytes + preparedBytes(c.tx.xid, start.GTIDSet),
 			start: start})
 	}
