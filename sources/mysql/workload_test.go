@@ -260,6 +260,9 @@ func (w *workload) change(random *rand.Rand) string {
 // write makes transactions.
 func (w *workload) write(ctx context.Context, conn *client.Conn, random *rand.Rand) error {
 	_, _ = conn.Execute("SET SESSION innodb_lock_wait_timeout = 1, lock_wait_timeout = 2")
+	if w.writes.Flavor == mysql.FlavorMariaDB {
+		_, _ = conn.Execute("SET SESSION innodb_lock_wait_timeout = 0")
+	}
 	if w.writes.Flavor == mysql.FlavorMySQL && random.IntN(2) == 0 {
 		_, _ = conn.Execute("SET SESSION binlog_transaction_compression = ON")
 	}
