@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	_ "time/tzdata" // rules name time zones, and the smallest images have no database of them
 )
 
 func main() {
