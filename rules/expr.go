@@ -75,6 +75,8 @@ func (x *expr) span(e ast.Expr) (from, to int) {
 		from, to = min(from, f), max(to, t)
 	}
 	switch e.Kind() {
+	case ast.LiteralKind: // of texts, CEL's end is too far by as many characters as there are bytes more than characters
+		to = min(to, x.textEnd(from, to))
 	case ast.SelectKind:
 		sel := e.AsSelect()
 		f, t := x.span(sel.Operand())
@@ -117,6 +119,17 @@ func (x *expr) span(e ast.Expr) (from, to int) {
 	return from, to
 }
 
+// textEnd returns the offset behind the text in quotes at an offset, or otherwise if there is none.
+func (x *expr) textEnd(at, otherwise int) int {
+	rest := strings.TrimLeft(x.text[at:], " \t\r\n")
+	text := strings.TrimLeft(rest, "rRbB")
+	if text == "" || !strings.ContainsAny(text[:1], "'\"") {
+		return otherwise
+	}
+	raw := strings.ContainsAny(rest[:len(rest)-len(text)], "rR")
+	return len(x.text) - len(text) + stringEnd(text, raw)
+}
+
 // closing returns the offset after the next character that is not blank, if it is c.
 func (x *expr) closing(at int, c byte) int {
 	rest := strings.TrimLeft(x.text[at:], " \t\r\n")
@@ -151,7 +164,7 @@ func (x *expr) closingOf(least, open int) int {
 	return least
 }
 
-// fieldSpan returns the bytes of the name in a selection such as after.total.
+// fieldSpan returns the bytes of the name in a selection such as after.total, and of the brackets too in after['total'].
 func (x *expr) fieldSpan(e ast.Expr) (from, to int) {
 	_, end := x.span(e.AsSelect().Operand())
 	return x.fieldAfter(e.AsSelect().FieldName(), end)
@@ -161,6 +174,10 @@ func (x *expr) fieldAfter(name string, operandEnd int) (from, to int) {
 	from = operandEnd
 	rest := x.text[from:]
 	skipped := strings.TrimLeft(rest, " \t\r\n")
+	if strings.HasPrefix(skipped, "[") { // after['some column']
+		from += len(rest) - len(skipped)
+		return from, x.closing(x.textEnd(from+1, from+1), ']')
+	}
 	if !strings.HasPrefix(skipped, ".") {
 		return from, from
 	}

@@ -402,7 +402,7 @@ func (c *typer) guards() map[string]bool {
 			if call.FunctionName() == operators.In {
 				if key, ok := textOf(call.Args()[0]); ok {
 					if path := pathOf(call.Args()[1]); path != "" {
-						guards[path+"."+key] = true
+						guards[path+pathSep+key] = true
 					}
 				}
 			}
@@ -412,19 +412,22 @@ func (c *typer) guards() map[string]bool {
 	return guards
 }
 
-// pathOf returns the path of a part of a column: after.doc.a.b; "" for anything else.
+// pathSep stands between the steps of a path. Names of columns and keys may have points in them.
+const pathSep = "\x00"
+
+// pathOf returns the path of a part of a column, as of after.doc.a.b; "" for anything else.
 func pathOf(e ast.Expr) string {
 	switch {
 	case e.Kind() == ast.SelectKind:
 		if sel := e.AsSelect(); imageOf(sel.Operand()) >= 0 {
-			return sel.Operand().AsIdent() + "." + sel.FieldName()
+			return sel.Operand().AsIdent() + pathSep + sel.FieldName()
 		} else if path := pathOf(sel.Operand()); path != "" {
-			return path + "." + sel.FieldName()
+			return path + pathSep + sel.FieldName()
 		}
 	case e.Kind() == ast.CallKind && e.AsCall().FunctionName() == operators.Index && len(e.AsCall().Args()) == 2:
 		if key, ok := textOf(e.AsCall().Args()[1]); ok {
 			if path := pathOf(e.AsCall().Args()[0]); path != "" {
-				return path + "." + key
+				return path + pathSep + key
 			}
 		}
 	}
@@ -434,7 +437,7 @@ func pathOf(e ast.Expr) string {
 // lintPath warns of a key of a JSON document that nothing asks for: it fails on documents without it.
 func (c *typer) lintPath(e ast.Expr, guards map[string]bool) {
 	path := pathOf(e)
-	if strings.Count(path, ".") < 2 || guards[path] {
+	if strings.Count(path, pathSep) < 2 || guards[path] {
 		return
 	}
 	var key string
@@ -446,11 +449,12 @@ func (c *typer) lintPath(e ast.Expr, guards map[string]bool) {
 		key, _ = textOf(e.AsCall().Args()[1])
 	}
 	guards[path] = true // once
-	for parent := path; strings.Count(parent, ".") >= 2; parent = parent[:strings.LastIndexByte(parent, '.')] {
+	for parent := path; strings.Count(parent, pathSep) >= 2; parent = parent[:strings.LastIndex(parent, pathSep)] {
 		guards[parent] = true // one finding for a path, not one for each of its steps
 	}
 	from, to := c.whole(e)
-	f := c.place.ErrorAt(from, to, codePath, fmt.Sprintf("this fails when the document has no '%s'", clip(strings.SplitN(path, ".", 3)[2]))).Warn()
+	missing := strings.ReplaceAll(strings.SplitN(path, pathSep, 3)[2], pathSep, ".")
+	f := c.place.ErrorAt(from, to, codePath, fmt.Sprintf("this fails when the document has no '%s'", clip(missing))).Warn()
 	if len(c.warnings) < maxFindings {
 		c.warnings = append(c.warnings, f)
 	}

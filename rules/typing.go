@@ -127,7 +127,7 @@ func (c *typer) findGuards() {
 		if isNull(a) {
 			a, b = b, a
 		}
-		if isNull(b) && a.Kind() == ast.SelectKind {
+		if isNull(b) && (a.Kind() == ast.SelectKind || a.Kind() == ast.CallKind && a.AsCall().FunctionName() == operators.Index) {
 			c.guarded[c.source(a)] = true
 		}
 	}))
