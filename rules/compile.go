@@ -104,7 +104,7 @@ func (c *typer) sameTree(trees [maxOps]ast.Expr, op cdc.Op) cdc.Op {
 
 // program completes the program of a condition that was folded for an operation.
 func (c *typer) program(p *program, s *site, tree ast.Expr, op cdc.Op) Findings {
-	if always, ok := constant(tree); ok {
+	if always, ok := truthLiteral(tree); ok {
 		p.never = !always
 		return nil
 	}
@@ -237,10 +237,13 @@ func plan(env *cel.Env, checked *ast.AST, counted bool) (cel.Program, error) {
 		cel.OptimizeRegex(interpreter.MatchesRegexOptimization),
 	}
 	if counted {
-		opts = append(opts, cel.CostTracking(costs{}), cel.CostLimit(maxCost))
+		opts = append(opts, counting...)
 	}
 	return env.PlanProgram(checked, opts...)
 }
+
+// counting has a program count its steps, and stop at too many.
+var counting = []cel.ProgramOption{cel.CostTracking(costs{}), cel.CostLimit(maxCost)}
 
 // sizes tells the estimate how large the values of a table's columns can be.
 type sizes struct{ table *cdc.Table }
@@ -249,9 +252,9 @@ type sizes struct{ table *cdc.Table }
 func (s sizes) EstimateCallCost(function, overload string, target *cost.AstNode, args []cost.AstNode) *cost.CallEstimate {
 	switch {
 	case function == changedFn:
-		return &cost.CallEstimate{CostEstimate: cost.FixedCostEstimate(2)}
-	case function == increasedFn, function == wallFn, function == "date", function == "days", overload == "civil_to_timestamp":
-		return &cost.CallEstimate{CostEstimate: cost.FixedCostEstimate(5), ResultSize: &cost.SizeEstimate{Min: 1, Max: 10}}
+		return &cost.CallEstimate{CostEstimate: cost.FixedCostEstimate(costChanged)}
+	case brief(function, overload):
+		return &cost.CallEstimate{CostEstimate: cost.FixedCostEstimate(costBrief), ResultSize: &cost.SizeEstimate{Min: 1, Max: 10}}
 	case textFunctions[function] && target != nil:
 		size := s.sizeOf(*target)
 		return &cost.CallEstimate{CostEstimate: size.MultiplyByCostFactor(costPerByte).Add(cost.FixedCostEstimate(1)), ResultSize: &size}
@@ -277,6 +280,17 @@ var textFunctions = map[string]bool{"lowerAscii": true, "upperAscii": true, "tri
 
 // caseFunctions are those that go through two texts letter by letter.
 var caseFunctions = map[string]bool{"equalsIgnoreCase": true, "containsIgnoreCase": true, "startsWithIgnoreCase": true, "endsWithIgnoreCase": true}
+
+// brief reports whether a function of ours takes the same time whatever it is given.
+func brief(function, overload string) bool {
+	return function == increasedFn || function == wallFn || function == "date" || function == "days" || overload == "civil_to_timestamp"
+}
+
+// What calls of our functions cost, for the estimate and for the count.
+const (
+	costChanged = 2
+	costBrief   = 5
+)
 
 // costPerByte is what CEL's own model takes for going through a text; looking up the case of letters takes longer.
 const (
@@ -309,9 +323,9 @@ func (costs) CallCost(function, overload string, args []ref.Val, result ref.Val)
 			}
 		}
 	case function == changedFn:
-		n = 2
-	case function == increasedFn, function == wallFn, function == "date", function == "days", overload == "civil_to_timestamp":
-		n = 5
+		n = costChanged
+	case brief(function, overload):
+		n = costBrief
 	default:
 		return nil
 	}

@@ -129,11 +129,11 @@ func (f *folder) call(e ast.Expr) ast.Expr {
 	case operators.LogicalAnd, operators.LogicalOr:
 		return f.junction(e, fn, args, changed)
 	case operators.LogicalNot:
-		if v, ok := constant(args[0]); ok {
+		if v, ok := truthLiteral(args[0]); ok {
 			return f.truth(e, !v)
 		}
 	case operators.Conditional:
-		if v, ok := constant(args[0]); ok && v {
+		if v, ok := truthLiteral(args[0]); ok && v {
 			return args[1]
 		} else if ok {
 			return args[2]
@@ -165,7 +165,7 @@ func (f *folder) call(e ast.Expr) ast.Expr {
 func (f *folder) junction(e ast.Expr, fn string, args []ast.Expr, changed bool) ast.Expr {
 	decides := fn == operators.LogicalOr
 	for i, arg := range args {
-		v, ok := constant(arg)
+		v, ok := truthLiteral(arg)
 		if ok && v == decides {
 			return f.truth(e, decides)
 		}
@@ -179,8 +179,8 @@ func (f *folder) junction(e ast.Expr, fn string, args []ast.Expr, changed bool) 
 	return e
 }
 
-// constant returns the value of an expression that is true or false.
-func constant(e ast.Expr) (value, ok bool) {
+// truthLiteral returns the value of a literal that is true or false.
+func truthLiteral(e ast.Expr) (value, ok bool) {
 	if e.Kind() != ast.LiteralKind {
 		return false, false
 	}
@@ -209,7 +209,7 @@ func isTruth(e ast.Expr) bool {
 		}
 	case ast.ComprehensionKind:
 		l := e.AsComprehension()
-		_, ok := constant(l.AccuInit())
+		_, ok := truthLiteral(l.AccuInit())
 		return isTruth(l.Result()) || ok && l.Result().Kind() == ast.IdentKind && l.Result().AsIdent() == l.AccuVar()
 	}
 	return false

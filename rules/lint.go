@@ -51,7 +51,7 @@ func (c *typer) lint() {
 
 // lintConstant warns of a truth value that is written out where a condition is expected.
 func (c *typer) lintConstant(e ast.Expr) {
-	if v, ok := constant(e); ok {
+	if v, ok := truthLiteral(e); ok {
 		c.warn(e, codeAlways, "this is always %v, and decides or says nothing", v).Hint("remove it, or what it decides about")
 	}
 }
@@ -593,7 +593,7 @@ func (c *typer) lintOperations(r *Rule) Findings {
 		seen := map[bool]bool{}
 		for _, op := range r.On {
 			f := folder{expr: c.expr, fac: c.fac, op: op, table: c.table.String()}
-			v, ok := constant(f.fold(e))
+			v, ok := truthLiteral(f.fold(e))
 			if !ok {
 				return
 			}

@@ -238,7 +238,7 @@ func (l *lowering) leaf(a match.Atom, negated bool) *match.Formula {
 // fixed returns the value of an expression that comes to the same for all events of the operation: one that reads
 // neither of the images nor the time.
 func (l *lowering) fixed(e ast.Expr) (match.Truth, bool) {
-	if v, ok := constant(e); ok {
+	if v, ok := truthLiteral(e); ok {
 		return truthOf(v), true
 	}
 	if l.readsEvent(e) {
@@ -273,7 +273,7 @@ func (l *lowering) readsEvent(e ast.Expr) bool {
 // evaluate returns what an expression that does not read the event comes to, an error if it fails. It gives up on those
 // that take too long.
 func (l *lowering) evaluate(e ast.Expr) (ref.Val, bool) {
-	prog, err := l.env.PlanProgram(l.part(e), cel.CostTracking(costs{}), cel.CostLimit(maxCost))
+	prog, err := l.env.PlanProgram(l.part(e), counting...)
 	if err != nil {
 		return nil, false
 	}

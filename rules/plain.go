@@ -61,7 +61,7 @@ func (s *site) plainLocked(r *Rule, op cdc.Op, image int) (*plain, error) {
 	}
 	var opts []cel.ProgramOption
 	if estimate, err := s.env.EstimateCost(checked, sizes{s.table}); err != nil || estimate.Max > plainCost {
-		opts = append(opts, cel.CostTracking(costs{}), cel.CostLimit(maxCost))
+		opts = counting
 	}
 	eval, err := s.env.Program(checked, opts...)
 	if err != nil {

@@ -1,6 +1,7 @@
 package backtest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -228,7 +229,7 @@ func (f *finding) sample() []Example {
 	}
 	order := []string{Added, Lost, Changed, Failed, Same}
 	slices.SortFunc(out, func(a, b Example) int {
-		return cmp.Or(cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind)), cmp.Compare(a.No, b.No))
+		return cmp.Or(cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind)), cmp.Compare(a.No, b.No), bytes.Compare(a.Event, b.Event))
 	})
 	return out
 }

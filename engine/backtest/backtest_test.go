@@ -204,6 +204,29 @@ func TestTheOutcomeDoesNotDependOnTheWorkers(t *testing.T) {
 	}
 }
 
+// Changes that come as JSON may all have the same number.
+func TestExamplesOfChangesWithOneNumberAreTheSameInAnyOrder(t *testing.T) {
+	var history []*cdc.Batch
+	for id := range int64(100) {
+		history = append(history, batches(t, 1, change{id, id, "2026-11-01T00:00:00Z"})...)
+	}
+	var first []Example
+	for _, workers := range []int{1, 1, 3} {
+		got, err := Run(t.Context(), Config{Draft: set(t, rule("any", "true", "")), Workers: workers, Examples: 3}, from(history))
+		if err != nil {
+			t.Fatal(err)
+		}
+		examples := got.Rules[0].Examples
+		if first == nil {
+			first = examples
+		}
+		if len(examples) != 3 || !reflect.DeepEqual(examples, first) {
+			t.Errorf("%d workers: got\n%s\nwant\n%s", workers, text(examples), text(first))
+		}
+		slices.Reverse(history)
+	}
+}
+
 func TestDistinctThingsAreCountedExactlyOrNearly(t *testing.T) {
 	for _, n := range []int{0, 1, 200, 255, 256, 5_000, 300_000} {
 		all, parts := newSketch(1024), []*sketch{newSketch(1024), newSketch(1024), newSketch(1024)}

@@ -42,7 +42,7 @@ type Rule struct {
 	Lost    uint64 `json:"lost"`
 
 	Days     []Day     `json:"days"`
-	Examples []Example `json:"examples"` // the earliest of each kind
+	Examples []Example `json:"examples"` // of each kind, spread over the history, in its order
 }
 
 // Day counts one day, by the commit time in UTC.

@@ -1,6 +1,8 @@
 package backtest
 
 import (
+	"bytes"
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -45,11 +47,16 @@ type finding struct {
 	examples                                    map[string][]kept
 }
 
-// kept is an example with what decides whether it stays: of all candidates those with the smallest ranks, which is a
-// sample without a bias, and the same however the work was divided.
+// kept is an example with what decides whether it stays: of all candidates the smallest, by rank, which is a sample without
+// a bias, and the same however the work was divided.
 type kept struct {
 	Example
 	rank uint64
+}
+
+// compare orders examples. Changes that come as JSON may all have the same number.
+func (k kept) compare(o kept) int {
+	return cmp.Or(cmp.Compare(k.rank, o.rank), bytes.Compare(k.Event, o.Event))
 }
 
 // mark says what a rule of the draft made of the event that is being compared.
@@ -272,17 +279,13 @@ func (w *worker) keep(f *finding, d *cdc.Decision, x Example) {
 	no := d.Event.No()
 	rank := mix(no)
 	have := f.examples[x.Kind]
-	at, _ := slices.BinarySearchFunc(have, rank, func(k kept, rank uint64) int {
-		if k.rank < rank {
-			return -1
-		}
-		return 1
-	})
-	if at >= w.t.cfg.Examples {
+	if most := w.t.cfg.Examples; most < 1 || len(have) == most && rank > have[most-1].rank {
 		return
 	}
 	x.ID, x.No, x.Event = d.Event.ID(), no, cdc.AppendEvent(nil, d.Event)
-	have = slices.Insert(have, at, kept{x, rank})
+	one := kept{x, rank}
+	at, _ := slices.BinarySearchFunc(have, one, kept.compare)
+	have = slices.Insert(have, at, one)
 	f.examples[x.Kind] = have[:min(len(have), w.t.cfg.Examples)]
 }
 
@@ -313,12 +316,7 @@ func (f *finding) merge(o *finding, examples int) {
 	mergeDays(f.days, o.days)
 	for kind, more := range o.examples {
 		all := append(f.examples[kind], more...)
-		slices.SortFunc(all, func(a, b kept) int {
-			if a.rank < b.rank {
-				return -1
-			}
-			return 1
-		})
+		slices.SortFunc(all, kept.compare)
 		f.examples[kind] = all[:min(len(all), examples)]
 	}
 }

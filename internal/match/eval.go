@@ -206,7 +206,7 @@ func compare(v, c cdc.Value) (int, bool) {
 	case cdc.KindTimestamp:
 		return v.Time().Compare(c.Time()), true
 	case cdc.KindUint64, cdc.KindBit, cdc.KindDate, cdc.KindDatetime:
-		return cmp.Compare(number(v), number(c)), true
+		return cmp.Compare(v.Uint64(), c.Uint64()), true
 	case cdc.KindFloat64:
 		a, b := v.Float64(), c.Float64()
 		return cmp.Compare(a, b), a == a && b == b
@@ -219,8 +219,6 @@ func compare(v, c cdc.Value) (int, bool) {
 }
 
 func isNaN(v cdc.Value) bool { return v.Kind() == cdc.KindFloat64 && v.Float64() != v.Float64() }
-
-func number(v cdc.Value) uint64 { return v.Uint64() }
 
 func ordinal(b bool) int {
 	if b {

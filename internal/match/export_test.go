@@ -53,5 +53,5 @@ func (x *Index) Candidates(e cdc.Event, ask Asker) []int {
 	return out
 }
 
-// Compare orders two decimals.
+// CompareDecimals orders two decimals.
 func CompareDecimals(a, b string) int { return compareDecimals(a, b) }
