@@ -22,7 +22,7 @@ The running cdcd is asked, at console.listen; without one the store is opened he
 
 func newRulesPushCmd(a *app) *cobra.Command {
 	var why string
-	var base int64
+	var base uint64
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "push [FILES…]",
@@ -47,14 +47,13 @@ rule, nothing is published, and the message says who it was.` + storeLong,
 			}
 			ask := ruleAsk{Verb: "push", Who: whoAmI(), Why: why, DryRun: dryRun, Files: texts, All: len(args) == 0, Dir: cfg.dir(), PulledAt: pulledAt(cfg.dir())}
 			if cmd.Flags().Changed("base") {
-				no := uint64(max(base, 0))
-				ask.Base = &no
+				ask.Base = &base
 			}
 			return a.publishRules(cmd, cfg, ask)
 		},
 	}
 	cmd.Flags().StringVar(&why, "why", "", "the reason, for those who read the history")
-	cmd.Flags().Int64Var(&base, "base", 0, "the revision that the files were made from (default: when they were pushed or pulled last)")
+	cmd.Flags().Uint64Var(&base, "base", 0, "the revision that the files were made from (default: when they were pushed or pulled last)")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "check, and show what would change")
 	return cmd
 }
@@ -96,6 +95,8 @@ func newRulesPullCmd(a *app) *cobra.Command {
 		Short: "Write the published rules to files",
 		Long: `Pull writes the rules as they are in force to the files that they came from, with their comments, in the folder of the
 configuration or in DIR. Rules that came from no file get one each. Other files stay as they are.` + storeLong,
+		Example: `  cdcd rules pull
+  cdcd rules pull --revision 16 /tmp/as-it-was`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := a.config()
@@ -305,7 +306,9 @@ func newRulesHistoryCmd(a *app) *cobra.Command {
 		Use:   "history [NAME]",
 		Short: "Show who changed rules, when and why",
 		Long:  "History lists the revisions of the rules, newest first; with a name those that changed this rule." + storeLong,
-		Args:  cobra.MaximumNArgs(1),
+		Example: `  cdcd rules history
+  cdcd rules history paid-big-order -o json`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := a.config()
 			if err != nil {
@@ -435,6 +438,8 @@ func newRulesListCmd(a *app) *cobra.Command {
 		Long: `List shows the rules of the newest revision, and what the running cdcd has seen of them since it was started: matches,
 errors, and whether a rule does not fit its table any more. With a name it shows the rule's text, and the last matches if
 it is a shadow rule.` + storeLong,
+		Example: `  cdcd rules list
+  cdcd rules list paid-big-order`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := a.config()
