@@ -24,14 +24,14 @@ import (
 
 // workload is a server that is written to at random, and a capture of it that is disturbed at random.
 type workload struct {
-	t      *testing.T
-	seed   uint64
-	writes *testenv.Server                       // what is written to
-	reads  atomic.Pointer[testenv.Server]        // what is captured from
-	source atomic.Pointer[mysql.Source]          // the present one
-	effect func(gtid string, do effect)          // tells the model
-	counts [5]atomic.Int64                       // transactions, XA transactions, statements that define tables, runs, snapshots
-	config func(s *testenv.Server) *mysql.Config // of the next capture; nil: as usual
+	t        *testing.T
+	seed     uint64
+	writes   *testenv.Server                // what is written to
+	reads    atomic.Pointer[testenv.Server] // what is captured from
+	source   atomic.Pointer[mysql.Source]   // the present one
+	counts   [5]atomic.Int64                // transactions, XA transactions, statements that define tables, runs, snapshots
+	replicas []*testenv.Server
+	moving   bool // the capture goes from one server to another
 
 	mu      sync.Mutex
 	design  design            // as it is on the server
@@ -110,9 +110,6 @@ func (w *workload) random(who uint64) *rand.Rand { return rand.New(rand.NewPCG(w
 // run captures until ctx ends, with frames of the size that random gives.
 func (w *workload) run(ctx context.Context, random *rand.Rand) error {
 	cfg := config(w.reads.Load())
-	if w.config != nil {
-		cfg = *w.config(w.reads.Load())
-	}
 	cfg.Snapshot, cfg.SnapshotRows, cfg.MaxBackoff = true, 1+random.IntN(80), 5*time.Millisecond
 	cfg.FrameRows, cfg.Now, cfg.Logger = []int{1, 7, 4096}[random.IntN(3)], w.now, slog.New(w)
 	cfg.Following = func(lost error) {
@@ -135,6 +132,13 @@ func (w *workload) run(ctx context.Context, random *rand.Rand) error {
 func (w *workload) disturbed(ctx context.Context) error {
 	random := w.random(1)
 	for ctx.Err() == nil {
+		if w.moving && random.IntN(2) == 0 {
+			to := append(w.replicas, w.writes)[random.IntN(len(w.replicas)+1)]
+			if err := w.follows(to); err != nil {
+				return err
+			}
+			w.reads.Store(to)
+		}
 		w.mu.Lock()
 		w.refuse = 1 << 30
 		if random.IntN(3) == 0 {
@@ -154,11 +158,43 @@ func (w *workload) disturbed(ctx context.Context) error {
 	return nil
 }
 
+// follows waits until a server has what the stream has.
+func (w *workload) follows(s *testenv.Server) error {
+	cp := w.checkpoint()
+	ask := "SELECT MASTER_GTID_WAIT('" + cp.GTIDSet + "', 60)"
+	if s.Flavor == mysql.FlavorMySQL {
+		ask = "SELECT WAIT_FOR_EXECUTED_GTID_SET('" + cp.GTIDSet + "', 60)"
+	}
+	if cp.TxGTID != "" {
+		ask = strings.Replace(ask, cp.GTIDSet, setWithin(s, cp), 1)
+	}
+	if s == w.writes {
+		return nil
+	}
+	if got := s.Query(w.t, ask); got[0][0] != "0" {
+		return fmt.Errorf("%s: %s; %v", ask, got, s.Query(w.t, "SHOW REPLICA STATUS"))
+	}
+	return nil
+}
+
+// setWithin returns the GTIDs of a checkpoint, with the transaction that it lies in.
+func setWithin(s *testenv.Server, cp cdc.Checkpoint) string {
+	if s.Flavor == mysql.FlavorMySQL {
+		return cp.GTIDSet + "," + cp.TxGTID
+	}
+	return cp.TxGTID // there is one domain
+}
+
 // kill ends connections of the capture on the server.
-func (w *workload) kill(ctx context.Context, conn *client.Conn) error {
+func (w *workload) kill(ctx context.Context) error {
 	random := w.random(2)
-	for ctx.Err() == nil {
-		time.Sleep(time.Duration(random.IntN(1000)) * time.Millisecond)
+	conns := map[*testenv.Server]*client.Conn{}
+	for ; ctx.Err() == nil; time.Sleep(time.Duration(random.IntN(1000)) * time.Millisecond) {
+		s := w.reads.Load()
+		if conns[s] == nil {
+			conns[s] = s.Conn(w.t)
+		}
+		conn := conns[s]
 		result, err := conn.Execute("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '" + testenv.User + "'")
 		if err != nil {
 			return err
@@ -487,7 +523,7 @@ func (w *workload) ghost(conn *client.Conn, random *rand.Rand, table string, n i
 }
 
 // everything runs all of it for a while, and then compares what the stream has with what the server has.
-func (w *workload) everything(long time.Duration, during func(ctx context.Context)) {
+func (w *workload) everything(long time.Duration) {
 	t, s := w.t, w.writes
 	setup := s.Conn(t)
 	execute(t, setup, "CREATE DATABASE shop", "CREATE TABLE shop.marks (id INT PRIMARY KEY AUTO_INCREMENT)")
@@ -509,8 +545,8 @@ func (w *workload) everything(long time.Duration, during func(ctx context.Contex
 		execute(t, conn, "USE shop")
 		return conn
 	}
-	if reads := w.reads.Load(); reads != s {
-		reads.CatchUp(t, s)
+	for _, other := range w.replicas {
+		other.CatchUp(t, s)
 	}
 
 	ctx, cancel := context.WithTimeout(t.Context(), long)
@@ -544,12 +580,8 @@ func (w *workload) everything(long time.Duration, during func(ctx context.Contex
 	})
 	try(&writers, "definer", func() error { return w.redefine(writing, definer) })
 	try(&group, "capture", func() error { return w.disturbed(ctx) })
-	killer := w.reads.Load().Conn(t)
-	try(&group, "killer", func() error { return w.kill(ctx, killer) })
+	try(&group, "killer", func() error { return w.kill(ctx) })
 	try(&group, "snapshots", func() error { return w.snapshots(ctx) })
-	if during != nil {
-		during(ctx)
-	}
 	<-ctx.Done()
 	rest()
 	writers.Wait()
@@ -623,27 +655,43 @@ func (w *workload) complete() {
 
 // Transactions of every kind and statements that define tables anew go on while the capture is interrupted, killed and late,
 // and while tables are read. What the stream says of a row is right each time, and in the end it has what the server has.
-// CDCD_WORKLOAD says for how long, such as 2m; CDCD_SEED repeats what was random, as far as that goes.
+//
+// CDCD_WORKLOAD says for how long, such as 2m, and has replicas captured from, too, and the capture go from one server to another;
+// CDCD_SEED repeats what was random, as far as that goes.
 func TestAnyWorkload(t *testing.T) {
-	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
-		w := newWorkload(t, s)
-		w.reads.Store(s)
-		w.everything(workloadTime(10*time.Second), nil)
-	})
+	long, err := time.ParseDuration(os.Getenv("CDCD_WORKLOAD"))
+	testenv.Each(t, func(t *testing.T, s *testenv.Server) { newWorkload(t, s).everything(max(long, 10*time.Second)) })
+	if err != nil {
+		return
+	}
+	parallel := map[string][]string{
+		"mariadb": {"--log-slave-updates=ON", "--slave-parallel-threads=4", "--slave-parallel-mode=optimistic"},
+		"mysql":   {"--log-replica-updates=ON", "--replica-parallel-workers=4"},
+	}
+	start := map[string]func(testing.TB, ...string) *testenv.Server{"mariadb": testenv.MariaDB, "mysql": testenv.MySQL}
+	for flavor, options := range parallel {
+		for _, moving := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, replica, moving %t", flavor, moving), func(t *testing.T) {
+				a, b := start[flavor](t, append(options, "--server-id=1")...), start[flavor](t, append(options, "--server-id=2")...)
+				b.Follow(t, a)
+				w := newWorkload(t, a)
+				w.reads.Store(b)
+				w.replicas = []*testenv.Server{b}
+				w.moving = moving
+				w.everything(long)
+			})
+		}
+	}
 }
 
 func newWorkload(t *testing.T, s *testenv.Server) *workload {
 	w := &workload{t: t, writes: s, seed: uint64(time.Now().UnixNano())}
-	if _, err := fmt.Sscan(os.Getenv("CDCD_SEED"), &w.seed); err != nil {
-		w.seed = uint64(time.Now().UnixNano())
+	if text := os.Getenv("CDCD_SEED"); text != "" {
+		if _, err := fmt.Sscan(text, &w.seed); err != nil {
+			t.Fatal(err)
+		}
 	}
 	t.Logf("CDCD_SEED=%d", w.seed)
+	w.reads.Store(s)
 	return w
-}
-
-func workloadTime(usual time.Duration) time.Duration {
-	if long, err := time.ParseDuration(os.Getenv("CDCD_WORKLOAD")); err == nil {
-		return long
-	}
-	return usual
 }
