@@ -169,6 +169,7 @@ func drop(table string) effect { return func(d design) { delete(d, table) } }
 type replay struct {
 	tables  design
 	effects map[string]effect // by GTID
+	places  map[string]string // numbers of statements by their place in the log
 	applied map[string]bool
 	waiting []statementAt // that the capture has met and that are not applied yet
 	ids     map[string]bool
@@ -230,13 +231,25 @@ func (p *replay) allSeen() error {
 // pass applies statements of which is says true, up to the first of which it does not.
 func (p *replay) pass(is func(statementAt) bool) {
 	for len(p.waiting) > 0 && is(p.waiting[0]) {
-		gtid := p.waiting[0].gtid
+		gtid := p.name(p.waiting[0])
 		p.waiting = p.waiting[1:]
 		if do := p.effects[gtid]; do != nil && !p.applied[gtid] {
 			p.applied[gtid] = true
 			do(p.tables)
 		}
 	}
+}
+
+// name returns a statement's GTID. Without GTIDs that is its number.
+func (p *replay) name(s statementAt) string {
+	at := fmt.Sprint(s.file, ":", s.pos)
+	if _, ok := p.places[at]; !ok {
+		p.places[at] = fmt.Sprint(len(p.places))
+	}
+	if s.gtid == "" {
+		return p.places[at]
+	}
+	return s.gtid
 }
 
 func beforePlace(s statementAt, file string, pos uint64) bool {
