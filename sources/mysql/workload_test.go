@@ -40,7 +40,9 @@ type workload struct {
 	steps   []step
 	cp      cdc.Checkpoint
 	marks   int
-	refuse  int // how many frames are taken before one is refused
+	refuse  int           // how many frames are taken before one is refused
+	slow    time.Duration // what taking one may last
+	asked   string        // the table of the latest snapshot
 	clock   time.Time
 }
 
@@ -63,6 +65,10 @@ func (w *workload) tick() time.Time {
 }
 
 func (w *workload) handle(_ context.Context, b *cdc.Batch) error {
+	w.mu.Lock()
+	slow := w.slow
+	w.mu.Unlock()
+	time.Sleep(slow) // then the log is behind what is read from the tables
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.refuse--; w.refuse < 0 {
@@ -141,7 +147,10 @@ func (w *workload) disturbed(ctx context.Context) error {
 			w.reads.Store(to)
 		}
 		w.mu.Lock()
-		w.refuse = 1 << 30
+		w.refuse, w.slow = 1<<30, 0
+		if random.IntN(2) == 0 {
+			w.slow = time.Duration(random.IntN(30)) * time.Millisecond
+		}
 		if random.IntN(3) == 0 {
 			w.refuse = random.IntN(50)
 		}
@@ -227,6 +236,9 @@ func (w *workload) snapshots(ctx context.Context) error {
 			if random.IntN(8) == 0 {
 				table, where = "bare", ""
 			}
+			w.mu.Lock()
+			w.asked = table
+			w.mu.Unlock()
 			if _, err := source.StartSnapshot(some, "shop", table, where); err == nil { // the capture may be down
 				w.counts[4].Add(1)
 			}
@@ -451,6 +463,11 @@ func (w *workload) redefine(ctx context.Context, conn *client.Conn) error {
 	for n := 0; ctx.Err() == nil; n++ {
 		time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond)
 		table := w.table(random)
+		w.mu.Lock()
+		if w.design[w.asked] != nil && w.asked != "bare" && random.IntN(2) == 0 {
+			table = w.asked
+		}
+		w.mu.Unlock()
 		column, kind := w.column(random, table)
 		w.mu.Lock()
 		columns, key, size := slices.Clone(w.design[table].columns), len(w.design[table].key), len(w.design[table].columns)
@@ -636,7 +653,7 @@ func (w *workload) everything(long time.Duration) {
 func (w *workload) rest() {
 	t, s := w.t, w.writes
 	ctx, cancel := context.WithCancel(t.Context())
-	w.refuse = 1 << 30
+	w.refuse, w.slow = 1<<30, 0
 	done := make(chan error, 1)
 	go func() { done <- w.run(ctx, w.random(6)) }() // awaited below
 	before := w.marked()
