@@ -79,14 +79,15 @@ func (s *Stream) At(ctx context.Context, t time.Time) (uint64, error) {
 	return first, nil
 }
 
-// FrameOf returns the frame that has the change with a number, or nil when the stream does not have it: not any more, or
-// not yet. Numbers are dense, so few frames are looked at.
+// FrameOf returns the frame that has the change with a number, with the revision that judges it, or nil when the stream does
+// not have it: not any more, or not yet. Numbers are dense, so few frames are looked at.
 func (s *Stream) FrameOf(ctx context.Context, no uint64) (*cdc.Batch, error) {
 	info, err := s.info(ctx)
 	if err != nil {
 		return nil, s.readError(err)
 	}
 	var found *cdc.Batch
+	var rules string
 	for first, end := max(info.State.FirstSeq, 1), info.State.LastSeq+1; first < end; {
 		mid := first + (end-first)/2
 		m, err := s.stream.GetMsg(ctx, mid)
@@ -106,10 +107,13 @@ func (s *Stream) FrameOf(ctx context.Context, no uint64) (*cdc.Batch, error) {
 			continue
 		}
 		b.Seq = mid
-		found, end = b, mid
+		found, rules, end = b, m.Header.Get(headerRules), mid
 	}
 	if found == nil || found.Len() == 0 || found.Event(0).No() > no {
 		return nil, nil
+	}
+	if found.Rules, err = s.revisionOf(ctx, found.Seq, rules); err != nil {
+		return nil, err
 	}
 	return found, nil
 }

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/testenv"
@@ -341,6 +344,26 @@ func TestFrameOfFindsAChangeByItsNumber(t *testing.T) {
 			t.Errorf("%d: %v", no, err)
 		case b == nil && want != 0, b != nil && b.Seq != claimSize+want:
 			t.Errorf("%d: got %+v, want the frame of sequence %d", no, b, want)
+		}
+	}
+}
+
+func TestFrameOfNamesTheRevisionThatJudgesTheFrame(t *testing.T) {
+	s := open(t, Config{Dir: t.TempDir()})
+	p, f := begin(t, s)
+	publish(t, p, f.frame(t, 1, 0))
+	flush(t, p)
+	s.Stamp(revision(7))
+	publish(t, p, f.frame(t, 1, 0))
+	flush(t, p)
+	p.Close()
+	b := f.frame(t, 1, 0) // of a writer that knows of no revisions
+	if m, err := s.nc.RequestMsg(&nats.Msg{Subject: s.subject("0"), Data: pack(b.Frame())}, 5*time.Second); err != nil || strings.Contains(string(m.Data), "error") {
+		t.Fatalf("publish: %v %s", err, m.Data)
+	}
+	for no, want := range map[uint64]cdc.Revision{1: {}, 2: revision(7), 3: revision(7)} {
+		if b, err := s.FrameOf(t.Context(), no); err != nil || b == nil || b.Rules != want {
+			t.Errorf("change %d: got %+v, %v; want revision %v", no, b, err, want)
 		}
 	}
 }

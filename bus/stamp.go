@@ -77,6 +77,18 @@ func (s *Stream) markStamped(ctx context.Context, from uint64) error {
 	return nil
 }
 
+// revisionOf returns what the frame of a sequence is judged by, which names a revision or none.
+func (s *Stream) revisionOf(ctx context.Context, seq uint64, text string) (cdc.Revision, error) {
+	if text == "" {
+		return s.revisionBefore(ctx, seq)
+	}
+	r, err := cdc.ParseRevision(text)
+	if err != nil {
+		return cdc.Revision{}, s.damaged(seq, err)
+	}
+	return r, nil
+}
+
 // revision returns what the next frame is judged by: the revision that it names. One that names none was written by a
 // program that knows of no revisions. Before all that do name one it has none; after one it goes on with that.
 func (c *consumer) revision(ctx context.Context, text string) (cdc.Revision, error) {
@@ -118,11 +130,7 @@ func (s *Stream) revisionBefore(ctx context.Context, seq uint64) (cdc.Revision, 
 			return cdc.Revision{}, s.readError(err)
 		}
 		if text := msg.Header.Get(headerRules); text != "" {
-			r, err := cdc.ParseRevision(text)
-			if err != nil {
-				return cdc.Revision{}, s.damaged(seq, err)
-			}
-			return r, nil
+			return s.revisionOf(ctx, seq, text)
 		}
 	}
 	if info.State.FirstSeq > from {

@@ -27,7 +27,8 @@ The event is one of the stream, by its number (no:1001) or its ID as delivered r
 is asked for it. Numbers are found at once; for an ID the stream is searched from its end, or from --at on, the time of the commit. Or it is a
 file with the JSON of a delivered record, or of the event of a test.`
 
-// eventOf returns the event that ref names. tables says what tables look like, which only JSON needs.
+// eventOf returns the event that ref names; the batch of one of the stream has its sequence and its revision of the rules,
+// that of JSON has neither. tables says what tables look like, which only JSON needs.
 func (a *app) eventOf(ctx context.Context, ref, at string, tables func() ([]*cdc.Table, error)) (cdc.Event, error) {
 	if no, ok := strings.CutPrefix(ref, "no:"); ok {
 		n, err := strconv.ParseUint(no, 10, 64)
@@ -36,7 +37,7 @@ func (a *app) eventOf(ctx context.Context, ref, at string, tables func() ([]*cdc
 		}
 		return a.eventInStream(ctx, eventWish{No: n})
 	}
-	if _, err := os.Stat(ref); ref == "-" || err == nil {
+	if isFile(ref) {
 		return readEvent(ref, tables)
 	}
 	if !strings.Contains(ref, "/") {
@@ -47,6 +48,12 @@ func (a *app) eventOf(ctx context.Context, ref, at string, tables func() ([]*cdc
 		return cdc.Event{}, err
 	}
 	return a.eventInStream(ctx, eventWish{ID: ref, At: from})
+}
+
+// isFile reports whether ref names a file, and no event of the stream.
+func isFile(ref string) bool {
+	_, err := os.Stat(ref)
+	return !strings.HasPrefix(ref, "no:") && (ref == "-" || err == nil)
 }
 
 // readEvent reads an event from a file.
@@ -91,8 +98,15 @@ type searched struct {
 	Of     uint64 `json:"of"`
 }
 
-// foundLine is a line of the answer of GET /event; the result is a frame that holds the event alone.
-type foundLine = slowLine[searched, []byte]
+// foundLine is a line of the answer of GET /event.
+type foundLine = slowLine[searched, foundEvent]
+
+// foundEvent is an event of the stream, with what judges it.
+type foundEvent struct {
+	Frame []byte `json:"frame"` // that holds the event alone
+	Seq   uint64 `json:"seq"`   // of the frame that it was in
+	Rules string `json:"rules"` // the revision that this names, as cdc.Revision writes it
+}
 
 // eventInStream asks the running cdcd for an event, and reads the stream itself when there is none.
 func (a *app) eventInStream(ctx context.Context, wish eventWish) (cdc.Event, error) {
@@ -216,21 +230,31 @@ func eventOfRunning(ctx context.Context, cfg *config, wish eventWish, progress f
 		return cdc.Event{}, err
 	}
 	defer body.Close()
-	frame, err := hearLines[searched, []byte](ctx, body, progress)
+	found, err := hearLines[searched, foundEvent](ctx, body, progress)
 	if err != nil {
 		return cdc.Event{}, err
 	}
-	b, err := cdc.Open(frame, nil)
+	e, err := found.open()
+	if err != nil {
+		return cdc.Event{}, fmt.Errorf("%s/event: %w", cfg.Console.Listen, err)
+	}
+	return e, nil
+}
+
+func (f *foundEvent) open() (cdc.Event, error) {
+	b, err := cdc.Open(f.Frame, nil)
 	if err == nil && b.Len() != 1 {
 		err = fmt.Errorf("a frame of %d events", b.Len())
 	}
 	if err != nil {
-		return cdc.Event{}, fmt.Errorf("%s/event: %w", cfg.Console.Listen, err)
+		return cdc.Event{}, err
 	}
-	return b.Event(0), nil
+	b.Seq = f.Seq
+	b.Rules, err = cdc.ParseRevision(f.Rules)
+	return b.Event(0), err
 }
 
-// event answers GET /event with the frame of one event, which is searched until it is found or who asked goes away.
+// event answers GET /event with one event, which is searched until it is found or who asked goes away.
 func (p *pipeline) event(w http.ResponseWriter, r *http.Request) {
 	var wish eventWish
 	query := r.URL.Query()
@@ -250,7 +274,7 @@ func (p *pipeline) event(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer p.searches.Add(-1)
-	say := sayLines[searched, []byte](w)
+	say := sayLines[searched, foundEvent](w)
 	said := time.Now()
 	e, err := wish.find(r.Context(), p.stream, func(s searched) {
 		if now := time.Now(); now.Sub(said) > 200*time.Millisecond {
@@ -263,8 +287,8 @@ func (p *pipeline) event(w http.ResponseWriter, r *http.Request) {
 		say(foundLine{Error: &no})
 		return
 	}
-	frame := new(cdc.Builder).Single(e)
-	say(foundLine{Result: &frame})
+	b := e.Batch()
+	say(foundLine{Result: &foundEvent{new(cdc.Builder).Single(e), b.Seq, b.Rules.String()}})
 }
 
 // maxSearches bounds what people may take from delivery.

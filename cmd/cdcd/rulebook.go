@@ -55,8 +55,7 @@ func (b *ruleBook) inForce(ctx context.Context) (*rules.Set, error) {
 	return b.set(newest)
 }
 
-// set returns the set of a state. It fails when this program makes something else of the texts than the one that
-// published them: then it must not judge by them.
+// set returns the set of a state.
 func (b *ruleBook) set(st *bus.RuleState) (*rules.Set, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -64,17 +63,27 @@ func (b *ruleBook) set(st *bus.RuleState) (*rules.Set, error) {
 		b.keep(st.Digest, set)
 		return set, nil
 	}
-	set, read, err := readState(st, b.read)
-	if err == nil && set.Digest() != st.Digest {
-		err = fmt.Errorf("its digest is %s, it was published as %s", set.Digest(), st.Digest)
-	}
+	set, read, err := judgeBy(st, b.read)
 	if err != nil {
-		return nil, cdc.Errorf("CDCD-2314", "this cdcd cannot judge by revision %d of the rules: %w", st.Revision.No, err).
-			WithFix("run the version of cdcd that published it, or a newer one; `cdcd rules history` says who did")
+		return nil, err
 	}
 	b.read = read
 	b.keep(st.Digest, set)
 	return set, nil
+}
+
+// judgeBy reads the rules of a state to judge by them. It fails when this program makes something else of the texts than
+// the one that published them: then it must not.
+func judgeBy(st *bus.RuleState, known map[string]*rules.Rule) (*rules.Set, map[string]*rules.Rule, error) {
+	set, read, err := readState(st, known)
+	if err == nil && set.Digest() != st.Digest {
+		err = fmt.Errorf("its digest is %s, it was published as %s", set.Digest(), st.Digest)
+	}
+	if err != nil {
+		return nil, nil, cdc.Errorf("CDCD-2314", "this cdcd cannot judge by revision %d of the rules: %w", st.Revision.No, err).
+			WithFix("run the version of cdcd that published it, or a newer one; `cdcd rules history` says who did")
+	}
+	return set, read, nil
 }
 
 func (b *ruleBook) keep(digest string, set *rules.Set) {

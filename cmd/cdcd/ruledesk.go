@@ -25,7 +25,7 @@ const storePatience = 30 * time.Second
 
 // ruleAsk is what people ask of the rule store: what POST /rules takes.
 type ruleAsk struct {
-	Verb string `json:"verb"` // push, mode, rollback, adopt, state, history, list
+	Verb string `json:"verb"` // push, mode, rollback, adopt, state, judged, history, list
 
 	Who    string     `json:"who,omitempty"`
 	Why    string     `json:"why,omitempty"`
@@ -44,6 +44,9 @@ type ruleAsk struct {
 	Revision uint64 `json:"revision,omitempty"` // rollback, state; state: 0 is the newest
 	Adopted  string `json:"adopted,omitempty"`  // adopt: the revision that the rules in force are to stand for
 	From     uint64 `json:"from,omitempty"`     // adopt: the first sequence for which they do
+
+	Named string `json:"named,omitempty"` // judged: the revision that a frame names
+	Seq   uint64 `json:"seq,omitempty"`   // judged: the frame's sequence
 }
 
 // ruleDesk answers them, in the cdcd that runs or in the one that asks.
@@ -97,6 +100,8 @@ func (d *ruleDesk) answer(ctx context.Context, ask ruleAsk) (any, error) {
 		return p.publish(ctx, pub, func(*bus.RuleState) (ruleChange, error) { return ruleChange{}, nil })
 	case "state":
 		return d.state(ctx, ask.Revision)
+	case "judged":
+		return d.judged(ctx, ask.Named, ask.Seq)
 	case "history":
 		return d.history(ctx, ask.Rule)
 	case "list":
@@ -202,6 +207,28 @@ func (d *ruleDesk) state(ctx context.Context, no uint64) (*bus.RuleState, error)
 		return nil, cdc.Errorf("CDCD-2315", "there is no revision %d of the rules", no).WithFix("the newest is %d; `cdcd rules history` shows all", newest.Revision.No)
 	}
 	return d.book.store.At(ctx, no)
+}
+
+// storeLag is how long a frame may be known before the revision that it names is.
+const storeLag = 5 * time.Second
+
+// judged returns what the frame of a sequence is judged by, that names a revision or none.
+func (d *ruleDesk) judged(ctx context.Context, named string, seq uint64) (*bus.RuleState, error) {
+	revision, err := cdc.ParseRevision(named)
+	if err != nil {
+		return nil, err
+	}
+	newest, err := d.book.store.Newest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if newest.Revision.No == 0 && named == "" {
+		return nil, cdc.Errorf("CDCD-2315", "no rules have been published, so nothing has judged the event yet").
+			WithFix("explain it by rule files: --files FILES")
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeLag)
+	defer cancel()
+	return d.book.store.Resolve(ctx, revision, seq)
 }
 
 // publicationInfo is a line of the history.
