@@ -74,12 +74,6 @@ type backtestWish struct {
 	Examples int        `json:"examples,omitempty"`
 }
 
-// ruleText is a rule file, saved or not.
-type ruleText struct {
-	File string `json:"file"`
-	Text string `json:"text"`
-}
-
 // backtestProgress is how far a back-test of the stream is.
 type backtestProgress struct {
 	backtest.Progress
@@ -161,35 +155,6 @@ func (a *app) backtestWish(ctx context.Context, args []string, o backtestOptions
 	return wish, tables, err
 }
 
-// ruleTexts reads rule files; "-" is standard input.
-func (a *app) ruleTexts(args []string) ([]ruleText, error) {
-	if len(args) == 1 && args[0] == "-" {
-		text, err := io.ReadAll(io.LimitReader(os.Stdin, maxDraft+1))
-		if err == nil && len(text) > maxDraft {
-			err = fmt.Errorf("more than %d bytes", maxDraft)
-		}
-		if err != nil {
-			return nil, cdc.Errorf("CDCD-1020", "read rules from standard input: %w", err)
-		}
-		return []ruleText{{"(standard input)", string(text)}}, nil
-	}
-	files, err := ruleFiles(a, args)
-	if err != nil {
-		return nil, err
-	}
-	var texts []ruleText
-	for _, name := range files {
-		src, err := os.ReadFile(name)
-		if err != nil {
-			return nil, cdc.Errorf("CDCD-1020", "read rules: %w", err)
-		}
-		texts = append(texts, ruleText{name, string(src)})
-	}
-	return texts, nil
-}
-
-const maxDraft = 16 << 20
-
 // draft returns the rules to be tried.
 func (w *backtestWish) draft() (*rules.Set, error) {
 	set, err := parseTexts(w.Draft)
@@ -221,23 +186,6 @@ func (w *backtestWish) against(inForce *rules.Set) (*rules.Set, error) {
 		return parseTexts(w.Against)
 	}
 	return inForce, nil
-}
-
-func parseTexts(texts []ruleText) (*rules.Set, error) {
-	var all []*rules.Rule
-	var found rules.Findings
-	for _, t := range texts {
-		rs, err := rules.Parse(t.File, []byte(t.Text))
-		var wrong rules.Findings
-		if err != nil && !errors.As(err, &wrong) {
-			return nil, err
-		}
-		all, found = append(all, rs...), append(found, wrong...)
-	}
-	if err := found.Err(); err != nil {
-		return nil, err
-	}
-	return rules.New(all)
 }
 
 // timeOf reads a time: a span before now (24h, 7d), a date, or a date with time.

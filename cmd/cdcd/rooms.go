@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -181,24 +180,11 @@ func parseRules(cfg *config) (*rules.Set, error) {
 		return nil, cdc.Errorf("CDCD-1020", "no file matches rules: %s", strings.Join(cfg.Rules, ", ")).
 			WithFix("write a rule file (cdcd init makes an example), or mend `rules` in %s", cfg.file)
 	}
-	var all []*rules.Rule
-	var findings strictyaml.Errors
-	for _, name := range files {
-		src, err := os.ReadFile(name)
-		if err != nil {
-			return nil, cdc.Errorf("CDCD-1020", "read rules: %w", err)
-		}
-		rs, err := rules.Parse(name, src)
-		var found strictyaml.Errors
-		if err != nil && !errors.As(err, &found) {
-			return nil, err
-		}
-		all, findings = append(all, rs...), append(findings, found...)
+	texts, err := readFiles(files)
+	if err != nil {
+		return nil, err
 	}
-	if err := findings.Err(); err != nil {
-		return nil, findings
-	}
-	set, err := rules.New(all)
+	set, err := parseTexts(texts)
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +231,7 @@ func precheckRules(ctx context.Context, a *app, cfg *config) error {
 			return nil
 		}
 	}
-	return checkRules(ctx, a, cfg, set)
+	return checkAgainstTables(ctx, a, cfg, set)
 }
 
 // hasStream reports whether there may be a stream already, and rules beside it.
@@ -254,8 +240,8 @@ func hasStream(cfg *config) bool {
 	return err == nil || cfg.Bus.Nats != nil
 }
 
-// checkRules checks rules against the tables of the server, when it can be asked now.
-func checkRules(ctx context.Context, a *app, cfg *config, set *rules.Set) error {
+// checkAgainstTables checks rules against the tables of the server, when it can be asked now.
+func checkAgainstTables(ctx context.Context, a *app, cfg *config, set *rules.Set) error {
 	tables, err := tablesOf(ctx, a, cfg)
 	if mysql.Unsuitable(err) {
 		return err // not the server but what the configuration wants of it

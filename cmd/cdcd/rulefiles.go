@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/rules"
 )
 
 // Rule files stay what people write and review. Whoever runs with some pushes them when they have changed since this data
@@ -23,14 +26,46 @@ const filesMark = "rules.pushed"
 // baseMark is the file beside the configuration that says which revision the rule files were last pulled at.
 const baseMark = ".cdcd-rules"
 
+// ruleText is a rule file, saved or not.
+type ruleText struct {
+	File string `json:"file"`
+	Text string `json:"text"`
+}
+
+// maxDraft bounds what is read of rules from standard input.
+const maxDraft = 16 << 20
+
+// ruleTexts reads rule files; "-" is standard input.
+func (a *app) ruleTexts(args []string) ([]ruleText, error) {
+	if len(args) == 1 && args[0] == "-" {
+		text, err := io.ReadAll(io.LimitReader(os.Stdin, maxDraft+1))
+		if err == nil && len(text) > maxDraft {
+			err = fmt.Errorf("more than %d bytes", maxDraft)
+		}
+		if err != nil {
+			return nil, cdc.Errorf("CDCD-1020", "read rules from standard input: %w", err)
+		}
+		return []ruleText{{"(standard input)", string(text)}}, nil
+	}
+	files, err := ruleFiles(a, args)
+	if err != nil {
+		return nil, err
+	}
+	return readFiles(files)
+}
+
 // readRuleFiles reads the rule files of the configuration.
 func readRuleFiles(cfg *config) ([]ruleText, error) {
 	files, err := cfg.ruleFiles()
 	if err != nil {
 		return nil, err
 	}
+	return readFiles(files)
+}
+
+func readFiles(names []string) ([]ruleText, error) {
 	var texts []ruleText
-	for _, name := range files {
+	for _, name := range names {
 		src, err := os.ReadFile(name)
 		if err != nil {
 			return nil, cdc.Errorf("CDCD-1020", "read rules: %w", err)
@@ -38,6 +73,31 @@ func readRuleFiles(cfg *config) ([]ruleText, error) {
 		texts = append(texts, ruleText{name, string(src)})
 	}
 	return texts, nil
+}
+
+// parseTexts makes a set of rule files, or returns what is wrong in them.
+func parseTexts(texts []ruleText) (*rules.Set, error) {
+	all, found, err := parseEach(texts)
+	if err == nil {
+		err = found.Err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return rules.New(all)
+}
+
+// parseEach returns the rules that can be read, and what is wrong in the files.
+func parseEach(texts []ruleText) (all []*rules.Rule, found rules.Findings, err error) {
+	for _, t := range texts {
+		rs, err := rules.Parse(t.File, []byte(t.Text))
+		var wrong rules.Findings
+		if err != nil && !errors.As(err, &wrong) {
+			return nil, nil, err
+		}
+		all, found = append(all, rs...), append(found, wrong...)
+	}
+	return all, found, nil
 }
 
 // pulledAt returns the revision that the files beside the configuration were pulled at, 0 if they were not.

@@ -118,18 +118,13 @@ func readRules(a *app, args []string) (*linted, error) {
 	if err != nil {
 		return nil, err
 	}
+	texts, err := readFiles(files)
+	if err != nil {
+		return nil, err
+	}
 	l := &linted{}
-	for _, name := range files {
-		src, err := os.ReadFile(name)
-		if err != nil {
-			return nil, cdc.Errorf("CDCD-1020", "read rules: %w", err)
-		}
-		rs, err := rules.Parse(name, src)
-		var found rules.Findings
-		if err != nil && !errors.As(err, &found) {
-			return nil, err
-		}
-		l.rules, l.findings = append(l.rules, rs...), append(l.findings, found...)
+	if l.rules, l.findings, err = parseEach(texts); err != nil {
+		return nil, err
 	}
 	l.set, err = rules.New(l.rules)
 	var found rules.Findings
