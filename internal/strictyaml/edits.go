@@ -54,7 +54,11 @@ func (p Place) EditKey(text string) (e Edit, ok bool) {
 	if parent := p.doc.At(p.path[:len(p.path)-1]...); parent.node.Style&yaml.FlowStyle != 0 {
 		return Edit{at, at, text + ", "}, true
 	}
-	return Edit{at, at, text + "\n" + strings.Repeat(" ", p.key.Column-1)}, true
+	end := "\n"
+	if i := bytes.IndexByte(p.doc.src[at:], '\n'); i > 0 && p.doc.src[at+i-1] == '\r' {
+		end = "\r\n"
+	}
+	return Edit{at, at, text + end + strings.Repeat(" ", p.key.Column-1)}, true
 }
 
 // EditList makes the edit that replaces a list that is written in brackets.

@@ -57,6 +57,7 @@ func TestKeysAndListsAreEdited(t *testing.T) {
 	for name, c := range map[string]struct{ src, want string }{
 		"before a key":             {"- a: 1\n  when: x\n", "- a: 1\n  on: [u]\n  when: x\n"},
 		"before the first key":     {"- when: x\n  a: 1\n", "- on: [u]\n  when: x\n  a: 1\n"},
+		"after CR LF":              {"- a: 1\r\n  when: x\r\n", "- a: 1\r\n  on: [u]\r\n  when: x\r\n"},
 		"in braces":                {"- {a: 1, when: x}\n", "- {a: 1, on: [u], when: x}\n"},
 		"a list":                   {"- {on: [i, u ], when: x}\n", "- {on: [u], when: x}\n"},
 		"a list over lines":        {"- on:\n    - i\n    - u\n  when: x\n", ""},
