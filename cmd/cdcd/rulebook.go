@@ -189,8 +189,9 @@ func pushedFiles(dir string, texts []ruleText, all bool) (*pushed, *rules.Set, e
 	return p, set, nil
 }
 
-// fileName returns what a rule file is called in the store: its path from the configuration's folder, or its name alone
-// when it is elsewhere.
+// fileName returns what a rule file is called in the store: its path from the configuration's folder. One that is
+// elsewhere gets a name in rules/, where the files of the configuration mostly are: a pull must not put it beside the
+// configuration, where nothing reads it, or in its place.
 func fileName(dir, file string) string {
 	from, errFrom := filepath.Abs(dir)
 	to, errTo := filepath.Abs(file)
@@ -199,7 +200,7 @@ func fileName(dir, file string) string {
 			return filepath.ToSlash(rel)
 		}
 	}
-	return path.Base(filepath.ToSlash(file))
+	return path.Join("rules", path.Base(filepath.ToSlash(file)))
 }
 
 // filesDigest hashes what is in rule files, wherever they are.
