@@ -332,7 +332,7 @@ func (run *testRun) test(f *fixture) *Finding {
 		if fail != nil {
 			return fail
 		}
-		match, err, fail := run.judge(s, e)
+		match, fail, err := run.judge(s, e)
 		if fail == nil {
 			fail = run.compare(title, s, match, err)
 		}
@@ -374,7 +374,7 @@ func (s *fixtureStep) placeOf(image, column string) strictyaml.Place {
 }
 
 // judge returns what the rule makes of an event.
-func (run *testRun) judge(s *fixtureStep, e cdc.Event) ([]cdc.RuleMatch, error, *Finding) {
+func (run *testRun) judge(s *fixtureStep, e cdc.Event) ([]cdc.RuleMatch, *Finding, error) {
 	if !slices.Contains(run.rule.On, s.op) {
 		return nil, nil, nil
 	}
@@ -382,13 +382,13 @@ func (run *testRun) judge(s *fixtureStep, e cdc.Event) ([]cdc.RuleMatch, error, 
 	if !known {
 		site, err := newSite(e.Table(), run.rule.lang)
 		if err != nil {
-			return nil, nil, s.place.Error(codeTest, err.Error())
+			return nil, s.place.Error(codeTest, err.Error()), nil
 		}
 		byOp, _ = compile(run.rule, site)
 		run.programs[e.Table()] = byOp
 	}
 	match, err := byOp[s.op].alone(e)
-	return match, err, nil
+	return match, nil, err
 }
 
 // compare says in what an outcome is not what was expected.

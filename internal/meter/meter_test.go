@@ -88,7 +88,6 @@ var errDeep = errors.New("too deep")
 type host struct {
 	left, slice int64
 	depth       uint32
-	used        int64
 }
 
 func (h *host) yield(_ context.Context, m api.Module, _ []uint64) {

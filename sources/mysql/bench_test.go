@@ -110,8 +110,7 @@ func BenchmarkDecode(b *testing.B) {
 		if !ok {
 			return nil
 		}
-		name := string(e.Table.Table)
-		events, layouts = append(events, e), append(layouts, known[name])
+		events, layouts = append(events, e), append(layouts, known[string(e.Table.Table)])
 		return nil
 	}); err != nil {
 		b.Fatal(err)
