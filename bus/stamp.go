@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -46,6 +47,60 @@ func (s *Stream) Stamped(ctx context.Context) (cdc.Revision, uint64, error) {
 		return cdc.Revision{}, 0, s.damaged(t.seq, err)
 	}
 	return r, t.seq, nil
+}
+
+// InForce returns the sequence of the first frame behind after that names a revision of the rules, or a newer one. When
+// there is none it is waited for until ctx ends, but not in a stream in which nothing has been captured yet: then it is 0.
+func (s *Stream) InForce(ctx context.Context, r cdc.Revision, after uint64) (uint64, error) {
+	var last uint64
+	for n := 0; last == 0; n++ {
+		if err := sleep(ctx, backoff(n, 100*time.Millisecond)); err != nil {
+			return 0, fmt.Errorf("no frame of stream %s names revision %s yet: %w", s.name, r, err)
+		}
+		t, err := s.tail(ctx, s.cfg.AckWait)
+		if err != nil {
+			return 0, err
+		}
+		if t.seq == 0 {
+			return 0, nil
+		}
+		named, err := cdc.ParseRevision(t.rules)
+		if err != nil {
+			return 0, s.damaged(t.seq, err)
+		}
+		if t.seq > after && named.No >= r.No {
+			last = t.seq
+			continue
+		}
+		b, err := openBody(t.data, nil)
+		if err != nil {
+			return 0, s.damaged(t.seq, err)
+		}
+		if len(b.Checkpoint().PartNos) == 0 {
+			return 0, nil
+		}
+	}
+	for first := after + 1; first < last; { // revisions only grow, and last names it
+		mid := first + (last-first)/2
+		m, err := s.stream.GetMsg(ctx, mid)
+		if errors.Is(err, jetstream.ErrMsgNotFound) { // trimmed meanwhile
+			first = mid + 1
+			continue
+		}
+		if err != nil {
+			return 0, s.readError(err)
+		}
+		named, err := cdc.ParseRevision(m.Header.Get(headerRules))
+		if err != nil {
+			return 0, s.damaged(mid, err)
+		}
+		if named.No >= r.No {
+			last = mid
+		} else {
+			first = mid + 1
+		}
+	}
+	return last, nil
 }
 
 // markStamped notes in the stream that frames name revisions from a sequence on, once and for all. Programs that do not

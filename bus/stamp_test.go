@@ -72,6 +72,39 @@ func TestFramesNameTheNewestRevisionThatTheirWriterKnew(t *testing.T) {
 	}
 }
 
+func TestARevisionIsInForceFromTheFirstFrameThatNamesItOrANewerOne(t *testing.T) {
+	s := open(t, Config{Dir: t.TempDir()})
+	inForce := func(no, after, want uint64) {
+		t.Helper()
+		if got, err := s.InForce(t.Context(), revision(no), after); err != nil || got != want {
+			t.Fatalf("revision %d behind %d: got frame %d, %v; want %d", no, after, got, err, want)
+		}
+	}
+	inForce(1, 0, 0) // an empty stream
+	p, f := begin(t, s)
+	inForce(1, 0, 0) // and one that nothing has been captured to
+	publish(t, p, f.frame(t, 1, 0))
+	flush(t, p)
+	first := p.LastSeq()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if got, err := s.InForce(ctx, revision(1), 0); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("nobody stamps: got frame %d, %v", got, err)
+	}
+	s.Stamp(revision(1)) // an empty frame
+	inForce(1, first, first+1)
+	publish(t, p, f.frame(t, 1, 0), f.frame(t, 1, 0))
+	flush(t, p)
+	s.Stamp(revision(3))
+	inForce(3, first, first+4)
+	publish(t, p, f.frame(t, 1, 0), f.frame(t, 1, 0), f.frame(t, 1, 0))
+	flush(t, p)
+	inForce(1, first, first+1)
+	inForce(2, first, first+4)
+	inForce(3, first+4, first+5)
+	inForce(3, 0, first+4)
+}
+
 func TestFlushWaitsForTheFramesHandedOverAndNotForOthers(t *testing.T) {
 	s := open(t, Config{Dir: t.TempDir()})
 	p, f := begin(t, s)

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
@@ -323,8 +325,9 @@ type publisher struct {
 	feeds  []string
 	tables func(context.Context) ([]*cdc.Table, error) // none: they are not known
 	dryRun bool
-	strict bool               // refuse what cannot be checked against the tables
-	stamp  func(cdc.Revision) // is told of what was published; nil: nobody here captures
+	strict bool        // refuse what cannot be checked against the tables
+	stream *bus.Stream // whose frames are to name what was published; nil: nobody here captures
+	waits  bool               // for the first of them
 }
 
 // outcome is what came of a push.
@@ -332,6 +335,7 @@ type outcome struct {
 	Revision uint64         `json:"revision"` // the newest one then
 	ID       string         `json:"id"`
 	Base     uint64         `json:"base"`
+	From     uint64         `json:"in_force_from,omitempty"` // the first frame that is judged by it; 0: none yet
 	DryRun   bool           `json:"dry_run,omitempty"`
 	Changed  []ruleDiff     `json:"changed"` // none: nothing was published
 	Findings rules.Findings `json:"findings,omitempty"`
@@ -363,16 +367,54 @@ func (p *publisher) publish(ctx context.Context, pub bus.Publication, change fun
 			return out, err
 		}
 		pub.Digest, pub.Changed, pub.Removed, pub.Layout = set.Digest(), c.changed, c.removed, c.layout
+		before := p.end(ctx)
 		made, err := p.book.store.Publish(ctx, newest.Revision, pub)
 		if errors.Is(err, bus.ErrRulesMoved) {
 			continue
 		}
-		if err == nil && p.stamp != nil { // what is committed once the publisher has its answer is judged by it
-			p.stamp(made)
-		}
 		out.Revision, out.ID = made.No, made.ID
+		if err == nil {
+			out.From = p.inForce(ctx, made, before)
+		}
 		return out, err
 	}
+}
+
+// unknown is the sequence behind which no frame is looked for.
+const unknown = math.MaxUint64
+
+// end returns where the stream ends, if that is to be known.
+func (p *publisher) end(ctx context.Context) uint64 {
+	if p.stream == nil || !p.waits {
+		return unknown
+	}
+	_, seq, err := p.stream.Stamped(ctx)
+	if err != nil { // that is for the capture to say; rules are published all the same
+		return unknown
+	}
+	return seq
+}
+
+// forcePatience is how long the first frame of a revision may take. Where something is captured it takes some milliseconds.
+const forcePatience = 3 * time.Second
+
+// inForce has frames name a revision that was published when the stream ended before, and returns the first that does; 0
+// when none comes.
+func (p *publisher) inForce(ctx context.Context, made cdc.Revision, before uint64) uint64 {
+	if p.stream == nil {
+		return 0
+	}
+	p.stream.Stamp(made) // what is committed once the publisher has its answer is judged by it
+	if before == unknown {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(ctx, forcePatience)
+	defer cancel()
+	from, err := p.stream.InForce(ctx, made, before)
+	if err != nil {
+		return 0
+	}
+	return from
 }
 
 // check finds what is wrong with the rules that are changed, in the set as it will be.

@@ -37,7 +37,7 @@ type ruleAsk struct {
 
 	PulledAt uint64 `json:"pulled_at,omitempty"` // push: the revision that Dir was pulled at; 0: never
 
-	unchecked bool // push: also when the tables are not known
+	byItself bool // push: no person asks, so also when the tables are not known, and without waiting for the first frame
 
 	Rule     string `json:"rule,omitempty"`     // mode, rollback, list
 	Mode     string `json:"mode,omitempty"`     // mode
@@ -77,7 +77,7 @@ func (d *ruleDesk) answer(ctx context.Context, ask ruleAsk) (any, error) {
 	p := d.publisher
 	p.dryRun = ask.DryRun
 	if d.running != nil {
-		p.stamp = d.running.stream.Stamp
+		p.stream, p.waits = d.running.stream, !ask.byItself
 	}
 	pub := bus.Publication{Kind: ask.Verb, Who: ask.Who, Why: ask.Why}
 	switch ask.Verb {
@@ -133,7 +133,7 @@ func (d *ruleDesk) push(ctx context.Context, p publisher, pub bus.Publication, a
 	if err != nil {
 		return nil, err
 	}
-	p.strict = !ask.unchecked
+	p.strict = !ask.byItself
 	if ask.All {
 		pub.Kind, pub.Files = "files", filesDigest(files)
 	}

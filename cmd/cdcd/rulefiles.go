@@ -150,7 +150,7 @@ func (p *pipeline) pushFiles(ctx context.Context, why string) error {
 			return err
 		}
 	}
-	result, err := p.desk.answer(ctx, ruleAsk{Verb: "push", Files: texts, All: true, Dir: p.cfg.dir(), PulledAt: pulledAt(p.cfg.dir()), Who: "run@" + hostName(), Why: why, unchecked: true})
+	result, err := p.desk.answer(ctx, ruleAsk{Verb: "push", Files: texts, All: true, Dir: p.cfg.dir(), PulledAt: pulledAt(p.cfg.dir()), Who: "run@" + hostName(), Why: why, byItself: true})
 	if err != nil {
 		return err
 	}

@@ -79,8 +79,10 @@ func (a *app) publishRules(cmd *cobra.Command, cfg *config, ask ruleAsk) error {
 			fmt.Fprintf(w, "nothing to publish: revision %d says the same\n", out.Revision)
 		case out.DryRun:
 			fmt.Fprintf(w, "%s not published: --dry-run\n", plural(len(out.Changed), "change"))
+		case out.From == 0:
+			fmt.Fprintf(w, "%s revision %d is published, in force from the next frame on\n", a.ui.out(green, "✓"), out.Revision)
 		default:
-			fmt.Fprintf(w, "%s revision %d is published\n", a.ui.out(green, "✓"), out.Revision)
+			fmt.Fprintf(w, "%s revision %d is published, in force from frame %d on\n", a.ui.out(green, "✓"), out.Revision, out.From)
 		}
 		if !out.Checked && len(out.Changed) > 0 {
 			a.ui.note("not checked against tables: they are not known")
