@@ -50,11 +50,7 @@ func newEvent(t *cdc.Table, s eventSpec, fail func(image, column, msg, hint stri
 				continue
 			}
 			hint := ""
-			names := make([]string, len(t.Columns))
-			for i := range t.Columns {
-				names[i] = t.Columns[i].Name
-			}
-			if near, ok := nearest(name, names); ok {
+			if near, ok := nearest(name, columnNames(t)); ok {
 				hint = fmt.Sprintf("did you mean '%s'?", near)
 			}
 			return cdc.Event{}, fail(img.name, name, fmt.Sprintf("%s has no column '%s'", t.Name, clip(name)), hint)

@@ -42,6 +42,8 @@ func imageOf(e ast.Expr) int {
 	return slices.Index(images[:], e.AsIdent())
 }
 
+func isImage(e ast.Expr) bool { return imageOf(e) >= 0 }
+
 // missing reports whether an expression is an image that the operation does not have.
 func (f *folder) missing(e ast.Expr) bool {
 	i := imageOf(e)

@@ -152,11 +152,7 @@ func (s *Set) checkTables(r *Rule, tables []*cdc.Table, add func(*Finding)) {
 			continue
 		}
 		f := r.place.At("tables", i).Error(codeNoTable, fmt.Sprintf("no known table is called '%s'", g.String())).Warn()
-		names := make([]string, len(tables))
-		for j, t := range tables {
-			names[j] = t.String()
-		}
-		if near, ok := nearest(g.String(), names); ok {
+		if near, ok := nearest(g.String(), tableNames(tables)); ok {
 			f.Hint("did you mean '%s'?", near)
 		} else {
 			f.Hint("the rule matches nothing until there is one")

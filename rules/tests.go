@@ -463,11 +463,7 @@ func (r *Rule) testTable(s *fixtureStep, tables []*cdc.Table) (*cdc.Table, *Find
 			at = place
 		}
 		fail := at.Error(codeFixture, fmt.Sprintf("'%s' is not a known table of rule '%s'", clip(s.table), r.Name))
-		names := make([]string, len(named))
-		for i, t := range named {
-			names[i] = t.String()
-		}
-		if near, ok := nearest(s.table, names); ok {
+		if near, ok := nearest(s.table, tableNames(named)); ok {
 			fail.Hint("did you mean '%s'?", near)
 		}
 		return nil, fail

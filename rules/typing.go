@@ -280,10 +280,20 @@ func isASCII(s string) bool {
 	return true
 }
 
-func (c *typer) columnNames() []string {
-	names := make([]string, len(c.table.Columns))
-	for i := range c.table.Columns {
-		names[i] = c.table.Columns[i].Name
+func (c *typer) columnNames() []string { return columnNames(c.table) }
+
+func columnNames(t *cdc.Table) []string {
+	names := make([]string, len(t.Columns))
+	for i := range t.Columns {
+		names[i] = t.Columns[i].Name
+	}
+	return names
+}
+
+func tableNames(tables []*cdc.Table) []string {
+	names := make([]string, len(tables))
+	for i, t := range tables {
+		names[i] = t.String()
 	}
 	return names
 }
@@ -682,10 +692,6 @@ func (c *typer) lintNot(e, arg ast.Expr) {
 			c.lintNull(e, left, typeOf(column))
 		}
 	}
-}
-
-func isImage(e ast.Expr) bool {
-	return e.Kind() == ast.IdentKind && (e.AsIdent() == beforeVar || e.AsIdent() == afterVar)
 }
 
 // ordering handles <, <=, > and >=.
