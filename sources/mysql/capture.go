@@ -81,6 +81,9 @@ func (c *capture) start(from cdc.Checkpoint, begin place) error {
 		return err
 	}
 	c.again, c.sameServer = waiting.Oldest != nil, from.Server == c.identity
+	if waiting.Oldest != nil { // the next checkpoints are of this server
+		waiting.Oldest.File, waiting.Oldest.Pos = begin.File, begin.Pos
+	}
 	for _, xid := range waiting.Empty {
 		c.prepared = append(c.prepared, &prepared{xid: xid})
 	}

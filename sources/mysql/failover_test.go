@@ -140,6 +140,36 @@ func TestFailoverWithinATransaction(t *testing.T) {
 	})
 }
 
+// What was prepared on the other server has another place in this one's log.
+func TestFailoverWithAPreparedXATransaction(t *testing.T) {
+	t.Parallel()
+	eachPair(t, func(t *testing.T, a, b *testenv.Server) {
+		cfg := config(a)
+		cfg.FrameRows = 1
+		r := begin(t, cfg, cdc.Checkpoint{}, nil)
+		b.Exec(t, "FLUSH BINARY LOGS")
+		insert(t, a, 1, 2, 3)
+		conn := a.Conn(t)
+		execute(t, conn, "XA START 'x'", "INSERT INTO shop.a VALUES (100, 0)", "XA END 'x'", "XA PREPARE 'x'")
+		insert(t, a, 4)
+		r.wait(t, 8)
+		r.stop(t)
+		insert(t, a, 5)
+		b.CatchUp(t, a)
+		r = launch(t, at(cfg, b.Addr), r.checkpoint(), r.recorder)
+		r.wait(t, 10)
+		execute(t, conn, "XA COMMIT 'x'")
+		want := r.wait(t, 11)
+		r.stop(t)
+		for _, frame := range r.frames[len(r.frames)-4:] { // of the second server, but the first
+			rest := launch(t, config(b), frame.Checkpoint(), nil)
+			left := int(r.checkpoint().NextNo - frame.Checkpoint().NextNo)
+			compare(t, anywhere(rest.wait(t, left)), anywhere(want[len(want)-left:]))
+			rest.stop(t)
+		}
+	})
+}
+
 func TestFailoverAfterACrashWithTheReplicaBehind(t *testing.T) {
 	t.Parallel()
 	eachPair(t, func(t *testing.T, a, b *testenv.Server) {

@@ -79,6 +79,7 @@ func (s *Source) locate(ctx context.Context, cfg *Config, from cdc.Checkpoint) (
 		if err := older.resume(sv, cfg, gtidMode); err != nil {
 			return nil, sourceError(cfg, err)
 		}
+		o.begin.File, o.begin.Pos = older.from.File, older.from.Pos // none on another server
 	}
 	return o, nil
 }
