@@ -29,6 +29,13 @@
 // Claims are frames too (heartbeats that repeat the checkpoint before them), so that the last message is always the
 // checkpoint. They have a subject of their own and are not handed to consumers.
 //
+// # Rules
+//
+// [Stream.Rules] opens a store beside the stream, with one message per publication of rules, as texts. The revisions of the
+// rules are the numbers of these messages, each with an ID over all before it. [Stream.Stamp] says which revision the
+// frames name that are published from then on, and a consumer finds it in the batch: so every change is judged by the same
+// rules whenever it is judged, and [Rules.Resolve] returns them.
+//
 // # Never silently
 //
 // [Stream.Consume] checks that sequences are dense and that part numbers are dense per partition and lineage (the upper

@@ -1,6 +1,6 @@
 // Package engine judges batches of changes by rules and hands what matched to sinks.
 //
-// There are three types. An [Engine] is made from a [Config]: a rule set, and a [Sink] for each feed that the rules
+// There are three types. An [Engine] is made from a [Config]: rules, and a [Sink] for each feed that they
 // deliver to. Its Handle method is a cdc.Handler, so whatever produces batches can be put in front of it: a stream, a
 // binlog reader, a test. It has no goroutines, no queue and no clock; it does what it is called for, in the caller's
 // goroutine, and returns when every sink has taken the batch.
@@ -11,7 +11,9 @@
 //
 // A bad event (one that a rule could not judge) goes to the dead letters and the line moves on, or halts it, as the
 // rule says. A bad world (a sink that does not take the batch) is an error, and the caller offers the batch again.
-// Rules are swapped while it runs, between two batches.
+//
+// The rules are one set, which can be swapped between two batches, or asked for by the revision that a batch names
+// (Config.Sets): then a batch is judged the same whenever it is offered.
 //
 // Events of a program's own, which come from no database, become batches with package engine/events; examples/embed is a
 // whole program.

@@ -49,7 +49,7 @@ rules:
 	}
 }
 
-func TestWhichEventsAreVerifiedDependsOnTheEventAlone(t *testing.T) {
+func TestAboutOneInSoManyEventsIsVerified(t *testing.T) {
 	var w cdc.Builder
 	w.Reset(cdc.Header{Source: "shop"})
 	table := w.AddTable(mustTables(t, ordersSchema)[0])

@@ -240,8 +240,11 @@ func (w *backtestWish) try(ctx context.Context, cfg *config, inForce *rules.Set,
 
 // tryStream runs a back-test over the stream as it is now, and compares with the newest revision of the rules.
 func (w *backtestWish) tryStream(ctx context.Context, cfg *config, stream *bus.Stream, book *ruleBook, progress func(backtestProgress)) (backtest.Report, error) {
-	inForce, err := book.inForce(ctx)
-	if err != nil {
+	inForce, err := book.newest(ctx)
+	if inForce == nil && err == nil {
+		inForce, err = parseRules(cfg) // they will be the first revision
+	}
+	if err != nil && !w.Alone && len(w.Against) == 0 {
 		return backtest.Report{}, err
 	}
 	info, err := stream.Info(ctx)

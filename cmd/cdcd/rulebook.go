@@ -48,13 +48,13 @@ func (b *ruleBook) Set(ctx context.Context, batch *cdc.Batch) (*rules.Set, error
 	return b.set(st)
 }
 
-// inForce returns the set of the newest revision.
-func (b *ruleBook) inForce(ctx context.Context) (*rules.Set, error) {
-	newest, err := b.store.Newest(ctx)
-	if err != nil {
+// newest returns the set of the newest revision, nil when nothing was ever published.
+func (b *ruleBook) newest(ctx context.Context) (*rules.Set, error) {
+	st, err := b.store.Newest(ctx)
+	if err != nil || st.Revision == (cdc.Revision{}) {
 		return nil, err
 	}
-	return b.set(newest)
+	return b.set(st)
 }
 
 // set returns the set of a state.
@@ -327,7 +327,7 @@ type publisher struct {
 	dryRun bool
 	strict bool        // refuse what cannot be checked against the tables
 	stream *bus.Stream // whose frames are to name what was published; nil: nobody here captures
-	waits  bool               // for the first of them
+	waits  bool        // for the first of them
 }
 
 // outcome is what came of a push.

@@ -126,3 +126,18 @@ func TestRuleFilesAreCalledAsSeenFromTheConfiguration(t *testing.T) {
 		}
 	}
 }
+
+func TestAStreamWithoutRevisionsHasNoRulesInForce(t *testing.T) {
+	stream, err := bus.Open(t.Context(), bus.Config{Source: "shop", Writer: "test", Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	store, err := stream.Rules(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set, err := newRuleBook(store).newest(t.Context()); set != nil || err != nil {
+		t.Errorf("got %v, %v; want no set and no error", set, err)
+	}
+}
