@@ -343,7 +343,7 @@ func (c *typer) noColumnMsg(name string) string {
 	return fmt.Sprintf("%s has no column '%s'", c.table.Name, clip(name))
 }
 
-// noColumn says which column was probably meant, and returns it.
+// noColumn says which column was probably meant, and returns it if no other may have been.
 func (c *typer) noColumn(f *Finding, name string) (near string) {
 	if slices.Contains(c.table.Dropped, name) {
 		f.Hint("the source leaves it out (drop_columns)")
@@ -351,6 +351,9 @@ func (c *typer) noColumn(f *Finding, name string) (near string) {
 	}
 	if near, ok := strictyaml.Nearest(name, c.columnNames()); ok {
 		f.Hint("did you mean '%s' (%s)?", near, sqlType(c.column(near)))
+		if !onlyNear(name, near, c.columnNames()) {
+			return ""
+		}
 		return near
 	}
 	names := c.columnNames()
@@ -359,6 +362,12 @@ func (c *typer) noColumn(f *Finding, name string) (near string) {
 	}
 	f.Hint("it has %s", strings.Join(names, ", "))
 	return ""
+}
+
+// onlyNear reports whether no other of the names is near, too. Else a person has to choose.
+func onlyNear(name, near string, names []string) bool {
+	_, other := strictyaml.Nearest(name, slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == near }))
+	return !other
 }
 
 // editText lets a finding replace a text that is written out.
@@ -1610,8 +1619,9 @@ func (c *typer) lintMember(e ast.Expr, s string, column *cdc.Column) {
 	}
 	f := c.warn(e, codeMember, "%s is never '%s'", column.Name, clip(s))
 	if near, ok := strictyaml.Nearest(s, column.Members); ok {
-		f.Hint("did you mean '%s'?", near)
-		c.editText(f, e, near)
+		if f.Hint("did you mean '%s'?", near); onlyNear(s, near, column.Members) {
+			c.editText(f, e, near)
+		}
 	} else {
 		f.Hint("it is one of '%s'", clip(strings.Join(column.Members, "', '")))
 	}
