@@ -562,16 +562,20 @@ func (p *pipeline) housekeeping(ctx context.Context) error {
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
 	files := fingerprint(p.cfg)
+	last := files
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if now := fingerprint(p.cfg); now != files {
+		// Changed files are taken up when they stand still: in the middle of a checkout there are rules missing.
+		now := fingerprint(p.cfg)
+		if now == last && now != files {
 			files = now
 			p.reload(ctx)
 		}
+		last = now
 		for _, f := range p.feeds {
 			p.note(ctx, f)
 		}

@@ -133,6 +133,9 @@ func (p *pipeline) pushFiles(ctx context.Context, why string) error {
 	if err != nil {
 		return err
 	}
+	if len(files.rules) == 0 && newest.Revision.No != 0 {
+		return nil // as without files: taking out all rules is left to `rules push`
+	}
 	digest := filesDigest(files)
 	mark := filepath.Join(p.cfg.Data, filesMark)
 	before, err := os.ReadFile(mark)
