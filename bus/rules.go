@@ -1,12 +1,9 @@
 package bus
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/klauspost/compress/s2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -104,11 +100,8 @@ type RuleState struct {
 }
 
 const (
-	rulesFormat   = 1
-	rulesBytes    = 256 << 20 // what the store may hold: some 250,000 edits of a rule
-	maxRulesText  = 32 << 20  // of one publication, before it is compressed
-	packRulesFrom = 4 << 10
-	keptStates    = 8
+	rulesBytes = 256 << 20 // what the store may hold: some 250,000 edits of a rule
+	keptStates = 8
 
 	headerEncoding = "Cdcd-Encoding"
 	encodingS2     = "s2"
@@ -220,39 +213,16 @@ func (r *Rules) At(ctx context.Context, no uint64) (*RuleState, error) {
 	if st.Rules == nil {
 		st.Rules, st.Layout = map[string]StoredRule{}, map[string]Layout{}
 	}
-	if err := r.read(ctx, from.Revision.No+1, no, func(p Publication) error { return st.apply(r, p) }); err != nil {
+	if err := r.read(ctx, from.Revision.No+1, no, func(p Publication) error {
+		if err := st.apply(p); err != nil {
+			return r.damaged(p.Revision.No, err)
+		}
+		return nil
+	}); err != nil {
 		return nil, err
 	}
 	r.keep(st)
 	return st, nil
-}
-
-// apply folds one publication in.
-func (st *RuleState) apply(r *Rules, p Publication) error {
-	if p.Revision.No != st.Revision.No+1 || p.Prev != st.Revision.ID {
-		return r.damaged(p.Revision.No, fmt.Errorf("it follows revision %q, not %q", p.Prev, st.Revision.ID))
-	}
-	for _, name := range p.Removed {
-		delete(st.Rules, name)
-	}
-	for _, one := range p.Changed {
-		one.Revision, one.Time, one.Who = p.Revision, p.Time, p.Who
-		st.Rules[one.Name] = one
-	}
-	for file, layout := range p.Layout {
-		if st.Layout[file] = layout; len(layout.Rules) == 0 {
-			delete(st.Layout, file)
-		}
-	}
-	if p.StandsFor != nil {
-		st.stands = append(st.stands, Stand{p.StandsFor.Revision, p.StandsFor.From, p.Revision.No})
-	}
-	st.Revision, st.Time, st.Who, st.Digest = p.Revision, p.Time, p.Who, p.Digest
-	if p.Kind == "files" {
-		st.Files = p
-		st.Files.Changed, st.Files.Layout = nil, nil
-	}
-	return nil
 }
 
 // keep remembers a state, and forgets the one that nobody has asked for for longest.
@@ -341,7 +311,7 @@ func (r *Rules) read(ctx context.Context, from, to uint64, each func(Publication
 		if err != nil {
 			return fmt.Errorf("read revision %d of the rule store %s: %w", no, r.name, err)
 		}
-		p, err := openPublication(msg)
+		p, err := OpenPublication(msg.Sequence, msg.Data, msg.Header.Get(headerEncoding) == encodingS2)
 		if err != nil {
 			return r.damaged(no, err)
 		}
@@ -363,37 +333,6 @@ func (r *Rules) damaged(no uint64, why error) error {
 		WithFix("restore the store's stream from a copy; `cdcd errors %s` says how", codeRuleStore)
 }
 
-// openPublication reads a message of the store.
-func openPublication(msg *jetstream.RawStreamMsg) (Publication, error) {
-	text := msg.Data
-	if msg.Header.Get(headerEncoding) == encodingS2 {
-		n, err := s2.DecodedLen(text)
-		if err != nil || n > maxRulesText {
-			return Publication{}, fmt.Errorf("%d bytes that should be a compressed publication", len(text))
-		}
-		if text, err = s2.Decode(nil, text); err != nil {
-			return Publication{}, err
-		}
-	}
-	var p Publication
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields() // of a newer program; what they mean might decide
-	if err := d.Decode(&p); err != nil {
-		return Publication{}, err
-	}
-	if p.Format != rulesFormat {
-		return Publication{}, fmt.Errorf("it is in format %d, this program reads %d", p.Format, rulesFormat)
-	}
-	p.Revision = cdc.Revision{No: msg.Sequence, ID: revisionID(text)}
-	return p, nil
-}
-
-// revisionID hashes a publication, and through its Prev all before it.
-func revisionID(text []byte) string {
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:8])
-}
-
 // Publish makes the publication the revision after base. It returns [ErrRulesMoved] when base is not the newest any more:
 // the publisher then looks at what has changed, and decides anew. When it returns another error, the publication may
 // be in the store or not.
@@ -404,22 +343,23 @@ func (r *Rules) Publish(ctx context.Context, base cdc.Revision, p Publication) (
 		return cdc.Revision{}, cdc.Errorf(codeRulesFull, "rules cannot be published: the disk of %s is nearly full", r.s.cfg.Dir).WithFix("free disk space")
 	}
 	p.Format, p.ID, p.Prev, p.Time = rulesFormat, rand.Text(), base.ID, r.s.cfg.Now().UTC()
-	text, err := json.Marshal(&p)
+	text, body, err := p.pack()
 	if err != nil {
 		return cdc.Revision{}, fmt.Errorf("publish rules: %w", err)
 	}
-	msg := &nats.Msg{Subject: r.subject(), Data: text, Header: nats.Header{headerExpectedLast: {strconv.FormatUint(base.No, 10)}}}
-	if len(text) >= packRulesFrom && len(text) <= maxRulesText {
-		if packed := s2.EncodeBetter(nil, text); len(packed) < len(text) {
-			msg.Data = packed
-			msg.Header.Set(headerEncoding, encodingS2)
-		}
+	msg := &nats.Msg{Subject: r.subject(), Data: body, Header: nats.Header{headerExpectedLast: {strconv.FormatUint(base.No, 10)}}}
+	packed := len(body) < len(text)
+	if packed {
+		msg.Header.Set(headerEncoding, encodingS2)
 	}
 	if limit := int(r.s.nc.MaxPayload()) - messageOverhead; len(text) > maxRulesText || len(msg.Data) > limit {
 		return cdc.Revision{}, cdc.Errorf(codeRulesFull, "a publication of %d bytes, %d compressed, is larger than the %d that the server takes", len(text), len(msg.Data), limit).
 			WithFix("push fewer rule files at a time: cdcd rules push FILE, or raise max_payload of the NATS servers")
 	}
 	made := cdc.Revision{No: base.No + 1, ID: revisionID(text)}
+	if _, err := OpenPublication(made.No, body, packed); err != nil { // the store would hold it for good
+		return cdc.Revision{}, fmt.Errorf("publish rules: what is to be published could not be read: %w", err)
+	}
 	for n := 0; ; n++ {
 		if err := sleep(ctx, backoff(n, maxWait)); err != nil {
 			return cdc.Revision{}, fmt.Errorf("publish rules to %s: no answer: %w", r.name, err)
