@@ -5,7 +5,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
 # Packages whose tests run under the race detector. The others start real servers and run long as it is.
-RACE := ./cdc/... ./rules/... ./engine/... ./bus/... ./sinks/...
+RACE := ./cdc/... ./engine/... ./bus/... ./sinks/...
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo setup test bench bench-rules mutate-rules fuzz lint generate clean
@@ -25,6 +25,7 @@ setup: ## Install the servers that the tests need, where missing
 test: setup ## Run all tests, against real servers
 	go vet ./...
 	go test -race -timeout 10m $(RACE)
+	go test -race -timeout 10m -run Goroutines ./rules ./internal/match
 	go test -count=1 -timeout 15m -parallel 4 $$(go list ./... | grep -vxF "$$(go list $(RACE))")
 
 bench: setup ## Measure the whole program on real servers (some minutes), see docs/performance.md

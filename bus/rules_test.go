@@ -145,7 +145,7 @@ func TestALostStoreIsNoticedAndAPersonSaysWhatHoldsInstead(t *testing.T) {
 	again := mustPublish(t, r, Publication{Changed: []StoredRule{rule("a", "1")}})
 	mustPublish(t, r, Publication{Changed: []StoredRule{rule("a", "other")}})
 	for _, lost := range []cdc.Revision{first, second, third} {
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		if st, err := r.Resolve(ctx, lost, 10); code(err) != codeRevision {
 			t.Fatalf("%v: got %v, %v; want %s", lost, st, err, codeRevision)
 		}

@@ -27,7 +27,7 @@ type Config struct {
 	// Feeds estimates volumes for the feeds named here; rules may name others.
 	Feeds map[string]Delivery
 
-	Examples int            // of each kind and rule, spread over the history; default 10
+	Examples int            // of each kind and rule, spread over the history; default 10, fewer with thousands of rules
 	Workers  int            // goroutines that judge; default: one for each core
 	Progress func(Progress) // if set, is told how far it is about once a second, by one goroutine
 }
@@ -95,6 +95,9 @@ func Run(ctx context.Context, cfg Config, source func(ctx context.Context, next 
 	return r, err
 }
 
+// maxExamples bounds the examples of one kind that are kept of all rules together.
+const maxExamples = 10_000
+
 // trial is one back-test.
 type trial struct {
 	cfg           Config
@@ -111,6 +114,8 @@ func newTrial(cfg Config) (*trial, error) {
 	if cfg.Examples == 0 {
 		cfg.Examples = 10
 	}
+	// An example is a row image or two, as text: with thousands of rules there are fewer of each.
+	cfg.Examples = min(cfg.Examples, max(1, maxExamples/max(1, len(cfg.Draft.Rules()))))
 	if cfg.Workers == 0 {
 		cfg.Workers = runtime.GOMAXPROCS(0)
 	}

@@ -90,12 +90,21 @@ func newWorker(t *trial) *worker {
 	return w
 }
 
-// judge judges a batch by both sets, one after the other so that their times can be told apart.
+// judge judges a batch by both sets.
 func (w *worker) judge(b *cdc.Batch) {
+	for i := 0; i < b.Len(); {
+		i = w.judgeSome(b, i)
+	}
+}
+
+// judgeSome judges some events from the i-th on by both sets, one set after the other so that their times can be told apart. It
+// returns where to go on: before what matched takes much memory, however many rules there are.
+func (w *worker) judgeSome(b *cdc.Batch, i int) (next int) {
+	const most = 10_000 // matches and errors at once
 	w.draft, w.active = w.draft[:0], w.active[:0]
 	var first, last time.Time
 	began := time.Now()
-	for i := range b.Len() {
+	for found := 0; i < b.Len() && found < most; i++ {
 		e := b.Event(i)
 		at := e.CommitTime()
 		if !w.t.cfg.From.IsZero() && at.Before(w.t.cfg.From) || !w.t.cfg.To.IsZero() && !at.Before(w.t.cfg.To) {
@@ -107,18 +116,20 @@ func (w *worker) judge(b *cdc.Batch) {
 		if at.After(last) {
 			last = at
 		}
-		w.draft = append(w.draft, w.t.draft.Decide(e))
+		d := w.t.draft.Decide(e)
+		found += len(d.Matches) + len(d.Errors)
+		w.draft = append(w.draft, d)
 	}
 	between := time.Now()
-	for i := range w.draft {
-		w.active = append(w.active, w.t.active.Decide(w.draft[i].Event))
+	for n := range w.draft {
+		w.active = append(w.active, w.t.active.Decide(w.draft[n].Event))
 	}
 	w.draftTime += between.Sub(began)
 	w.activeTime += time.Since(between)
 
 	var matched, errors uint64
-	for i := range w.draft {
-		d, a := &w.draft[i], &w.active[i]
+	for n := range w.draft {
+		d, a := &w.draft[n], &w.active[n]
 		w.seen[judged{w.table(d.Event.Table()), d.Event.Op()}]++
 		if len(d.Matches) > 0 {
 			matched++
@@ -139,6 +150,7 @@ func (w *worker) judge(b *cdc.Batch) {
 	w.read, w.matched, w.errors = w.read+read, w.matched+matched, w.errors+errors
 	w.seq = max(w.seq, b.Seq)
 	w.during(first, last)
+	return i
 }
 
 func (w *worker) during(first, last time.Time) {
