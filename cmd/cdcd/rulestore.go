@@ -96,7 +96,8 @@ func newRulesPullCmd(a *app) *cobra.Command {
 		Use:   "pull [DIR]",
 		Short: "Write the published rules to files",
 		Long: `Pull writes the rules as they are in force to the files that they came from, with their comments, in the folder of the
-configuration or in DIR. Rules that came from no file get one each. Other files stay as they are.` + storeLong,
+configuration or in DIR. Rules that came from no file get one each. Other files stay as they are; what was in a file that is
+written stays beside it, as FILE.before-pull.` + storeLong,
 		Example: `  cdcd rules pull
   cdcd rules pull --revision 16 /tmp/as-it-was`,
 		Args: cobra.MaximumNArgs(1),
@@ -119,7 +120,11 @@ configuration or in DIR. Rules that came from no file get one each. Other files 
 			}
 			return a.ui.result(kind(cmd), written, func(w io.Writer) {
 				for _, f := range written.Files {
-					fmt.Fprintf(w, "  %s %s\n", f.File, f.What)
+					fmt.Fprintf(w, "  %s %s", f.File, f.What)
+					if f.Kept != "" {
+						fmt.Fprintf(w, "; what was there is in %s", f.Kept)
+					}
+					fmt.Fprintln(w)
 				}
 				fmt.Fprintf(w, "%s the files are those of revision %d\n", a.ui.out(green, "✓"), written.Revision)
 			})
@@ -137,8 +142,12 @@ type pulled struct {
 
 type pulledFile struct {
 	File string `json:"file"`
-	What string `json:"what"` // written
+	What string `json:"what"`           // written
+	Kept string `json:"kept,omitempty"` // file that has what was there before
 }
+
+// keptAs is added to the name of a file that is overwritten: it may have edits that nobody has published.
+const keptAs = ".before-pull"
 
 // writeRules makes the rule files in a folder those of a state.
 func writeRules(dir string, st *bus.RuleState) (pulled, error) {
@@ -171,8 +180,14 @@ func writeRules(dir string, st *bus.RuleState) (pulled, error) {
 			return out, fmt.Errorf("rule file %q is not within the folder", file)
 		}
 		path := filepath.Join(dir, filepath.FromSlash(file))
+		done := pulledFile{File: file, What: "written"}
 		if have, err := os.ReadFile(path); err == nil && string(have) == files[file] {
 			continue
+		} else if err == nil {
+			done.Kept = file + keptAs
+			if err := os.WriteFile(path+keptAs, have, 0o644); err != nil {
+				return out, err
+			}
 		}
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return out, err
@@ -180,7 +195,7 @@ func writeRules(dir string, st *bus.RuleState) (pulled, error) {
 		if err := os.WriteFile(path, []byte(files[file]), 0o644); err != nil {
 			return out, err
 		}
-		out.Files = append(out.Files, pulledFile{file, "written"})
+		out.Files = append(out.Files, done)
 	}
 	return out, os.WriteFile(filepath.Join(dir, baseMark), fmt.Appendf(nil, "%d\n", st.Revision.No), 0o644)
 }
