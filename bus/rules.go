@@ -145,6 +145,9 @@ func (s *Stream) Rules(ctx context.Context) (*Rules, error) {
 	return r, nil
 }
 
+// Name tells this store from all others: one that is begun anew has another.
+func (r *Rules) Name() string { return r.name + "/" + r.stream.CachedInfo().Config.Metadata[metaID] }
+
 func (r *Rules) subject() string { return "rules." + r.s.cfg.Source }
 
 // refuseUnsafe refuses a stream that could forget a revision, or that holds something else.

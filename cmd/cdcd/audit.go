@@ -183,10 +183,14 @@ func (a *app) printAudit(w io.Writer, r audit.Report) {
 			kept = fmt.Sprintf(", a continuation of %s kept elsewhere", plural(r.Pins, "checkpoint"))
 		}
 		fmt.Fprintf(w, "consistency  %d/%[1]d steps append-only%s\n", r.Steps, kept)
-		fmt.Fprintf(w, "entries      %d/%d hashes valid, %s without a gap\n", r.Entries, r.Size, plural(r.Chains, "chain"))
+		rules := ""
+		if r.Revisions > 0 {
+			rules = fmt.Sprintf(", %s of the rules", plural(int(r.Revisions), "revision"))
+		}
+		fmt.Fprintf(w, "entries      %d/%d hashes valid, %s without a gap%s\n", r.Entries, r.Size, plural(r.Chains, "chain"), rules)
 	}
 	if o := r.Objects; o != nil && (r.Bad == nil || o.Read+o.Found > 0) {
-		fmt.Fprintf(w, "objects      %d/%d in %s match their recorded sha256\n", o.Read, r.Entries-o.Found, strings.Join(o.Stores, ", "))
+		fmt.Fprintf(w, "objects      %d/%d in %s match their recorded sha256\n", o.Read, r.Entries-r.Revisions-o.Found, strings.Join(o.Stores, ", "))
 		if o.Found > 0 {
 			fmt.Fprintf(w, "             %d older ones are there with their recorded size\n", o.Found)
 		}

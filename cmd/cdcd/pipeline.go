@@ -116,6 +116,7 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 		p.stream.Close()
 		return nil, err
 	}
+	p.auditRules(ctx)
 	return p, nil
 }
 

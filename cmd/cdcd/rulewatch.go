@@ -11,6 +11,7 @@ import (
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/rules"
+	"github.com/cdcd-project/cdcd/sinks/audit"
 )
 
 // ruleWatch is what a running cdcd knows of its rules: what they have matched, how those that only watch would have
@@ -201,8 +202,29 @@ func (p *pipeline) watchRules(ctx context.Context) error {
 		if p.rules.rulesState().Refused != "" {
 			p.reload(ctx) // what stood against the files may be settled
 		}
+		p.auditRules(ctx)
 		return nil
 	})
+}
+
+// auditRules writes the revisions to the audit log that it does not have yet. Changes are judged and delivered when that fails,
+// too; it is made up for with the next revision, or at the next start.
+func (p *pipeline) auditRules(ctx context.Context) {
+	store := p.desk.book.store
+	err := store.History(ctx, p.audit.Revision(store.Name())+1, func(pub bus.Publication) error {
+		leaf := audit.Rules{Store: store.Name(), Revision: pub.Revision.No, ID: pub.Revision.ID, Prev: pub.Prev, Time: pub.Time,
+			Who: pub.Who, Why: pub.Why, Kind: pub.Kind, Digest: pub.Digest, Removed: pub.Removed}
+		for _, r := range pub.Changed {
+			leaf.Changed = append(leaf.Changed, r.Name)
+		}
+		if pub.StandsFor != nil {
+			leaf.StandsFor = pub.StandsFor.Revision
+		}
+		return p.audit.Rules(ctx, leaf)
+	})
+	if err != nil && ctx.Err() == nil {
+		p.log.Error("revisions of the rules are not in the audit log yet", "event", "audit.rules_missing", "err", err)
+	}
 }
 
 // checkRules checks the newest rules against the tables as they are in the stream, and before anything is known of these,

@@ -144,14 +144,15 @@ func fill(t testing.TB, l *Log, chain string, n int, step int) {
 		var all []*request
 		for range min(step, n-done) {
 			done++
-			all = append(all, &request{object: object(chain, first+uint64(done)), done: make(chan struct{})})
+			o := object(chain, first+uint64(done))
+			all = append(all, &request{leaf: Leaf{Type: TypeObject, Object: &o}, done: make(chan struct{})})
 		}
 		l.writing <- struct{}{}
 		l.commit(t.Context(), all)
 		<-l.writing
 		for _, r := range all {
 			if r.err != nil {
-				t.Fatalf("object %d: %v", r.object.Ordinal, r.err)
+				t.Fatalf("object %d: %v", r.leaf.Object.Ordinal, r.err)
 			}
 		}
 	}

@@ -135,7 +135,8 @@ func runWithFault(t *testing.T, p place, how string, step, before, add int) (ack
 func appendAll(ctx context.Context, l *Log, before, add int) (errs []error) {
 	var all []*request
 	for i := range add {
-		all = append(all, &request{object: object(chainName, uint64(before+i+1)), done: make(chan struct{})})
+		o := object(chainName, uint64(before+i+1))
+		all = append(all, &request{leaf: Leaf{Type: TypeObject, Object: &o}, done: make(chan struct{})})
 	}
 	l.writing <- struct{}{}
 	l.commit(ctx, all)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
@@ -12,13 +13,76 @@ import (
 
 // Leaf is one entry of the log. Type says which of the other fields is set.
 type Leaf struct {
-	Type   string      `json:"type"` // "object"; readers skip types that they do not know
+	Type   string      `json:"type"` // "object" or "rules"; readers skip types that they do not know
 	Time   time.Time   `json:"time"` // when it was logged
 	Object *cdc.Object `json:"object,omitempty"`
+	Rules  *Rules      `json:"rules,omitempty"`
 }
 
-// TypeObject is the type of a leaf about an object that was delivered.
-const TypeObject = "object"
+const (
+	// TypeObject is the type of a leaf about an object that was delivered.
+	TypeObject = "object"
+	// TypeRules is the type of a leaf about a publication of rules.
+	TypeRules = "rules"
+)
+
+// Rules is one publication of rules: what was judged by from it on, and who has to answer for it.
+type Rules struct {
+	Store    string    `json:"store"`    // names the rule store; one that was lost and begun anew is another
+	Revision uint64    `json:"revision"` // dense from 1
+	ID       string    `json:"id"`       // over this publication and all before it
+	Prev     string    `json:"prev"`     // ID of the revision before
+	Time     time.Time `json:"time"`     // when it was published
+	Who      string    `json:"who"`
+	Why      string    `json:"why,omitempty"`
+	Kind     string    `json:"kind"`
+	Digest   string    `json:"digest"`            // of all rules that hold from then on
+	Changed  []string  `json:"changed,omitempty"` // names of rules, as many as fit
+	Removed  []string  `json:"removed,omitempty"`
+	More     int       `json:"more,omitempty"` // names that did not fit; ID is over them, too
+
+	StandsFor string `json:"stands_for,omitempty"` // the revision whose frames are judged by this one
+}
+
+// fit cuts what would make the leaf too long.
+func (r Rules) fit() Rules {
+	clip := func(s string, most int) string { return strings.ToValidUTF8(s[:min(len(s), most)], "") }
+	r.Time, r.Who, r.Why = r.Time.UTC(), clip(r.Who, 100), clip(r.Why, 300) // in JSON a byte may be six
+	left := 1000
+	cut := func(names []string) []string {
+		var kept []string
+		for i, name := range names {
+			if left -= len(name) + len(`"",`); left < 0 {
+				r.More += len(names) - i
+				break
+			}
+			kept = append(kept, name)
+		}
+		return kept
+	}
+	r.Changed, r.Removed = cut(r.Changed), cut(r.Removed)
+	return r
+}
+
+// link says which chain a leaf is in, as what, and what it continues. Publications of a rule store are a chain without a
+// name. ok is false for leaves of types that are not known.
+func (l Leaf) link() (id chainID, at head, prev string, ok bool) {
+	switch {
+	case l.Object != nil:
+		return chainID{l.Object.Chain, l.Object.Store}, head{l.Object.Ordinal, l.Object.SHA256}, l.Object.Prev, true
+	case l.Rules != nil:
+		return chainID{"", l.Rules.Store}, head{l.Rules.Revision, l.Rules.ID}, l.Rules.Prev, true
+	}
+	return chainID{}, head{}, "", false
+}
+
+// what names what the leaf is about.
+func (l Leaf) what() string {
+	if l.Rules != nil {
+		return fmt.Sprintf("revision %d of %s", l.Rules.Revision, l.Rules.Store)
+	}
+	return "object " + l.Object.Key
+}
 
 const (
 	maxLeaf    = 4 << 10
@@ -28,6 +92,9 @@ const (
 
 // name says which leaf it is, for people.
 func (l Leaf) name(index int64) string {
+	if l.Rules != nil {
+		return fmt.Sprintf("leaf %d (%s)", index, l.what())
+	}
 	if l.Object == nil {
 		return fmt.Sprintf("leaf %d", index)
 	}
@@ -61,7 +128,7 @@ func ParseLeaf(entry []byte) (Leaf, error) {
 	if err := json.Unmarshal(entry, &l); err != nil {
 		return Leaf{}, fmt.Errorf("leaf: %w", err)
 	}
-	if l.Type == "" || l.Type == TypeObject && (l.Object == nil || l.Object.Chain == "") {
+	if l.Type == "" || l.Type == TypeObject && (l.Object == nil || l.Object.Chain == "") || l.Type == TypeRules && (l.Rules == nil || l.Rules.Store == "") {
 		return Leaf{}, fmt.Errorf("leaf of type %q is not complete", l.Type)
 	}
 	return l, nil

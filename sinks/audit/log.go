@@ -91,11 +91,11 @@ type head struct {
 	sha256  string
 }
 
-// request is one call of Object.
+// request is one call of Object or Rules.
 type request struct {
-	object cdc.Object
-	done   chan struct{}
-	err    error // set before done is closed
+	leaf Leaf // without its time
+	done chan struct{}
+	err  error // set before done is closed
 }
 
 // Open opens the log, makes it if there is none, and finishes what a crash has interrupted. It refuses a log that is
@@ -200,10 +200,27 @@ func (l *Log) Head(chain, store string) (ordinal uint64, sha256 string) {
 // predecessor is missing is CDCD-4505. Chains of one name in several stores are different chains. After any other error, or when ctx ended, it is not known whether the object is
 // in the log, and the call can be repeated.
 func (l *Log) Object(ctx context.Context, o cdc.Object) error {
+	return l.log(ctx, Leaf{Type: TypeObject, Object: &o})
+}
+
+// Rules appends the leaf of a publication of rules, in the order of the revisions, from 1. All that is said of [Log.Object]
+// holds; names and reasons that are too long for a leaf are cut.
+func (l *Log) Rules(ctx context.Context, r Rules) error {
+	r = r.fit()
+	return l.log(ctx, Leaf{Type: TypeRules, Rules: &r})
+}
+
+// Revision returns the last revision of a rule store that is in the log, 0 if there is none.
+func (l *Log) Revision(store string) uint64 {
+	no, _ := l.Head("", store)
+	return no
+}
+
+func (l *Log) log(ctx context.Context, leaf Leaf) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("log object %s: %w", o.Key, err)
+		return fmt.Errorf("log %s: %w", leaf.what(), err)
 	}
-	r := &request{object: o, done: make(chan struct{})}
+	r := &request{leaf: leaf, done: make(chan struct{})}
 	l.mu.Lock()
 	l.waiting = append(l.waiting, r)
 	l.mu.Unlock()
@@ -211,7 +228,7 @@ func (l *Log) Object(ctx context.Context, o cdc.Object) error {
 	case <-r.done:
 		return r.err
 	case <-ctx.Done():
-		return fmt.Errorf("log object %s: %w", o.Key, ctx.Err())
+		return fmt.Errorf("log %s: %w", leaf.what(), ctx.Err())
 	case l.writing <- struct{}{}:
 	}
 	defer func() { <-l.writing }()
@@ -254,7 +271,7 @@ func (l *Log) commit(ctx context.Context, all []*request) {
 	}
 	for _, r := range all {
 		if r.err == nil && err != nil {
-			r.err = explain(fmt.Errorf("log object %s: %w", r.object.Key, err))
+			r.err = explain(fmt.Errorf("log %s: %w", r.leaf.what(), err))
 		}
 		close(r.done)
 	}
@@ -275,23 +292,25 @@ func (l *Log) append(ctx context.Context, all []*request) error {
 		tree   = l.tree.clone()
 		bundle = append([]byte(nil), l.bundle...)
 		fresh  = map[chainID]head{} // heads that the new leaves make
-		added  []cdc.Object
+		added  []Leaf
 		filled bool
 		now    = l.cfg.Now()
 	)
 	for _, r := range all {
-		isNew, err := l.judge(ctx, r.object, fresh, added)
+		isNew, err := l.judge(ctx, r.leaf, fresh, added)
 		if err != nil || !isNew {
 			r.err = err
 			continue
 		}
-		entry, err := Leaf{Type: TypeObject, Time: now, Object: &r.object}.encode()
+		r.leaf.Time = now
+		entry, err := r.leaf.encode()
 		if err != nil {
-			r.err = cdc.Errorf(codeLeaf, "log object %s of %s: %w", r.object.Key, r.object.Chain, err)
+			r.err = cdc.Errorf(codeLeaf, "log %s: %w", r.leaf.what(), err)
 			continue
 		}
-		added = append(added, r.object)
-		fresh[chainID{r.object.Chain, r.object.Store}] = head{r.object.Ordinal, r.object.SHA256}
+		added = append(added, r.leaf)
+		id, at, _, _ := r.leaf.link()
+		fresh[id] = at
 		bundle = appendEntry(bundle, entry)
 		for _, t := range tree.append(tlog.RecordHash(entry)) {
 			if err := l.disk.Put(l.path(t.path()), t.bytes(), 0o644); err != nil {
@@ -344,8 +363,12 @@ func (l *Log) append(ctx context.Context, all []*request) error {
 	return nil
 }
 
-// judge says whether an object is to be appended, or is in the log already.
-func (l *Log) judge(ctx context.Context, o cdc.Object, fresh map[chainID]head, added []cdc.Object) (isNew bool, err error) {
+// judge says whether a leaf is to be appended, or is in the log already.
+func (l *Log) judge(ctx context.Context, leaf Leaf, fresh map[chainID]head, added []Leaf) (isNew bool, err error) {
+	if leaf.Rules != nil {
+		return l.judgeRules(*leaf.Rules, fresh)
+	}
+	o := *leaf.Object
 	last, ok := fresh[chainID{o.Chain, o.Store}]
 	if !ok {
 		last.ordinal, last.sha256 = l.Head(o.Chain, o.Store)
@@ -375,14 +398,33 @@ func (l *Log) judge(ctx context.Context, o cdc.Object, fresh map[chainID]head, a
 	return false, nil
 }
 
+// judgeRules does it for a publication. Of older revisions nothing is compared: the ID of the last is over all of them.
+func (l *Log) judgeRules(r Rules, fresh map[chainID]head) (isNew bool, err error) {
+	last, ok := fresh[chainID{"", r.Store}]
+	if !ok {
+		last.ordinal, last.sha256 = l.Head("", r.Store)
+	}
+	switch {
+	case r.Store == "" || r.Revision == 0 || r.ID == "":
+		return false, fmt.Errorf("log rules: store %q, revision %d and ID %q must be set", r.Store, r.Revision, r.ID)
+	case r.Revision > last.ordinal+1:
+		return false, cdc.Errorf(codeGap, "%s: revision %d can't be logged, the log ends at revision %d", r.Store, r.Revision, last.ordinal).
+			WithFix("start cdcd again: it logs the revisions that are missing")
+	case r.Revision == last.ordinal+1 && r.Prev != last.sha256, r.Revision == last.ordinal && r.ID != last.sha256:
+		return false, cdc.Errorf(codeConflict, "%s: revision %d.%s continues %q, the log has revision %d.%s",
+			r.Store, r.Revision, r.ID, r.Prev, last.ordinal, last.sha256).WithFix("restore the rule store from a copy; `cdcd rules history` shows what it holds")
+	}
+	return r.Revision == last.ordinal+1, nil
+}
+
 // find looks for an older object, from the end of the log on.
-func (l *Log) find(ctx context.Context, wanted cdc.Object, added []cdc.Object) (sha256 string, err error) {
+func (l *Log) find(ctx context.Context, wanted cdc.Object, added []Leaf) (sha256 string, err error) {
 	is := func(o *cdc.Object) bool {
 		return o != nil && o.Chain == wanted.Chain && o.Store == wanted.Store && o.Ordinal == wanted.Ordinal
 	}
 	for i := range added {
-		if is(&added[i]) {
-			return added[i].SHA256, nil
+		if is(added[i].Object) {
+			return added[i].Object.SHA256, nil
 		}
 	}
 	for end := l.tree.size; end > 0; end = (end - 1) / tileWidth * tileWidth {
@@ -615,8 +657,8 @@ func (l *Log) loadHeads(ctx context.Context) error {
 		l.cfg.Logger.Info("reading the audit log to find the chains' heads", "event", "audit.replay", "leaves", behind)
 	}
 	err = replay(ctx, l.cfg.Dir, saved.Size, l.tree.size, func(_ int64, leaf Leaf) {
-		if o := leaf.Object; o != nil {
-			heads[chainID{o.Chain, o.Store}] = head{o.Ordinal, o.SHA256}
+		if id, at, _, ok := leaf.link(); ok {
+			heads[id] = at
 		}
 	})
 	if err != nil {

@@ -58,6 +58,7 @@ type Report struct {
 	Pins        int    `json:"pins"`
 	Entries     int64  `json:"entries"`
 	Chains      int    `json:"chains"`
+	Revisions   int64  `json:"revisions"` // leaves about publications of rules
 
 	Objects *ObjectsReport `json:"objects,omitempty"` // nil when they were not looked at
 	Bad     *Finding       `json:"bad"`
@@ -86,8 +87,8 @@ func finding(check, item, why string, args ...any) *Finding {
 }
 
 // Verify checks a log from its first leaf to its last: that each checkpoint there ever was is signed and is a
-// continuation of the one before, that the leaves and tiles are what they speak of, that each chain's objects are logged
-// without a gap and each with the hash of its predecessor, and, if asked to, that the stores hold exactly these objects.
+// continuation of the one before, that the leaves and tiles are what they speak of, that each chain's objects, and each rule
+// store's revisions, are logged without a gap and each with the hash of its predecessor, and, if asked to, that the stores hold exactly these objects.
 //
 // The verdict is Report.Bad. An error means that it could not be found out: the log can't be read, a store does not
 // answer. The log may grow meanwhile. Memory does not depend on the number of leaves; each file is read once.
@@ -395,21 +396,35 @@ func (v *verifier) checkLeaf(index int64, entry []byte) (Leaf, error) {
 	if err != nil {
 		return leaf, finding("entries", leaf.name(index), "%v", err)
 	}
-	o := leaf.Object
-	if o == nil {
+	id, at, prev, ok := leaf.link()
+	if !ok {
 		return leaf, nil
 	}
-	id := chainID{o.Chain, o.Store}
-	last := v.chains[id]
-	if o.Ordinal != last.ordinal+1 {
-		return leaf, finding("chains", leaf.name(index), "the chain's object before it in the log is %d", last.ordinal)
+	last, noun := v.chains[id], "object"
+	if leaf.Rules != nil {
+		noun = "revision"
 	}
-	if o.Prev != last.sha256 {
-		return leaf, finding("chains", leaf.name(index), "it continues an object with sha256 %q, object %d has %q", o.Prev, last.ordinal, last.sha256)
+	if at.ordinal != last.ordinal+1 {
+		return leaf, finding("chains", leaf.name(index), "the chain's %s before it in the log is %d", noun, last.ordinal)
 	}
-	v.chains[id] = head{o.Ordinal, o.SHA256}
-	v.report.Chains = len(v.chains)
+	if prev != last.sha256 {
+		return leaf, finding("chains", leaf.name(index), "it continues %s %q, %s %d has %q", continued(leaf), prev, noun, last.ordinal, last.sha256)
+	}
+	if leaf.Rules != nil {
+		v.report.Revisions++
+	} else if last.ordinal == 0 {
+		v.report.Chains++
+	}
+	v.chains[id] = at
 	return leaf, nil
+}
+
+// continued says what a leaf names its predecessor by.
+func continued(leaf Leaf) string {
+	if leaf.Rules != nil {
+		return "a revision with ID"
+	}
+	return "an object with sha256"
 }
 
 // live reports whether a process has the log open for writing.
