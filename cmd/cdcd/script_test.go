@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/cdcd-project/cdcd/internal/dbserver"
 )
 
 func TestMain(m *testing.M) {
@@ -25,6 +27,7 @@ func TestScript(t *testing.T) {
 		UpdateScripts: *update,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("NO_COLOR", "1")
+			env.Setenv("PORT", strconv.Itoa(dbserver.FreePort())) // transcripts run beside each other
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
