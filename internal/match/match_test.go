@@ -245,6 +245,18 @@ func TestAffixesAndPartsOfTexts(t *testing.T) {
 }
 
 // Not all that is not below is above: NaN is neither.
+func TestPartsOfTwoTextsAreFoundEachByItself(t *testing.T) {
+	table, events := valued([]cdc.Value{cdc.Int64Value(0), text("an abc")})
+	part := func(of match.Derived) *match.Formula {
+		return &match.Formula{Op: match.Leaf, Atom: &match.Atom{Test: match.Contains, Slot: match.Slot{Image: match.After, Column: 1, Derived: of}, Const: text("abc")}}
+	}
+	var s match.Scratch
+	got := match.New(table, []*match.Formula{part(match.Itself), part(match.Lower)}).Match(events[0], &s, nil)
+	if want := []match.Result{{Formula: 0, Truth: match.True}, {Formula: 1, Truth: match.True}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestOrdersOfFloatsHaveNoOpposites(t *testing.T) {
 	tests := []match.Test{match.Less, match.LessEqual, match.Greater, match.GreaterEqual}
 	var formulas []*match.Formula
