@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	gomysql "github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
 )
 
@@ -200,10 +201,11 @@ func (c *capture) run(events *queue) error {
 	return err
 }
 
-// broken is called when no more events come. Where the server cannot send what follows, what came whole is handed over. From behind it
-// the server may be able to: it begins with the next file then, where the end of the one before was lost in a crash.
+// broken is called when no more events come. Where the server says that it cannot send what follows, what came whole is handed over. From
+// behind it the server may be able to: it begins with the next file then, where the end of the one before was lost in a crash.
 func (c *capture) broken(err error) error {
-	if !permanent(err) || c.executed == nil || c.tx.open && c.tx.rows > 0 || c.executed.String() == c.beganSet {
+	var said *gomysql.MyError // what is wrong in what it did send, we have found, and it would be wrong again
+	if !permanent(err) || !errors.As(err, &said) || c.executed == nil || c.tx.open && c.tx.rows > 0 || c.executed.String() == c.beganSet {
 		return err
 	}
 	send := c.heartbeat
