@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/rulegen"
 	"github.com/cdcd-project/cdcd/internal/strictyaml"
 	"github.com/cdcd-project/cdcd/rules"
 )
@@ -103,7 +103,7 @@ func FuzzCEL(f *testing.F) {
 			return
 		}
 		src := func(extra string) string {
-			return fmt.Sprintf("version: 1\nrules:\n  - {name: r, tables: [shop.t], to: [x], when: %s}\n%s", quote(when), extra)
+			return fmt.Sprintf("version: 1\nrules:\n  - {name: r, tables: [shop.t], to: [x], when: %s}\n%s", rulegen.Quote(when), extra)
 		}
 		alone, err := rules.Parse("r.yaml", []byte(src("")))
 		if err != nil {
@@ -160,23 +160,4 @@ func outcome(d cdc.Decision) (out []string) {
 		}
 	}
 	return out
-}
-
-// quote writes a text as a YAML string in double quotes.
-func quote(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r < ' ' || r >= 0x7f:
-			fmt.Fprintf(&b, "\\U%08x", r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
 }

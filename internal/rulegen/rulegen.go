@@ -76,13 +76,13 @@ func Source(rules ...Rule) string {
 		if r.OnRow {
 			key = "where"
 		}
-		fmt.Fprintf(&b, "  - {name: %s, tables: [shop.t], on: [%s], to: [x], %s: %s}\n", r.Name, strings.Join(r.On, ", "), key, quoted(r.When))
+		fmt.Fprintf(&b, "  - {name: %s, tables: [shop.t], on: [%s], to: [x], %s: %s}\n", r.Name, strings.Join(r.On, ", "), key, Quote(r.When))
 	}
 	return b.String()
 }
 
-// quoted writes a text as a YAML string in double quotes.
-func quoted(s string) string {
+// Quote writes a text as a YAML string in double quotes.
+func Quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
 	for _, r := range s {
