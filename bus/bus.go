@@ -271,6 +271,22 @@ func (s *Stream) tail(ctx context.Context, patience time.Duration) (tail, error)
 	}
 }
 
+// ask asks until there is an answer, four times at most: a question is lost with the server that it was sent to. Each try is
+// given twice as long as the one before, since a large answer takes its time on a slow line.
+func (s *Stream) ask(ctx context.Context, question func(context.Context) error) error {
+	for n := 0; ; n++ {
+		try, cancel := context.WithTimeout(ctx, s.cfg.AckWait<<n)
+		err := question(try)
+		cancel()
+		if err == nil || n == 3 || ctx.Err() != nil || !unanswered(err) {
+			return err
+		}
+		if err := sleep(ctx, backoff(n, maxWait)); err != nil {
+			return err
+		}
+	}
+}
+
 func (s *Stream) info(ctx context.Context) (*jetstream.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.AckWait)
 	defer cancel()

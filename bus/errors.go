@@ -1,9 +1,11 @@
 package bus
 
 import (
+	"context"
 	"errors"
 	"strings"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/cdcd-project/cdcd/cdc"
@@ -76,6 +78,13 @@ const (
 	frameTooBig
 	streamGone
 )
+
+// unanswered reports whether a question got no answer, or none from somebody who knows: another server may.
+func unanswered(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) ||
+		errors.As(err, &api) && (api.ErrorCode == jsClusterUnavailable || api.ErrorCode == jsNotLeader)
+}
 
 func judge(e *jetstream.APIError) verdict {
 	switch e.ErrorCode {

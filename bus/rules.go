@@ -125,16 +125,7 @@ func (s *Stream) Rules(ctx context.Context) (*Rules, error) {
 		Duplicates: 100 * time.Millisecond, DenyDelete: true, DenyPurge: true,
 		Metadata: map[string]string{metaFormat: strconv.Itoa(rulesFormat), metaSource: s.cfg.Source, metaID: rand.Text()},
 	}
-	var err error
-	r.stream, err = s.js.Stream(ctx, r.name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if r.stream, err = s.js.CreateStream(ctx, want); err != nil {
-			if faster, errOpen := s.js.Stream(ctx, r.name); errOpen == nil { // by somebody else
-				r.stream, err = faster, nil
-			}
-		}
-	}
-	if err != nil {
+	if err := s.openOrCreate(ctx, &r.stream, want); err != nil {
 		return nil, cdc.Errorf(codeRuleStore, "open the rule store %s: %w", r.name, err).
 			WithFix("JetStream must have room for %d bytes, and this user must be allowed to use %s", rulesBytes, r.name)
 	}
@@ -177,9 +168,11 @@ func (r *Rules) refuseUnsafe() error {
 
 // last returns the number of the newest revision, 0 if there is none, from the store's leader.
 func (r *Rules) last(ctx context.Context) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.s.cfg.AckWait)
-	defer cancel()
-	info, err := r.stream.Info(ctx)
+	var info *jetstream.StreamInfo
+	err := r.s.ask(ctx, func(ctx context.Context) (err error) {
+		info, err = r.stream.Info(ctx)
+		return err
+	})
 	if err != nil {
 		return 0, fmt.Errorf("read the rule store %s: %w", r.name, err)
 	}
@@ -326,9 +319,12 @@ func (r *Rules) read(ctx context.Context, from, to uint64, each func(Publication
 }
 
 func (r *Rules) get(ctx context.Context, no uint64) (*jetstream.RawStreamMsg, error) {
-	ctx, cancel := context.WithTimeout(ctx, 4*r.s.cfg.AckWait)
-	defer cancel()
-	return r.stream.GetMsg(ctx, no)
+	var msg *jetstream.RawStreamMsg
+	err := r.s.ask(ctx, func(ctx context.Context) (err error) {
+		msg, err = r.stream.GetMsg(ctx, no)
+		return err
+	})
+	return msg, err
 }
 
 func (r *Rules) damaged(no uint64, why error) error {

@@ -65,17 +65,7 @@ func (s *Stream) ensureStream(ctx context.Context) error {
 			return err
 		}
 	}
-	var err error
-	s.stream, err = s.js.Stream(ctx, s.name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if s.stream, err = s.js.CreateStream(ctx, s.wanted(replicas)); err != nil {
-			// Somebody may have been faster. Then the server may just as well say that there is no room for two.
-			if faster, errOpen := s.js.Stream(ctx, s.name); errOpen == nil {
-				s.stream, err = faster, nil
-			}
-		}
-	}
-	if err != nil {
+	if err := s.openOrCreate(ctx, &s.stream, s.wanted(replicas)); err != nil {
 		return cdc.Errorf(codeConnect, "open stream %s: %w", s.name, err).
 			WithFix("JetStream must be enabled for this account, with room for %d bytes in %d copies", s.cfg.MaxBytes, replicas)
 	}
@@ -89,6 +79,25 @@ func (s *Stream) ensureStream(ctx context.Context) error {
 	}
 	s.find(have)
 	return nil
+}
+
+// openOrCreate opens a stream into at, or creates it.
+func (s *Stream) openOrCreate(ctx context.Context, at *jetstream.Stream, want jetstream.StreamConfig) error {
+	return s.ask(ctx, func(ctx context.Context) (err error) {
+		if *at, err = s.js.Stream(ctx, want.Name); !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return err
+		}
+		if *at, err = s.js.CreateStream(ctx, want); err == nil {
+			return nil
+		}
+		// Somebody may have been faster. Then the server may just as well say that there is no room for two.
+		faster, errOpen := s.js.Stream(ctx, want.Name)
+		if errOpen != nil {
+			return err
+		}
+		*at = faster
+		return nil
+	})
 }
 
 func atLeast(version string, major, minor int) error {
