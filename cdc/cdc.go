@@ -95,6 +95,30 @@ type RuleMatch struct {
 	Version string   // "sha256:…" over the rule's canonical text
 	Change  string   // Entered, Stayed or Left on rules with `where`, else ""
 	To      []string // feeds the rule delivers to
+	Edits   *Edits   // what the rule's plugin wants altered in what is delivered; nil: nothing
+}
+
+// Verdict is what a plugin makes of a change that its rule has let through to it.
+type Verdict struct {
+	Keep  bool
+	Edits *Edits // of a change that is kept; nil: deliver it as it is
+	Err   error  // it could not be judged; Keep means nothing then
+}
+
+// Edits is what a plugin wants altered in what is delivered. It is immutable.
+type Edits struct {
+	Columns []ColumnEdit // in the order in which they were made: the last one of a column counts
+	Tags    []string     // in the order in which they were given
+	Reason  string       // why the change is delivered; "" when nothing was said
+	To      []string     // the feeds of the rule that are to get it, sorted; nil: all of them
+}
+
+// ColumnEdit alters one column of a row image.
+type ColumnEdit struct {
+	Column string
+	Before bool  // of the image before; else of the one after
+	Drop   bool  // leave the column out
+	Value  Value // else: what to deliver in its place
 }
 
 // What an event does to the rows that satisfy a rule's `where`.
