@@ -1,6 +1,6 @@
-// Package audit keeps the log that proves what was delivered: one leaf per object, and one per publication of rules, in a
-// Merkle tree whose root is signed. Nothing in it can be changed, removed or put in between afterwards without it being
-// noticed by somebody who has the public key, or any older checkpoint.
+// Package audit keeps the log that proves what was delivered: one leaf per object, one per publication of rules, and one per
+// change that a plugin could not judge, in a Merkle tree whose root is signed. Nothing in it can be changed, removed or put
+// in between afterwards without it being noticed by somebody who has the public key, or any older checkpoint.
 //
 //	log, err := audit.Open(ctx, audit.Config{Dir: "audit", KeyFile: "audit.key", Origin: "cdcd/shop"})
 //	defer log.Close()
@@ -9,6 +9,7 @@
 // [Log.Object] takes each object of a chain in the order of its ordinals, may be called again with those it has, and
 // tells with [Log.Head] where to go on: what a crash has cut off between the store and the log is simply offered again.
 // [Log.Rules] does the same with publications of rules: what the objects' changes were judged by, and who said so.
+// [Log.Trap] tells of changes on which a plugin broke down: which bytes of it, how, and what was done with the change.
 // [Verify] checks a log offline and names the first thing that is wrong. A [Leaf] is one entry, a [Checkpoint] the
 // signed statement about all entries up to a size.
 //

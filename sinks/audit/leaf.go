@@ -7,16 +7,18 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/cdcd-project/cdcd/cdc"
 )
 
 // Leaf is one entry of the log. Type says which of the other fields is set.
 type Leaf struct {
-	Type   string      `json:"type"` // "object" or "rules"; readers skip types that they do not know
+	Type   string      `json:"type"` // "object", "rules" or "trap"; readers skip types that they do not know
 	Time   time.Time   `json:"time"` // when it was logged
 	Object *cdc.Object `json:"object,omitempty"`
 	Rules  *Rules      `json:"rules,omitempty"`
+	Trap   *Trap       `json:"trap,omitempty"`
 }
 
 const (
@@ -24,6 +26,8 @@ const (
 	TypeObject = "object"
 	// TypeRules is the type of a leaf about a publication of rules.
 	TypeRules = "rules"
+	// TypeTrap is the type of a leaf about a change that a plugin could not judge.
+	TypeTrap = "trap"
 )
 
 // Rules is one publication of rules: what was judged by from it on, and who has to answer for it.
@@ -44,9 +48,11 @@ type Rules struct {
 	StandsFor string `json:"stands_for,omitempty"` // the revision whose frames are judged by this one
 }
 
+// clip cuts a text that would make the leaf too long.
+func clip(s string, most int) string { return strings.ToValidUTF8(s[:min(len(s), most)], "") }
+
 // fit cuts what would make the leaf too long.
 func (r Rules) fit() Rules {
-	clip := func(s string, most int) string { return strings.ToValidUTF8(s[:min(len(s), most)], "") }
 	r.Time, r.Who, r.Why = r.Time.UTC(), clip(r.Who, 100), clip(r.Why, 300) // in JSON a byte may be six
 	left := 1000
 	cut := func(names []string) []string {
@@ -64,22 +70,76 @@ func (r Rules) fit() Rules {
 	return r
 }
 
+// Trap is a change on which a plugin broke down, and what was done with it then.
+type Trap struct {
+	Feed    string   `json:"feed"`
+	Rule    string   `json:"rule"`
+	Version string   `json:"version"` // of the rule
+	Plugin  string   `json:"plugin"`
+	Digest  string   `json:"digest"`          // of the plugin's bytes
+	Kind    string   `json:"kind"`            // fuel, memory, unreachable, …
+	Why     string   `json:"why,omitempty"`   // in words
+	Stack   []string `json:"stack,omitempty"` // of functions, the innermost first
+	Fuel    int64    `json:"fuel"`            // used for this change alone
+	Event   string   `json:"event"`           // its ID
+	Table   string   `json:"table"`
+	Epoch   uint64   `json:"epoch"`
+	PartNo  uint64   `json:"part_no"`
+	Seq     uint64   `json:"seq"`              // of its frame in the stream
+	Policy  string   `json:"policy"`           // dead_letter, skip, halt, pass or drop
+	Missed  uint64   `json:"missed,omitempty"` // such changes before it that have no leaf: they came too fast
+}
+
+// fit cuts what would make the leaf too long. Names of functions are the plugin author's.
+func (t Trap) fit() Trap {
+	plain := func(s string, most int) string {
+		return clip(strings.Map(func(r rune) rune {
+			if unicode.IsPrint(r) {
+				return r
+			}
+			return '?'
+		}, s), most)
+	}
+	t.Why, t.Event, t.Table = plain(t.Why, 200), plain(t.Event, 150), plain(t.Table, 130)
+	left := 800
+	var stack []string
+	for _, frame := range t.Stack {
+		frame = plain(frame, 100)
+		if left -= len(frame) + len(`"",`); left < 0 {
+			break
+		}
+		stack = append(stack, frame)
+	}
+	t.Stack = stack
+	return t
+}
+
+// line names those changes that come one behind the other, so that one which is judged again is known by its number.
+func (t *Trap) line() string {
+	return fmt.Sprintf("traps/%x/%s/%s/%s", t.Epoch>>32, t.Feed, t.Rule, t.Digest)
+}
+
 // link says which chain a leaf is in, as what, and what it continues. Publications of a rule store are a chain without a
-// name. ok is false for leaves of types that are not known.
+// name, and so are a plugin's traps, whose numbers only ascend. ok is false for leaves of types that are not known.
 func (l Leaf) link() (id chainID, at head, prev string, ok bool) {
 	switch {
 	case l.Object != nil:
 		return chainID{l.Object.Chain, l.Object.Store}, head{l.Object.Ordinal, l.Object.SHA256}, l.Object.Prev, true
 	case l.Rules != nil:
 		return chainID{"", l.Rules.Store}, head{l.Rules.Revision, l.Rules.ID}, l.Rules.Prev, true
+	case l.Trap != nil:
+		return chainID{"", l.Trap.line()}, head{l.Trap.PartNo, l.Trap.Event}, "", true
 	}
 	return chainID{}, head{}, "", false
 }
 
 // what names what the leaf is about.
 func (l Leaf) what() string {
-	if l.Rules != nil {
+	switch {
+	case l.Rules != nil:
 		return fmt.Sprintf("revision %d of %s", l.Rules.Revision, l.Rules.Store)
+	case l.Trap != nil:
+		return fmt.Sprintf("trap of plugin %s in rule %s at event %d", l.Trap.Plugin, l.Trap.Rule, l.Trap.PartNo)
 	}
 	return "object " + l.Object.Key
 }
@@ -92,7 +152,7 @@ const (
 
 // name says which leaf it is, for people.
 func (l Leaf) name(index int64) string {
-	if l.Rules != nil {
+	if l.Rules != nil || l.Trap != nil {
 		return fmt.Sprintf("leaf %d (%s)", index, l.what())
 	}
 	if l.Object == nil {
@@ -128,7 +188,8 @@ func ParseLeaf(entry []byte) (Leaf, error) {
 	if err := json.Unmarshal(entry, &l); err != nil {
 		return Leaf{}, fmt.Errorf("leaf: %w", err)
 	}
-	if l.Type == "" || l.Type == TypeObject && (l.Object == nil || l.Object.Chain == "") || l.Type == TypeRules && (l.Rules == nil || l.Rules.Store == "") {
+	if l.Type == "" || l.Type == TypeObject && (l.Object == nil || l.Object.Chain == "") || l.Type == TypeRules && (l.Rules == nil || l.Rules.Store == "") ||
+		l.Type == TypeTrap && (l.Trap == nil || l.Trap.Plugin == "") {
 		return Leaf{}, fmt.Errorf("leaf of type %q is not complete", l.Type)
 	}
 	return l, nil

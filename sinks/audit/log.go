@@ -91,7 +91,7 @@ type head struct {
 	sha256  string
 }
 
-// request is one call of Object or Rules.
+// request is one call of Object, Rules or Trap.
 type request struct {
 	leaf Leaf // without its time
 	done chan struct{}
@@ -208,6 +208,13 @@ func (l *Log) Object(ctx context.Context, o cdc.Object) error {
 func (l *Log) Rules(ctx context.Context, r Rules) error {
 	r = r.fit()
 	return l.log(ctx, Leaf{Type: TypeRules, Rules: &r})
+}
+
+// Trap appends the leaf of a change that a plugin could not judge. Such changes of one feed, rule and plugin come in the
+// order of their numbers; one that is in the log already, since it was judged again, is no error and changes nothing.
+func (l *Log) Trap(ctx context.Context, t Trap) error {
+	t = t.fit()
+	return l.log(ctx, Leaf{Type: TypeTrap, Trap: &t})
 }
 
 // Revision returns the last revision of a rule store that is in the log, 0 if there is none.
@@ -365,8 +372,11 @@ func (l *Log) append(ctx context.Context, all []*request) error {
 
 // judge says whether a leaf is to be appended, or is in the log already.
 func (l *Log) judge(ctx context.Context, leaf Leaf, fresh map[chainID]head, added []Leaf) (isNew bool, err error) {
-	if leaf.Rules != nil {
+	switch {
+	case leaf.Rules != nil:
 		return l.judgeRules(*leaf.Rules, fresh)
+	case leaf.Trap != nil:
+		return l.judgeTrap(leaf.Trap, fresh)
 	}
 	o := *leaf.Object
 	last, ok := fresh[chainID{o.Chain, o.Store}]
@@ -415,6 +425,18 @@ func (l *Log) judgeRules(r Rules, fresh map[chainID]head) (isNew bool, err error
 			r.Store, r.Revision, r.ID, r.Prev, last.ordinal, last.sha256).WithFix("restore the rule store from a copy; `cdcd rules history` shows what it holds")
 	}
 	return r.Revision == last.ordinal+1, nil
+}
+
+// judgeTrap does it for a change that a plugin could not judge.
+func (l *Log) judgeTrap(t *Trap, fresh map[chainID]head) (isNew bool, err error) {
+	if t.Plugin == "" || t.Digest == "" || t.Rule == "" || t.PartNo == 0 {
+		return false, fmt.Errorf("log trap: plugin %q, digest %q, rule %q and event %d must be set", t.Plugin, t.Digest, t.Rule, t.PartNo)
+	}
+	last, ok := fresh[chainID{"", t.line()}]
+	if !ok {
+		last.ordinal, _ = l.Head("", t.line())
+	}
+	return t.PartNo > last.ordinal, nil
 }
 
 // find looks for an older object, from the end of the log on.

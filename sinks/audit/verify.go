@@ -59,6 +59,7 @@ type Report struct {
 	Entries     int64  `json:"entries"`
 	Chains      int    `json:"chains"`
 	Revisions   int64  `json:"revisions"` // leaves about publications of rules
+	Traps       int64  `json:"traps"`     // leaves about changes that a plugin could not judge
 
 	Objects *ObjectsReport `json:"objects,omitempty"` // nil when they were not looked at
 	Bad     *Finding       `json:"bad"`
@@ -398,6 +399,14 @@ func (v *verifier) checkLeaf(index int64, entry []byte) (Leaf, error) {
 	}
 	id, at, prev, ok := leaf.link()
 	if !ok {
+		return leaf, nil
+	}
+	if leaf.Trap != nil {
+		if last := v.chains[id]; at.ordinal <= last.ordinal {
+			return leaf, finding("chains", leaf.name(index), "event %d of the same feed, rule and plugin is in the log before it", last.ordinal)
+		}
+		v.report.Traps++
+		v.chains[id] = at
 		return leaf, nil
 	}
 	last, noun := v.chains[id], "object"
