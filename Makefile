@@ -40,8 +40,7 @@ mutate-rules: ## Judge the tests of the index over rules: break it in many place
 fuzz: ## Fuzz every target for FUZZTIME each (default 60s)
 	@targets=$$(go test -list '^Fuzz' ./fuzz) || { echo "$$targets"; exit 1; }; \
 	for target in $$(echo "$$targets" | grep '^Fuzz'); do \
-		echo "== $$target"; \
-		go test ./fuzz -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x || exit 1; \
+		scripts/fuzz "$$target" $(FUZZTIME) || exit 1; \
 	done
 
 lint: ## Check formatting, vet, staticcheck, known vulnerabilities

@@ -34,6 +34,7 @@ const (
 	codeEvent    = "CDCD-2134" // an event that was written down cannot be read
 	codeUntested = "CDCD-2135" // warning: a part of a condition that tests have not shown
 	codeRecord   = "CDCD-2136" // a test cannot be added to the file
+	codeEvery    = "CDCD-2137" // warning: evaluated on every change
 
 	codeEval   = "CDCD-2201" // the expression failed on the event
 	codeCost   = "CDCD-2202" // the expression took too many steps

@@ -1,8 +1,10 @@
 package rules
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/match"
@@ -47,6 +49,29 @@ func (s *Set) Indexing(tables []*cdc.Table) []Indexing {
 		}
 	}
 	return out
+}
+
+// Finding returns the warning that the rule is evaluated on every change, nil when it is not. cost is what that was
+// measured to take, 0 when it is not known.
+func (in Indexing) Finding(cost time.Duration) *Finding {
+	if len(in.Every) == 0 {
+		return nil
+	}
+	r, ops := in.Rule, make([]string, len(in.Ops))
+	for i, op := range in.Ops {
+		ops[i] = op.String()
+	}
+	takes := ""
+	if cost > 0 {
+		takes = fmt.Sprintf(", which takes ~%d ns each time", cost.Nanoseconds())
+	}
+	key := "when"
+	if r.Where != "" {
+		key = "where"
+	}
+	return r.place.At(key).Error(codeEvery, fmt.Sprintf("every %s of %s is asked: %s%s", strings.Join(ops, " and "), in.Table, strings.Join(in.Every, ", "), takes)).
+		Warn().
+		Hint("compare a column with a constant as well, if that is meant: after.status == 'paid' && … passes over all other changes")
 }
 
 func (p *tablePlan) indexing(r *Rule, op cdc.Op) (Indexing, bool) {

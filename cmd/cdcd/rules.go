@@ -94,6 +94,7 @@ func lintRules(a *app, args []string, known func() ([]*cdc.Table, error)) (*lint
 		l.known = tables
 		findings, _ := l.set.Check(tables)
 		l.findings = append(l.findings, findings...)
+		l.everywhere()
 	case len(l.findings) == 0:
 		return nil, err
 	default: // what is wrong already comes first

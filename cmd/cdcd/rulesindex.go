@@ -21,7 +21,11 @@ func (l *linted) printIndexing(a *app, w io.Writer) {
 			if looked != "" {
 				looked += ", or "
 			}
-			looked += fmt.Sprintf("every change is asked%s: %s", measured(in), strings.Join(in.Every, ", "))
+			looked += "every change is asked"
+			if cost := measured(in); cost > 0 {
+				looked += fmt.Sprintf(" (~%d ns)", cost.Nanoseconds())
+			}
+			looked += ": " + strings.Join(in.Every, ", ")
 		}
 		if looked == "" {
 			looked = "never"
@@ -38,18 +42,31 @@ func (l *linted) printIndexing(a *app, w io.Writer) {
 	}
 }
 
-// measured says how long the rule takes on a plain change, here and now.
-func measured(in rules.Indexing) string {
+// everywhere warns of the rules that every change is asked for by CEL, once for each. What the index asks by itself costs
+// next to nothing.
+func (l *linted) everywhere() {
+	warned := map[string]bool{}
+	for _, in := range l.set.Indexing(l.known) {
+		if in.Steps == 0 || len(in.Every) == 0 || warned[in.Rule.Name] {
+			continue
+		}
+		warned[in.Rule.Name] = true
+		l.findings = append(l.findings, in.Finding(measured(in)))
+	}
+}
+
+// measured returns how long the rule takes on a plain change, here and now; 0 if that cannot be said.
+func measured(in rules.Indexing) time.Duration {
 	set, err := rules.New([]*rules.Rule{in.Rule})
 	if err != nil {
-		return ""
+		return 0
 	}
 	e, err := rules.Sample(in.Table, in.Ops[0])
 	if err != nil {
-		return ""
+		return 0
 	}
 	if len(set.Decide(e).Errors) > 0 {
-		return "" // what would be measured is the making of the error
+		return 0 // what would be measured is the making of the error
 	}
 	best := time.Hour
 	for range 20 { // the least of several, since other programs run beside
@@ -60,5 +77,5 @@ func measured(in rules.Indexing) string {
 		}
 		best = min(best, time.Since(begin)/n)
 	}
-	return fmt.Sprintf(" (~%d ns)", best.Nanoseconds()/10*10)
+	return best / 10 * 10
 }
