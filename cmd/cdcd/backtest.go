@@ -126,6 +126,9 @@ func (p backtestProgress) String() string {
 // those are known.
 func (a *app) backtestWish(ctx context.Context, args []string, o backtestOptions) (wish backtestWish, tables []*cdc.Table, err error) {
 	wish = backtestWish{Rules: o.rules, Alone: o.against == "none", Examples: o.examples}
+	if o.examples == 0 {
+		wish.Examples = -1 // none; 0 would be the default
+	}
 	if wish.From, err = timeOf("--since", o.since, time.Now()); err != nil {
 		return wish, nil, err
 	}
@@ -347,6 +350,7 @@ func (a *app) backtestEvents(ctx context.Context, wish backtestWish, tables []*c
 	}
 	defer file.Close()
 	return wish.try(ctx, cfg, inForce, progress, func(ctx context.Context, next cdc.Handler) error {
+		defer context.AfterFunc(ctx, func() { file.Close() })() // a pipe may have nothing to read for long
 		lines := bufio.NewScanner(file)
 		lines.Buffer(nil, cdc.MaxFrame)
 		for n := 1; lines.Scan(); n++ {
@@ -360,6 +364,9 @@ func (a *app) backtestEvents(ctx context.Context, wish backtestWish, tables []*c
 			if err := next(ctx, e.Batch()); err != nil {
 				return err
 			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		if err := lines.Err(); err != nil {
 			return cdc.Errorf("CDCD-2134", "the events cannot be read: %s: %w", name, err)

@@ -27,7 +27,7 @@ type Config struct {
 	// Feeds estimates volumes for the feeds named here; rules may name others.
 	Feeds map[string]Delivery
 
-	Examples int            // of each kind and rule, spread over the history; default 10, fewer with thousands of rules
+	Examples int            // of each kind and rule, spread over the history; default 10, fewer with thousands of rules; below 0: none
 	Workers  int            // goroutines that judge; default: one for each core
 	Progress func(Progress) // if set, is told how far it is about once a second, by one goroutine
 }
@@ -115,7 +115,7 @@ func newTrial(cfg Config) (*trial, error) {
 		cfg.Examples = 10
 	}
 	// An example is a row image or two, as text: with thousands of rules there are fewer of each.
-	cfg.Examples = min(cfg.Examples, max(1, maxExamples/max(1, len(cfg.Draft.Rules()))))
+	cfg.Examples = min(max(0, cfg.Examples), max(1, maxExamples/max(1, len(cfg.Draft.Rules()))))
 	if cfg.Workers == 0 {
 		cfg.Workers = runtime.GOMAXPROCS(0)
 	}
