@@ -60,6 +60,7 @@ func TestRoomsDoNotImportEachOther(t *testing.T) {
 		"internal/mask":       {May: []string{"cdc"}, Why: "a value in, a masked value out: where keys are kept is the caller's affair"},
 		"internal/wasmbin":    {Why: "bytes in, what they say out: it comes before every engine"},
 		"internal/meter":      {May: []string{"internal/wasmbin"}, Why: "a module in, a metered one out: it knows no engine"},
+		"internal/plugindist": {May: []string{"cdc"}, Why: "bytes to a registry and back, with their signature: what a plugin is, it does not know"},
 		"internal/strictyaml": {Why: "rules link it, so it links nobody"},
 		"internal/rowimage":   {May: []string{"cdc", "internal/jsonb"}, Why: "bytes of row events in, rows of frames out: it knows no server and no connection"},
 		"internal/deptest":    {Why: "it judges the others"},

@@ -58,6 +58,7 @@ func newRoot(a *app) *cobra.Command {
 		newRulesCmd(a),
 		newAuditCmd(a),
 		newMaskCmd(a),
+		newPluginCmd(a),
 		newInitCmd(a),
 		newConfigCmd(a),
 		newErrorsCmd(a),
