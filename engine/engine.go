@@ -42,6 +42,11 @@ type Config struct {
 	// one, such an event stops the line: better that than losing it.
 	DeadLetter Sink
 
+	// Filter returns the plugin of a rule that has one ([rules.Rule].Filter). It is asked once for each such rule when a rule
+	// set comes into use, before the first batch that the set judges; after an error that batch is offered again. What it
+	// returned is closed when its rule goes out of use, if it is an io.Closer. It is required if there are such rules.
+	Filter func(ctx context.Context, r *rules.Rule) (Filter, error)
+
 	// One of VerifyEvery events, as its number says, is judged a second time without the index over the rules, by a few of
 	// them; 0: none is. Mismatch is told of rules that are judged differently then, which is a mistake in cdcd: such a rule
 	// is judged without the index from then on.
@@ -59,6 +64,9 @@ type Engine struct {
 	feeds []string // names of the sinks, sorted
 	rules atomic.Pointer[ruleset]
 
+	filters  *Filters // of the rules of filtered
+	filtered *ruleset
+
 	// scratch of Handle, reused
 	decisions, letters, toFeed []cdc.Decision
 }
@@ -74,7 +82,7 @@ func New(cfg Config) (*Engine, error) {
 	if (cfg.Rules == nil) == (cfg.Sets == nil) {
 		return nil, fmt.Errorf("engine: one of Rules and Sets must be given")
 	}
-	e := &Engine{cfg: cfg}
+	e := &Engine{cfg: cfg, filters: NewFilters(cfg.Filter)}
 	for feed := range cfg.Sinks {
 		e.feeds = append(e.feeds, feed)
 	}
@@ -123,7 +131,14 @@ func (e *Engine) Handle(ctx context.Context, b *cdc.Batch) error {
 	if err != nil {
 		return err
 	}
+	if rs != e.filtered && b.Len() > 0 {
+		if err := e.filters.Use(ctx, rs.set); err != nil {
+			return err
+		}
+		e.filtered = rs
+	}
 	e.decisions, e.letters = e.decisions[:0], e.letters[:0]
+	failed := false
 	for i := range b.Len() {
 		d := e.decide(rs.set, b.Event(i))
 		if len(d.Matches) == 0 && len(d.Errors) == 0 {
@@ -131,15 +146,17 @@ func (e *Engine) Handle(ctx context.Context, b *cdc.Batch) error {
 		}
 		d.RuleSet = rs.digest
 		e.decisions = append(e.decisions, d)
-		for _, failed := range d.Errors {
-			switch failed.OnError {
-			case cdc.Halt:
-				return e.halt(b, &d, failed)
-			case cdc.DeadLetter:
-				if n := len(e.letters); n == 0 || e.letters[n-1].Event != d.Event {
-					e.letters = append(e.letters, d)
-				}
-			}
+		failed = failed || len(d.Errors) > 0
+	}
+	if len(e.filters.inUse) > 0 {
+		if err := e.filter(ctx); err != nil {
+			return err
+		}
+		failed = true // perhaps
+	}
+	if failed {
+		if err := e.sortOut(b); err != nil {
+			return err
 		}
 	}
 	// First, since once the sinks have taken the batch nobody would offer it again.
@@ -175,6 +192,37 @@ func (e *Engine) Handle(ctx context.Context, b *cdc.Batch) error {
 	}
 	return nil
 }
+
+// filter has the plugins of rules judge what the rules have matched, and keeps the decisions about which there is still
+// something to say.
+func (e *Engine) filter(ctx context.Context) error {
+	if err := e.filters.Judge(ctx, e.decisions, nil); err != nil {
+		return err
+	}
+	e.decisions = slices.DeleteFunc(e.decisions, func(d cdc.Decision) bool { return len(d.Matches) == 0 && len(d.Errors) == 0 })
+	return nil
+}
+
+// sortOut finds the dead letters among the decisions. It fails when a rule wants nothing delivered which it cannot judge.
+func (e *Engine) sortOut(b *cdc.Batch) error {
+	for i := range e.decisions {
+		d := &e.decisions[i]
+		for _, failed := range d.Errors {
+			switch failed.OnError {
+			case cdc.Halt:
+				return e.halt(b, d, failed)
+			case cdc.DeadLetter:
+				if n := len(e.letters); n == 0 || e.letters[n-1].Event != d.Event {
+					e.letters = append(e.letters, *d)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// Close closes the filters. The engine must not be used any more.
+func (e *Engine) Close() error { return e.filters.Close() }
 
 // halt is the error of a rule that wants nothing delivered which it cannot judge.
 func (e *Engine) halt(b *cdc.Batch, d *cdc.Decision, failed cdc.RuleError) error {

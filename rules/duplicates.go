@@ -39,7 +39,11 @@ func (r *Rule) asks() string {
 	for i, op := range r.On {
 		ops[i] = op.String()
 	}
-	return strings.Join([]string{strings.Join(r.Tables, "\x00"), strings.Join(ops, "\x00"), r.ordered("when", r.When), r.ordered("where", r.Where)}, "\x01")
+	filter := ""
+	if f := r.Filter; f != nil {
+		filter = strings.Join([]string{f.Plugin, f.Digest, string(f.Config)}, "\x00")
+	}
+	return strings.Join([]string{strings.Join(r.Tables, "\x00"), strings.Join(ops, "\x00"), r.ordered("when", r.When), r.ordered("where", r.Where), filter}, "\x01")
 }
 
 // ordered returns a condition with the operands of && and || in order.

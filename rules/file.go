@@ -44,6 +44,7 @@ type Rule struct {
 	On          []cdc.Op // sorted
 	When        string   // CEL on the change; "" matches every change
 	Where       string   // CEL on a row, judged on before and after: the rule matches what enters, stays in and leaves this filter
+	Filter      *Filter  // the plugin that judges what When lets through; nil: none
 	To          []string // feeds, sorted
 	Mode        Mode
 	OnError     cdc.OnError
@@ -65,27 +66,27 @@ type ruleFile struct {
 }
 
 type ruleYAML struct {
-	Name        string     `yaml:"name,required"`
-	Description string     `yaml:"description"`
-	Owner       string     `yaml:"owner"`
-	Tables      []string   `yaml:"tables,required"`
-	On          []string   `yaml:"on"`
-	When        *string    `yaml:"when"`
-	Where       *string    `yaml:"where"`
-	To          []string   `yaml:"to"`
-	Mode        string     `yaml:"mode"`
-	OnError     string     `yaml:"on_error"`
-	Functions   int        `yaml:"functions"`
-	Tests       []testYAML `yaml:"tests"`
+	Name        string      `yaml:"name,required"`
+	Description string      `yaml:"description"`
+	Owner       string      `yaml:"owner"`
+	Tables      []string    `yaml:"tables,required"`
+	On          []string    `yaml:"on"`
+	When        *string     `yaml:"when"`
+	Where       *string     `yaml:"where"`
+	Filter      *filterYAML `yaml:"filter"`
+	To          []string    `yaml:"to"`
+	Mode        string      `yaml:"mode"`
+	OnError     string      `yaml:"on_error"`
+	Functions   int         `yaml:"functions"`
+	Tests       []testYAML  `yaml:"tests"`
 
 	// Keys of later versions: known, so that they can be refused by name.
-	Filter any `yaml:"filter"`
 	Lookup any `yaml:"lookup"`
 	Mask   any `yaml:"mask"`
 	Select any `yaml:"select"`
 }
 
-var laterKeys = []string{"filter", "lookup", "mask", "select"}
+var laterKeys = []string{"lookup", "mask", "select"}
 
 var codes = strictyaml.Codes{Syntax: codeSyntax, Key: codeKey, Value: codeValue}
 
@@ -208,7 +209,7 @@ func (p *parser) rule(at strictyaml.Place, y *ruleYAML) *Rule {
 	for _, key := range laterKeys {
 		if k := at.At(key); k.Exists() {
 			e := k.KeyError(codeLater, fmt.Sprintf("'%s' is not available in this version", key))
-			p.add(e.Hint("remove it: this version judges with 'when' or 'where' and delivers whole rows"))
+			p.add(e.Hint("remove it: this version judges with 'when', 'where' and 'filter'; a plugin alters what is delivered"))
 		}
 	}
 	if !at.At("name").Exists() || p.badWithin(at.At("name")) {
@@ -219,6 +220,7 @@ func (p *parser) rule(at strictyaml.Place, y *ruleYAML) *Rule {
 	}
 	p.tables(at.At("tables"), y.Tables, r)
 	p.condition(at, y, r)
+	p.filter(at, y, r)
 	p.ops(at.At("on"), y.On, r)
 	if i := p.oneOf(at.At("mode"), "mode", y.Mode, modeNames); i >= 0 {
 		r.Mode = Mode(i)
@@ -409,6 +411,9 @@ func (r *Rule) canonical() string {
 	field("when", canonicalExpr(r.When))
 	if r.Where != "" {
 		field("where", canonicalExpr(r.Where))
+	}
+	if f := r.Filter; f != nil {
+		field("filter", f.Plugin, f.Digest, string(f.Config), f.Fallback.String())
 	}
 	field("to", r.To...)
 	field("mode", r.Mode.String())

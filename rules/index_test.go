@@ -20,6 +20,7 @@ var sections = []struct {
 	{"The twelve commonest mistakes", []string{"the-twelve-mistakes"}},
 	{"Changes", []string{"changed", "any-changed", "increased-by"}},
 	{"Filters: conditions on rows", []string{"where"}},
+	{"Plugins", []string{"filter"}},
 	{"What may be missing", []string{"null", "coalesce", "absent", "type-json", "lint-json"}},
 	{"Types", []string{"literals", "type-", "comprehensions", "ignore-case"}},
 	{"Dates and times", []string{"dates", "time-"}},

@@ -22,8 +22,8 @@ type Indexing struct {
 	Cost  uint64   // at most, in the same units, for the whole condition as CEL would evaluate it
 }
 
-// Indexing says how each rule that is judged is found, for each table that it names. Rules that do not fit a table, or
-// have no condition, are left out.
+// Indexing says how each rule that is judged is found, for each table that it names. Rules that do not fit a table are
+// left out, and those without a condition, unless a plugin judges every change for them.
 func (s *Set) Indexing(tables []*cdc.Table) []Indexing {
 	var out []Indexing
 	for _, r := range s.rules {
@@ -83,6 +83,10 @@ func (p *tablePlan) indexing(r *Rule, op cdc.Op) (Indexing, bool) {
 	found := false
 	for i, e := range o.entries {
 		if e.program.rule != r || e.condition.when == nil {
+			if e.program.rule == r && r.Filter != nil && r.When == "" {
+				found = true
+				out.Every = append(out.Every, "plugin "+r.Filter.Plugin)
+			}
 			continue
 		}
 		found = true

@@ -48,7 +48,7 @@ func (s *Set) Record(e cdc.Event, rule, name string, read func(file string) ([]b
 		return Recorded{}, err
 	}
 	old, err := parse(r.lang, out.File, src)
-	i := slices.IndexFunc(old, func(now *Rule) bool { return now.Name == r.Name && now.Version == r.Version })
+	i := slices.IndexFunc(old, r.isOf)
 	if err != nil || i < 0 {
 		return Recorded{}, no("%s has changed meanwhile", out.File)
 	}

@@ -56,7 +56,7 @@ func cut(src []byte, rs []*Rule) (head string, texts []string, ok bool) {
 			text += "\n"
 		}
 		alone, err := ParseText(r.Name, text)
-		if err != nil || alone.Version != r.Version {
+		if err != nil || !r.isOf(alone) {
 			return "", nil, false
 		}
 		texts = append(texts, text)

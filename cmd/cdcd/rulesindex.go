@@ -27,7 +27,10 @@ func (l *linted) printIndexing(a *app, w io.Writer) {
 			}
 			looked += ": " + strings.Join(in.Every, ", ")
 		}
-		if looked == "" {
+		switch {
+		case in.Rule.Filter != nil && in.Rule.When == "":
+			looked = "every change is judged by plugin " + in.Rule.Filter.Plugin + " (a 'when' would spare it those that it drops anyway)"
+		case looked == "":
 			looked = "never"
 		}
 		var ops []string

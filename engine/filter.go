@@ -1,0 +1,224 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/rules"
+)
+
+// Filter judges changes that a rule's condition let through.
+type Filter interface {
+	// Judge fills in a verdict for each event. The events are of one batch, in its order, at most as many as it has; verdicts
+	// has their length, and is zero. What is wrong with one event is its verdict's Err; an error is of the world: the batch is
+	// offered again. If it is CDCD-2540, the filter is in quarantine and the rule's fallback says what becomes of the events.
+	// It is called by one goroutine at a time and must not keep the slices.
+	Judge(ctx context.Context, events []cdc.Event, verdicts []cdc.Verdict) error
+}
+
+// Filters are the filters of the rule set that is in use: [Engine] has some of its own, and who judges without one can do
+// it as the engine does. They are for one goroutine.
+type Filters struct {
+	open  func(context.Context, *rules.Rule) (Filter, error)
+	known map[string]Filter // by the rule's version
+	inUse []inUse           // in the order of the rules
+	names map[string]int    // index in inUse, by the rule's name
+
+	// scratch of Judge, reused
+	verdicts []cdc.Verdict
+	owned    []bool // by decision: its matches are not shared any more
+}
+
+type inUse struct {
+	rule   *rules.Rule
+	filter Filter
+
+	// candidates, reused
+	events []cdc.Event
+	at     []int // the index of each in the decisions
+}
+
+// NewFilters returns filters that open makes, once for each rule that comes into use.
+func NewFilters(open func(context.Context, *rules.Rule) (Filter, error)) *Filters {
+	return &Filters{open: open, known: map[string]Filter{}}
+}
+
+// Use makes the filters those of the set's rules. Those of rules that were in use already, in the same version, stay; those
+// that go are closed, if they are an io.Closer. After an error it is to be called again.
+func (fs *Filters) Use(ctx context.Context, set *rules.Set) error {
+	var next []inUse
+	names := map[string]int{}
+	for _, r := range set.Filters() {
+		f, ok := fs.known[r.Version]
+		if !ok {
+			if fs.open == nil {
+				return fmt.Errorf("rule %s has a filter, plugin %s, and there is nobody to ask for it", r.Name, r.Filter.Plugin)
+			}
+			var err error
+			if f, err = fs.open(ctx, r); err != nil {
+				return fmt.Errorf("rule %s: plugin %s: %w", r.Name, r.Filter.Plugin, err)
+			}
+			fs.known[r.Version] = f // also if a later one fails: it will be needed when that does not
+		}
+		names[r.Name] = len(next)
+		next = append(next, inUse{rule: r, filter: f})
+	}
+	fs.inUse, fs.names = next, names
+	return fs.closeUnused()
+}
+
+// closeUnused closes the filters that no rule in use has.
+func (fs *Filters) closeUnused() error {
+	var errs []error
+	for version, f := range fs.known {
+		if slices.ContainsFunc(fs.inUse, func(u inUse) bool { return u.rule.Version == version }) {
+			continue
+		}
+		delete(fs.known, version)
+		if c, ok := f.(io.Closer); ok {
+			errs = append(errs, c.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Close closes all filters.
+func (fs *Filters) Close() error {
+	fs.inUse, fs.names = nil, nil
+	return fs.closeUnused()
+}
+
+// Judge puts the matches of rules with a filter to it, and takes its verdicts into the decisions, which are of one batch and
+// in its order. Decisions may be left without matches and errors. tell, if it is not nil, is told of each verdict, with the
+// index of the decision. After an error the decisions are as they were.
+func (fs *Filters) Judge(ctx context.Context, ds []cdc.Decision, tell func(r *rules.Rule, d int, v *cdc.Verdict)) error {
+	if len(fs.inUse) == 0 {
+		return nil
+	}
+	defer fs.forget()
+	asked := 0
+	for i := range ds {
+		for k := range ds[i].Matches {
+			if n, ok := fs.names[ds[i].Matches[k].Name]; ok {
+				u := &fs.inUse[n]
+				u.events, u.at = append(u.events, ds[i].Event), append(u.at, i)
+				asked++
+			}
+		}
+	}
+	// All are asked before the first verdict counts, so that an error leaves nothing half done.
+	fs.verdicts = append(fs.verdicts[:0], make([]cdc.Verdict, asked)...)
+	rest := fs.verdicts
+	for i := range fs.inUse {
+		u := &fs.inUse[i]
+		if len(u.events) == 0 {
+			continue
+		}
+		if err := u.judge(ctx, rest[:len(u.events):len(u.events)]); err != nil {
+			return fmt.Errorf("rule %s: plugin %s: %w", u.rule.Name, u.rule.Filter.Plugin, err)
+		}
+		rest = rest[len(u.events):]
+	}
+	fs.owned = append(fs.owned[:0], make([]bool, len(ds))...)
+	rest = fs.verdicts
+	for i := range fs.inUse {
+		u := &fs.inUse[i]
+		for k, at := range u.at {
+			u.check(&rest[k])
+			if tell != nil {
+				tell(u.rule, at, &rest[k])
+			}
+			fs.apply(u.rule, &ds[at], &rest[k], &fs.owned[at])
+		}
+		rest = rest[len(u.at):]
+	}
+	return nil
+}
+
+// forget lets go of the events and of what the verdicts hold.
+func (fs *Filters) forget() {
+	for i := range fs.inUse {
+		u := &fs.inUse[i]
+		clear(u.events)
+		u.events, u.at = u.events[:0], u.at[:0]
+	}
+	clear(fs.verdicts)
+}
+
+// quarantined is the code of a filter that has failed so often that it is not asked any more.
+const quarantined = "CDCD-2540"
+
+// judge asks the filter, and does what the rule wants done when it is in quarantine.
+func (u *inUse) judge(ctx context.Context, verdicts []cdc.Verdict) error {
+	err := u.filter.Judge(ctx, u.events, verdicts)
+	var own *cdc.Error
+	if err == nil || !errors.As(err, &own) || own.Code != quarantined || u.rule.Filter.Fallback == rules.FallbackHalt {
+		return err
+	}
+	v := cdc.Verdict{Keep: u.rule.Filter.Fallback == rules.FallbackPass}
+	if u.rule.Filter.Fallback == rules.FallbackDeadLetter {
+		v.Err = setAside{err}
+	}
+	for i := range verdicts {
+		verdicts[i] = v
+	}
+	return nil
+}
+
+// setAside is an error for which the rule's fallback says dead_letter, whatever its on_error is.
+type setAside struct{ error }
+
+func (e setAside) Unwrap() error { return e.error }
+
+// check makes a verdict that names feeds which the rule does not have one that failed.
+func (u *inUse) check(v *cdc.Verdict) {
+	if v.Err != nil || !v.Keep || v.Edits == nil || len(u.rule.To) == 0 {
+		return
+	}
+	for _, feed := range v.Edits.To {
+		if !slices.Contains(u.rule.To, feed) {
+			v.Err = cdc.Errorf("CDCD-5004", "plugin %s routes to feed %q, which the rule does not name", u.rule.Filter.Plugin, feed).
+				WithFix("add the feed to 'to' of rule %s, or mend the plugin", u.rule.Name)
+			return
+		}
+	}
+}
+
+// apply takes a verdict into a decision. The slices of a decision are shared with others until they are changed.
+func (fs *Filters) apply(r *rules.Rule, d *cdc.Decision, v *cdc.Verdict, owned *bool) {
+	if v.Err == nil && v.Keep && v.Edits == nil {
+		return
+	}
+	i := slices.IndexFunc(d.Matches, func(m cdc.RuleMatch) bool { return m.Name == r.Name })
+	m := d.Matches[i]
+	if v.Err != nil {
+		failed := cdc.RuleError{Rule: m, OnError: r.OnError, Err: v.Err}
+		if _, ok := v.Err.(setAside); ok {
+			failed.OnError = cdc.DeadLetter
+		}
+		if r.Mode == rules.Shadow {
+			failed.OnError = cdc.Skip
+		}
+		d.Errors = append(slices.Clip(d.Errors), failed)
+	}
+	if (v.Err != nil || !v.Keep) && len(d.Matches) == 1 {
+		d.Matches = nil
+		return
+	}
+	if !*owned {
+		d.Matches, *owned = slices.Clone(d.Matches), true
+	}
+	if v.Err != nil || !v.Keep {
+		d.Matches = slices.Delete(d.Matches, i, i+1)
+		return
+	}
+	m.Edits = v.Edits
+	if v.Edits.To != nil {
+		m.To = slices.DeleteFunc(slices.Clone(m.To), func(feed string) bool { return !slices.Contains(v.Edits.To, feed) })
+	}
+	d.Matches[i] = m
+}
