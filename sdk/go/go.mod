@@ -1,0 +1,3 @@
+module github.com/cdcd-project/cdcd/sdk/go
+
+go 1.24
