@@ -16,21 +16,20 @@ const (
 	editError  = 7
 )
 
-// Set gives a column of an image another value, of the column's own kind. The column is named by its place in `edits` of the manifest. Null
-// is a value too. An image that the event does not have, and the key, cannot be altered.
+// Set gives a column of an image another value, of the column's own kind. The column is named by its place in `edits` of the manifest.
+// Null is a value; one that is absent changes nothing. An image that the event does not have, and the key, cannot be altered.
 func (e *Event) Set(image Image, edit int, v Value) {
-	what := uint8(editSet)
 	switch v.kind {
 	case KindAbsent:
-		panic("cdcd: Set with a value that is absent; see DropColumn")
 	case KindNull:
-		what = editNull
+		e.SetNull(image, edit)
+	default:
+		edits.add(e.number, editSet, image, edit, v)
 	}
-	edits.add(e.number, what, image, edit, v)
 }
 
 // SetNull makes a column of an image null.
-func (e *Event) SetNull(image Image, edit int) { edits.add(e.number, editNull, image, edit, Null()) }
+func (e *Event) SetNull(image Image, edit int) { edits.add(e.number, editNull, image, edit, Value{}) }
 
 // DropColumn leaves a column of an image out of what is delivered.
 func (e *Event) DropColumn(image Image, edit int) {
@@ -113,10 +112,7 @@ func (l *editLog) add(event uint32, what uint8, image Image, column int, v Value
 	l.used += words
 	entry[words-1] = 0
 	h := (*header)(unsafe.Pointer(unsafe.SliceData(entry)))
-	*h = header{size: uint32(8 * words), event: event, what: what, image: image, column: uint16(column), number: v.number}
-	if what == editSet {
-		h.kind = v.kind
-	}
+	*h = header{size: uint32(8 * words), event: event, what: what, image: image, column: uint16(column), kind: v.kind, number: v.number}
 	if v.text != "" {
 		h.number = uint64(len(v.text))
 		text := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(entry[headerWords:]))), len(v.text))

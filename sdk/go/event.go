@@ -70,6 +70,9 @@ func (e *Event) No() uint64 { return load[uint64](e.frame, e.entry) }
 // CommitTime returns when the transaction was committed, in microseconds since 1970-01-01 UTC; 0 if that is not known.
 func (e *Event) CommitTime() int64 { return load[int64](e.frame, e.transaction+32) }
 
+// Incomplete says that the change is so large that the source has left out values: they are absent.
+func (e *Event) Incomplete() bool { return load[uint8](e.frame, e.entry+19)&1 != 0 }
+
 // HasBefore says whether there is an image of the row before the change: of an update and a delete.
 func (e *Event) HasBefore() bool { return e.before != 0 }
 

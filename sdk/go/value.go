@@ -165,64 +165,99 @@ func bytesValue(kind Kind, b []byte) Value {
 	return Value{kind: kind, text: unsafe.String(unsafe.SliceData(b), len(b))}
 }
 
-// CompareDecimals compares two decimals exactly: -1 if a is less than b, 0 if they are the same number, 1 if a is greater. They are
-// digits, with a sign and a fraction or without, as [Value.Text] of a decimal is.
+// CompareDecimals compares two numbers exactly, however long they are: -1 if a is less than b, 0 if they are the same number, 1 if a is
+// greater. They are written as the texts of decimals are, or as numbers in JSON: -12.50, 1000, 1e6.
 func CompareDecimals(a, b string) int {
-	negativeA, negativeB := a != "" && a[0] == '-', b != "" && b[0] == '-'
-	if negativeA {
-		a = a[1:]
+	x, y := decimalOf(a), decimalOf(b)
+	switch {
+	case x.sign != y.sign:
+		return order(x.sign < y.sign)
+	case x.sign < 0:
+		return compareDigits(y, x)
 	}
-	if negativeB {
-		b = b[1:]
-	}
-	if negativeA != negativeB && (compareDigits(a, "0") != 0 || compareDigits(b, "0") != 0) { // there is one zero only
-		if negativeA {
-			return -1
-		}
-		return 1
-	}
-	if negativeA {
-		return compareDigits(b, a)
-	}
-	return compareDigits(a, b)
+	return compareDigits(x, y)
 }
 
-// compareDigits compares decimals without signs.
-func compareDigits(a, b string) int {
-	i, pointA := wholeDigits(a)
-	j, pointB := wholeDigits(b)
-	if pointA-i != pointB-j {
-		return order(pointA-i < pointB-j)
+// decimal is a number taken apart.
+type decimal struct {
+	sign   int    // -1, 0 or 1
+	digits string // from the first one that is not zero; there may be a point in it
+	point  int    // how many of the digits stand before the point
+}
+
+func decimalOf(s string) decimal {
+	sign, from := 1, 0
+	if s != "" && s[0] == '-' {
+		sign, from = -1, 1
 	}
-	for ; i < pointA; i, j = i+1, j+1 {
-		if a[i] != b[j] {
-			return order(a[i] < b[j])
+	from = digits(s, from, '0')
+	point := digits(s, from, '9')
+	d := decimal{sign: sign, point: point - from}
+	end := point
+	if end < len(s) && s[end] == '.' {
+		if from == point { // there is nothing before it
+			from = digits(s, point+1, '0')
+			d.point = point + 1 - from
+		}
+		end = digits(s, max(from, point+1), '9')
+	}
+	if from >= end {
+		return decimal{}
+	}
+	d.digits = s[from:end]
+	if end < len(s) {
+		d.point += exponent(s[end+1:])
+	}
+	return d
+}
+
+// digits returns where the digits end that are no greater than most.
+func digits(s string, from int, most byte) int {
+	for from < len(s) && '0' <= s[from] && s[from] <= most {
+		from++
+	}
+	return from
+}
+
+// exponent reads what stands behind the e of a number, as far as it makes a difference.
+func exponent(s string) int {
+	negative := s != "" && s[0] == '-'
+	n := 0
+	for i := range len(s) {
+		if s[i] >= '0' && s[i] <= '9' {
+			n = min(10*n+int(s[i]-'0'), 1e9)
 		}
 	}
-	for i, j = i+1, j+1; i < len(a) || j < len(b); i, j = i+1, j+1 {
-		digitA, digitB := byte('0'), byte('0')
-		if i < len(a) {
-			digitA = a[i]
+	if negative {
+		return -n
+	}
+	return n
+}
+
+// compareDigits compares two numbers by what they have of digits.
+func compareDigits(x, y decimal) int {
+	if x.point != y.point {
+		return order(x.point < y.point)
+	}
+	for i, j := 0, 0; i < len(x.digits) || j < len(y.digits); i, j = i+1, j+1 {
+		digitX, digitY := byte('0'), byte('0')
+		if i < len(x.digits) && x.digits[i] == '.' {
+			i++
 		}
-		if j < len(b) {
-			digitB = b[j]
+		if j < len(y.digits) && y.digits[j] == '.' {
+			j++
 		}
-		if digitA != digitB {
-			return order(digitA < digitB)
+		if i < len(x.digits) {
+			digitX = x.digits[i]
+		}
+		if j < len(y.digits) {
+			digitY = y.digits[j]
+		}
+		if digitX != digitY {
+			return order(digitX < digitY)
 		}
 	}
 	return 0
-}
-
-// wholeDigits returns where the digits before the point begin, without the zeros at their front, and end.
-func wholeDigits(s string) (from, to int) {
-	for from < len(s) && s[from] == '0' {
-		from++
-	}
-	for to = from; to < len(s) && s[to] != '.'; {
-		to++
-	}
-	return from, to
 }
 
 func order(less bool) int {

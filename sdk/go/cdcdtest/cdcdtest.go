@@ -34,6 +34,7 @@ type Change struct {
 	No            uint64
 	CommitTime    int64 // in microseconds since 1970-01-01 UTC
 	Before, After []cdcd.Value
+	Incomplete    bool
 	JSON          string // what Event.JSON is to return
 }
 

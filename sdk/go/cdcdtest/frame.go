@@ -30,6 +30,9 @@ func frame(changes []Change) []uint64 {
 		f.set32(event+8, i)
 		f.set16(event+16, i)
 		f.set8(event+18, int(c.Op))
+		if c.Incomplete {
+			f.set8(event+19, 1)
+		}
 		f.set32(event+20, before)
 		f.set32(event+24, after)
 	}
