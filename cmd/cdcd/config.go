@@ -38,8 +38,8 @@ type fileConfig struct {
 	Bus busConfig `yaml:"bus"`
 	// Rules lists the rule files; globs are allowed.
 	Rules []string `yaml:"rules" default:"rules/*.yaml"`
-	// Plugins is the folder of WASM plugins. Not available in this version.
-	Plugins any `yaml:"plugins" later:"plugins"`
+	// Plugins is where the plugins are that rules name, and what they may use. A plain text is their folder.
+	Plugins pluginsConfig `yaml:"plugins"`
 	// Feeds are what partners receive, by name; rules name them in `to`.
 	Feeds map[string]*feedConfig `yaml:"feeds" required:"true"`
 	// Audit is the tamper-evident log of what was delivered.
@@ -226,6 +226,39 @@ type rotateConfig struct {
 	Rows int `yaml:"rows" default:"50000"`
 	// Bytes is about the most bytes in an object, before compression.
 	Bytes strictyaml.Size `yaml:"bytes" default:"16MiB"`
+}
+
+// pluginsConfig is where plugins are, and what they may use.
+type pluginsConfig struct {
+	// Dir is the folder of plugins: NAME.wasm is the one that rules name NAME. A file that changes is taken up while cdcd runs.
+	Dir string `yaml:"dir" default:"plugins"`
+	// Memory is what all plugins together may have.
+	Memory strictyaml.Size `yaml:"memory" default:"512MiB"`
+	// CompileMemory is what the process may have that compiles a plugin.
+	CompileMemory strictyaml.Size `yaml:"compile_memory" default:"2GiB"`
+	// CompileTime is how long it may take to compile a plugin.
+	CompileTime strictyaml.Duration `yaml:"compile_time" default:"30s"`
+	// Limits bounds single plugins, by their name. What a plugin may use is said here and nowhere else.
+	Limits map[string]*pluginLimits `yaml:"limits"`
+}
+
+// Shorthand is what a plain value stands for.
+func (pluginsConfig) Shorthand() string { return "dir" }
+
+// pluginLimits is what one plugin may use. Each feed runs an instance of its own of a rule's plugin.
+type pluginLimits struct {
+	// Memory of one instance.
+	Memory strictyaml.Size `yaml:"memory" default:"32MiB"`
+	// Fuel that one change may take: what a plugin computes, counted (wasm/FUEL.md).
+	Fuel int `yaml:"fuel" default:"20000000"`
+	// BatchFuel is the fuel that up to 256 changes that are judged in one call may take together.
+	BatchFuel int `yaml:"batch_fuel" default:"200000000"`
+	// StartFuel is the fuel that starting an instance may take, with the configuration of its rule.
+	StartFuel int `yaml:"start_fuel" default:"2000000000"`
+	// Wall is how long one call may take. It is about the machine, not about the plugin: the batch is judged again.
+	Wall strictyaml.Duration `yaml:"wall" default:"10s"`
+	// LogLines is how many lines an instance may log in a second.
+	LogLines int `yaml:"log_lines" default:"50"`
 }
 
 // auditConfig is the audit log.
@@ -417,6 +450,7 @@ func (c *config) resolve(dir string) {
 	at(&c.Audit.Dir)
 	at(&c.Audit.KeyFile)
 	at(&c.DeadLetters.Dir)
+	at(&c.Plugins.Dir)
 	at(&c.captured().MaskKeyFiles.HMAC)
 	at(&c.captured().MaskKeyFiles.Encrypt)
 	for i := range c.Rules {
@@ -529,6 +563,7 @@ func (v *validator) check() {
 			v.invalid(steps("rules", i), "'%s' is not a file name or glob", glob)
 		}
 	}
+	v.checkPlugins()
 	v.checkFeeds()
 	if l := v.Console.Listen; l != "" && l != "off" {
 		v.checkAddress(steps("console", "listen"), l)
@@ -648,6 +683,30 @@ func (v *validator) checkBus() {
 		if n.URL.hasPassword() {
 			v.fault(at, "CDCD-1016", "a password stands in the configuration").Warn().Hint("use creds_file")
 		}
+	}
+}
+
+// pluginName is what a plugin's manifest and its rules can call it.
+var pluginName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
+
+func (v *validator) checkPlugins() {
+	at := steps("plugins")
+	p := v.Plugins
+	v.checkRange(append(at, "memory"), int64(p.Memory), 1<<20, 1<<40, "1MiB", "1TiB")
+	v.checkRange(append(at, "compile_memory"), int64(p.CompileMemory), 512<<20, 1<<40, "512MiB", "1TiB")
+	v.checkRange(append(at, "compile_time"), int64(p.CompileTime), int64(time.Second), int64(time.Hour), "1s", "1h")
+	for _, name := range slices.Sorted(maps.Keys(p.Limits)) {
+		at, l := append(at, "limits", name), p.Limits[name]
+		if !pluginName.MatchString(name) {
+			v.errs = append(v.errs, v.doc.At(at...).KeyError("CDCD-1013", fmt.Sprintf("no plugin can be called '%s'", name)).
+				Hint("use lower-case letters, digits and -"))
+		}
+		v.checkRange(append(at, "memory"), int64(l.Memory), 64<<10, 4<<30, "64KiB", "4GiB")
+		v.checkRange(append(at, "fuel"), int64(l.Fuel), 10_000, 1e12, "10000", "1000000000000")
+		v.checkRange(append(at, "batch_fuel"), int64(l.BatchFuel), 10_000, 1e13, "10000", "10000000000000")
+		v.checkRange(append(at, "start_fuel"), int64(l.StartFuel), 10_000, 1e13, "10000", "10000000000000")
+		v.checkRange(append(at, "wall"), int64(l.Wall), int64(10*time.Millisecond), int64(time.Hour), "10ms", "1h")
+		v.checkRange(append(at, "log_lines"), int64(l.LogLines), 1, 10_000, "1", "10000")
 	}
 }
 

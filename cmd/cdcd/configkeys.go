@@ -279,9 +279,12 @@ func (c *config) settings() []setting {
 		case reflect.Struct:
 			for _, f := range configFields(v) {
 				walk(f.value, append(at[:len(at):len(at)], f.name))
+				if section := c.doc.At(anys(at)...); section.Text() != "" && f.name == strictyaml.Shorthand(v.Type()) && out[len(out)-1].Origin == "default" {
+					out[len(out)-1].Origin = section.Pos().String()
+				}
 			}
 		case reflect.Map:
-			for _, name := range feedNames(c) {
+			for _, name := range c.mapNames(v, at) {
 				walk(v.MapIndex(reflect.ValueOf(name)), append(at[:len(at):len(at)], name))
 			}
 		case reflect.Interface:
@@ -294,6 +297,19 @@ func (c *config) settings() []setting {
 	}
 	walk(reflect.ValueOf(c.fileConfig), nil)
 	return out
+}
+
+// mapNames returns the keys of a map in the order of the file, then those that only the environment or a flag made.
+func (c *config) mapNames(m reflect.Value, at []string) []string {
+	seen := map[string]bool{}
+	var names []string
+	for _, name := range append(c.doc.At(anys(at)...).Keys(), sortedMapKeys(m)...) {
+		if m.MapIndex(reflect.ValueOf(name)).IsValid() && !seen[name] {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // plainValue returns a setting as it would be written in the file; nil when there is nothing to write.

@@ -118,6 +118,11 @@ func (m *schemaMaker) object(t reflect.Type) *jsonschema.Schema {
 		s.Properties[name] = p
 		s.PropertyOrder = append(s.PropertyOrder, name)
 	}
+	if key := strictyaml.Shorthand(t); key != "" {
+		short := *s.Properties[key]
+		short.Description, short.Default = "", nil
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{&short, s}}
+	}
 	return s
 }
 
@@ -209,7 +214,11 @@ console: {listen: "off"}
 		{"a choice that there is not", with("snapshot: none", "snapshot: final"), false},
 		{"a mask without its method", with(`mask_columns: {hmac: ["*.*.d"], encrypt: [a.b.e]}`, "mask_columns: [a.b.e]"), false},
 		{"a method that there is not", with("encrypt: [a.b.e]", "redact: [a.b.e]"), false},
-		{"plugins", full + "plugins: p/\n", false},
+		{"plugins", full + "plugins: {dir: p, memory: 1GiB, compile_memory: 1GiB, compile_time: 1m, limits: {score: {memory: 1MiB, fuel: 100000, batch_fuel: 200000,\n" +
+			"  start_fuel: 200000, wall: 1s, log_lines: 1}}}\n", true},
+		{"a folder of plugins", full + "plugins: p/\n", true},
+		{"a list of plugins", full + "plugins: [p]\n", false},
+		{"a limit that there is not", full + "plugins: {limits: {score: {fule: 1}}}\n", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

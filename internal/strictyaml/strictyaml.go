@@ -300,6 +300,10 @@ func (w *walker) structure(n *yaml.Node, v reflect.Value, path []any) {
 	if isNull(n) {
 		n = &yaml.Node{Kind: yaml.MappingNode, Line: n.Line, Column: n.Column}
 	}
+	if key := Shorthand(v.Type()); key != "" && n.Kind == yaml.ScalarNode {
+		w.decode(n, v.FieldByIndex(known[key].index), path)
+		return
+	}
 	if n.Kind != yaml.MappingNode {
 		w.wrongType(n, path, "a mapping with the keys "+list(names))
 		return
@@ -317,6 +321,15 @@ func (w *walker) structure(n *yaml.Node, v reflect.Value, path []any) {
 			w.fail(n, path, w.codes.Key, "%s is missing", describe(path, name)).Hint("add '%s: …'", name)
 		}
 	}
+}
+
+// Shorthand returns the key that a plain value stands for where a mapping is expected: what a struct's method
+// Shorthand() string says. It is "" for all other types.
+func Shorthand(t reflect.Type) string {
+	if s, ok := reflect.Zero(t).Interface().(interface{ Shorthand() string }); ok {
+		return s.Shorthand()
+	}
+	return ""
 }
 
 func (w *walker) unknownKey(key *yaml.Node, path []any, names []string) {

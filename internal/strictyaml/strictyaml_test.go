@@ -451,3 +451,32 @@ func TestDurationsAndSizesAreWrittenAsTheyAreRead(t *testing.T) {
 		}
 	}
 }
+
+type folder struct {
+	Dir  string `yaml:"dir"`
+	Size int    `yaml:"size"`
+}
+
+func (folder) Shorthand() string { return "dir" }
+
+func TestAPlainValueStandsForOneKeyOfAMapping(t *testing.T) {
+	for _, tt := range []struct {
+		src  string
+		want folder
+		err  string
+	}{
+		{"at: here\n", folder{Dir: "here"}, ""},
+		{"at: {dir: here, size: 3}\n", folder{"here", 3}, ""},
+		{"at:\n", folder{}, ""},
+		{"at: 7\n", folder{}, "expected a string"},
+		{"at: [here]\n", folder{}, "expected a mapping"},
+	} {
+		var got struct {
+			At folder `yaml:"at"`
+		}
+		_, err := Decode("f.yaml", []byte(tt.src), &got, Config{})
+		if got.At != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("%q: %+v and %v, want %+v and %q", tt.src, got.At, err, tt.want, tt.err)
+		}
+	}
+}
