@@ -74,6 +74,7 @@ type StoredRule struct {
 	Text    string `json:"text"`           // of a YAML list's one entry, with the comments above it
 	Version string `json:"version"`        // digest over all that decides
 	Mode    string `json:"mode"`
+	Plugin  string `json:"plugin,omitempty"` // digest of the plugin that it named when it was published; part of Version
 
 	Revision cdc.Revision `json:"-"` // that published it
 	Time     time.Time    `json:"-"`

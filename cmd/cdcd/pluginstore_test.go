@@ -1,0 +1,88 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cdcd-project/cdcd/cdc"
+)
+
+func newTestPluginStore(t *testing.T) *pluginStore {
+	cfg := &config{}
+	cfg.Data, cfg.Plugins.Dir = filepath.Join(t.TempDir(), "data"), t.TempDir()
+	return newPluginStore(cfg)
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAVersionOfAPluginOutlivesItsFile(t *testing.T) {
+	s := newTestPluginStore(t)
+	write(t, s.file("score"), "one")
+	one := digestOf([]byte("one"))
+	if _, digest, err := s.named("score"); err != nil || digest != one {
+		t.Fatalf("%s, %v", digest, err)
+	}
+	if _, err := s.version("score", one); err != nil { // and it is kept
+		t.Fatal(err)
+	}
+	write(t, s.file("score"), "two")
+	if module, err := s.version("score", one); err != nil || string(module) != "one" {
+		t.Errorf("%q, %v", module, err)
+	}
+	if _, err := s.version("score", digestOf([]byte("three"))); cdc.CodeOf(err) != codeNoPlugin || !strings.Contains(err.Error(), "is not there") {
+		t.Errorf("a version that never was: %v", err)
+	}
+	if _, _, err := s.named("scoer"); cdc.CodeOf(err) != codeNoPlugin {
+		t.Errorf("a name that is not there: %v", err)
+	}
+}
+
+func TestADamagedVersionIsNotUsedAndIsMendedFromTheFile(t *testing.T) {
+	s := newTestPluginStore(t)
+	one := digestOf([]byte("one"))
+	write(t, s.keptFile(one), "0ne")
+	if _, err := s.version("score", one); cdc.CodeOf(err) != codeNoPlugin || !strings.Contains(err.Error(), "is damaged") {
+		t.Errorf("got %v", err)
+	}
+	write(t, s.file("score"), "one")
+	for range 2 {
+		if module, err := s.version("score", one); err != nil || string(module) != "one" {
+			t.Errorf("%q, %v", module, err)
+		}
+		write(t, s.file("score"), "two")
+	}
+}
+
+func TestVersionsThatNoRevisionNamesAreRemovedAfterAWhile(t *testing.T) {
+	s := newTestPluginStore(t)
+	for _, text := range []string{"one", "two", "three"} {
+		if err := s.keep([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, filepath.Join(s.kept, "README"), "mine")
+	named := map[string]bool{digestOf([]byte("two")): true}
+	if n := s.prune(named, time.Now()); n != 0 {
+		t.Errorf("%d were removed that have just been kept", n)
+	}
+	if n := s.prune(named, time.Now().Add(2*pruneAge)); n != 2 {
+		t.Errorf("%d were removed, want 2", n)
+	}
+	if _, err := s.version("x", digestOf([]byte("two"))); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(s.kept, "README")); err != nil {
+		t.Error(err)
+	}
+}
