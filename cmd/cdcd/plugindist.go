@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -400,8 +399,6 @@ func readPluginFile(name string) ([]byte, *pluginAbout, error) {
 
 // pluginAbout is what a plugin says of itself.
 type pluginAbout struct{ Name, Version, Description string }
-
-var pluginName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
 
 // readAbout reads the manifest in a module, which nothing has vetted yet.
 func readAbout(where string, module []byte) (*pluginAbout, error) {
