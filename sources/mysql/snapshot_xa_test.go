@@ -57,7 +57,7 @@ func xaWriter(t *testing.T, s *testenv.Server, random *rand.Rand, over <-chan st
 		var xids []string
 		var left []*client.Conn
 		for i := range 40 {
-			xid := fmt.Sprintf("'writer\xff','%d',77", i)
+			xid := fmt.Sprintf("X'777269746572ff','%d',77", i) // no UTF-8; written as such, MySQL's PROCESSLIST would fail on it
 			conn, err := prepareXA(t, s, xid, fmt.Sprintf("UPDATE shop.orders SET v = v + 1 WHERE id = %d", 3*i))
 			if err != nil {
 				return err
