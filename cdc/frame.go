@@ -145,7 +145,8 @@ type Builder struct {
 	txs    []Tx
 	tables map[*Table]int
 	tabOff []uint32
-	guess  int // the next frame's size, since frames mostly resemble the one before
+	guess  int    // the next frame's size, since frames mostly resemble the one before
+	spare  []byte // memory for the next frame
 
 	row   int // offset of the row being written
 	kinds int // offset of its kinds
@@ -153,13 +154,20 @@ type Builder struct {
 	cols  int
 }
 
-// Reset begins a new frame. Sealed frames stay valid: their memory is never used again.
+// Recycle gives the memory of a sealed frame back, which nobody may look at any more: the next frame is built in it.
+func (w *Builder) Recycle(frame []byte) { w.spare = frame }
+
+// Reset begins a new frame. Sealed frames stay valid: their memory is never used again, but for what [Builder.Recycle] got.
 func (w *Builder) Reset(h Header) {
 	if h.Partitions == 0 {
 		h.Partitions = 1
 	}
 	w.header = h
-	w.buf = make([]byte, headerSize, max(4096, w.guess))
+	if cap(w.spare) < headerSize {
+		w.spare = make([]byte, headerSize, max(4096, w.guess))
+	}
+	w.buf, w.spare = w.spare[:headerSize], nil
+	clear(w.buf)
 	w.events = w.events[:0]
 	w.txs = w.txs[:0]
 	w.tabOff = w.tabOff[:0]
@@ -387,6 +395,34 @@ func (w *Builder) CopyRow(r Row) uint32 {
 	at := len(w.buf)
 	w.buf = append(w.buf, r.img...)
 	return uint32(at)
+}
+
+// CopyColumns appends an image that has the columns of r with these numbers, in this order, and returns its place, 0 if there
+// is no r. A number that r does not have, as -1, stands for a column that is absent.
+func (w *Builder) CopyColumns(r Row, columns []int) uint32 {
+	if !r.Exists() {
+		return 0
+	}
+	w.BeginRow(len(columns))
+	slots := imageFixed + align8(len(r.table.Columns))
+	used := uint64(0) // by texts, which may overlap in a frame that nobody has verified
+	for i, from := range columns {
+		if uint(from) >= uint(len(r.table.Columns)) {
+			continue
+		}
+		k, num := Kind(r.img[imageFixed+from]), le.Uint64(r.img[slots+8*from:])
+		switch {
+		case k.inHeap():
+			at, n := num&math.MaxUint32, num>>32
+			used += n
+			if at+n <= uint64(len(r.img)) && used <= uint64(len(r.img)) {
+				w.SetBytes(i, k, r.img[at:at+n])
+			}
+		case k < kindCount:
+			w.set(i, k, num)
+		}
+	}
+	return w.EndRow()
 }
 
 // Single returns a frame that holds just e, with the numbers and the position that it has in its own: what an event is

@@ -2,11 +2,14 @@ package cdc
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Kind is the kind of a [Value]. The numbers are part of the frame's format and never change.
@@ -180,6 +183,57 @@ func (v Value) check() string {
 	return ""
 }
 
+// Check says what is wrong with a value that somebody wants to put into the column; nil if nothing is. It knows what the
+// column's type says, as far as it is known here: not how long a text may be, for example.
+func (c *Column) Check(v Value) error {
+	switch v.kind {
+	case c.Kind:
+	case KindNull:
+		if !c.Nullable {
+			return fmt.Errorf("it must not be null")
+		}
+		return nil
+	default:
+		return fmt.Errorf("a value of kind %s in a column of %s", v.kind, c.Kind)
+	}
+	if what := v.check(); what != "" {
+		return errors.New(what)
+	}
+	switch v.kind {
+	case KindFloat64:
+		if f := v.Float64(); math.IsNaN(f) || math.IsInf(f, 0) {
+			return fmt.Errorf("%v is not a number that SQL knows", f)
+		}
+	case KindDecimal:
+		whole, fraction, _ := strings.Cut(strings.TrimPrefix(v.str, "-"), ".")
+		if c.Precision > 0 && (len(fraction) > int(c.Scale) || len(strings.TrimLeft(whole, "0")) > int(c.Precision)-int(c.Scale)) {
+			return fmt.Errorf("%.80s does not fit into decimal(%d,%d)", v.str, c.Precision, c.Scale)
+		}
+		if c.Unsigned && v.str[0] == '-' {
+			return fmt.Errorf("%.80s in an unsigned column", v.str)
+		}
+	case KindString, KindJSON:
+		if !utf8.ValidString(v.str) {
+			return fmt.Errorf("a text that is not UTF-8")
+		}
+	case KindEnum:
+		if !slices.Contains(c.Members, v.str) {
+			return fmt.Errorf("%.80q is not a member of the enum", v.str)
+		}
+	case KindSet:
+		for member := range strings.SplitSeq(v.str, ",") {
+			if v.str != "" && !slices.Contains(c.Members, member) {
+				return fmt.Errorf("%.80q is not a member of the set", member)
+			}
+		}
+	case KindBit:
+		if c.Precision > 0 && c.Precision < 64 && v.num>>c.Precision != 0 {
+			return fmt.Errorf("%d does not fit into bit(%d)", v.num, c.Precision)
+		}
+	}
+	return nil
+}
+
 // isDecimal says whether s is digits, with a sign and a fraction or without.
 func isDecimal(s string) bool {
 	s = strings.TrimPrefix(s, "-")
@@ -218,6 +272,9 @@ func Float64Value(f float64) Value { return Value{kind: KindFloat64, num: math.F
 
 // TextValue returns a value of one of the kinds that are text or bytes.
 func TextValue(k Kind, s string) Value { return Value{kind: k, str: s} }
+
+// NumValue returns a value of one of the kinds that are 64 bits, as [Builder.SetNum] takes it.
+func NumValue(k Kind, num uint64) Value { return Value{kind: k, num: num} }
 
 // CivilValue returns a date or datetime.
 func CivilValue(k Kind, c Civil) Value { return Value{kind: k, num: c.pack()} }

@@ -1,0 +1,203 @@
+package wasm
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/durable"
+)
+
+// cache keeps compiled modules: machine code that is run without another look. So it belongs to one user, and every file that the
+// engine is let at is authenticated by a key that stands in the folder.
+type cache struct {
+	dir     string
+	key     []byte
+	machine string // stands for the engine, and what it knows of the processor
+
+	mu sync.Mutex
+}
+
+const (
+	sealFile = "seal"
+	keyFile  = "key"
+)
+
+func openCache(dir string) (*cache, error) {
+	fail := func(err error) error {
+		return cdc.Errorf("CDCD-2505", "the folder %s of compiled plugins: %w", dir, err).
+			WithFix("give cdcd a folder of its own in plugins.compiled; what is in it may be removed at any time")
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fail(err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fail(err)
+	}
+	if err := private(dir); err != nil {
+		return nil, fail(err)
+	}
+	c := &cache{dir: dir}
+	if c.key, err = readKey(filepath.Join(dir, keyFile)); err != nil {
+		return nil, fail(err)
+	}
+	if c.machine, err = c.fingerprint(); err != nil {
+		return nil, fail(err)
+	}
+	return c, nil
+}
+
+// private says whether a folder is ours, and makes it nobody else's.
+func private(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return errors.New("it is not a folder")
+	}
+	if !ours(info) {
+		return errors.New("it belongs to somebody else")
+	}
+	if info.Mode().Perm() != 0o700 {
+		return os.Chmod(dir, 0o700)
+	}
+	return nil
+}
+
+// readKey reads the key, or makes one. One that others could have read or written is replaced.
+func readKey(path string) ([]byte, error) {
+	info, err := os.Lstat(path)
+	if err == nil && info.Mode() == 0o600 && ours(info) {
+		if key, err := os.ReadFile(path); err == nil && len(key) == sha256.Size {
+			return key, nil
+		}
+	}
+	if err == nil {
+		if err := os.RemoveAll(path); err != nil {
+			return nil, err
+		}
+	}
+	key := make([]byte, sha256.Size)
+	_, _ = rand.Read(key)
+	made, err := durable.New().Create(path, key, 0o600)
+	if err == nil && !made { // another process was faster
+		key, err = os.ReadFile(path)
+	}
+	return key, err
+}
+
+// A module of one function, which does nothing.
+var smallest = []byte{0, 'a', 's', 'm', 1, 0, 0, 0, 1, 4, 1, 0x60, 0, 0, 3, 2, 1, 0, 10, 4, 1, 2, 0, 0x0b}
+
+// fingerprint returns what the engine calls the smallest module here: that is a function of its version and of the processor, and so
+// are the names of all other files.
+func (c *cache) fingerprint() (string, error) {
+	temp, err := os.MkdirTemp(c.dir, "new-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(temp)
+	if err := Compile(context.Background(), smallest, temp); err != nil {
+		return "", err
+	}
+	names := ""
+	err = filepath.WalkDir(temp, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			names += path[len(temp):]
+		}
+		return err
+	})
+	return names, err
+}
+
+// module returns the folder with the compiled form of a metered module.
+func (c *cache) module(ctx context.Context, metered []byte, compile Compiler) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := sha256.New()
+	fmt.Fprintf(h, "cdcd compiled plugin 1\n%s\n", c.machine)
+	h.Write(metered)
+	name := hex.EncodeToString(h.Sum(nil))
+	dir := filepath.Join(c.dir, name)
+	if c.verify(dir, name) {
+		return dir, nil
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return "", err
+	}
+	temp, err := os.MkdirTemp(c.dir, "new-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(temp)
+	if err := compile(ctx, metered, temp); err != nil {
+		return "", err
+	}
+	seal, files, err := c.seal(temp, name)
+	if err != nil {
+		return "", err
+	}
+	if files == 0 {
+		return "", errors.New("the compiler has left nothing")
+	}
+	if err := os.WriteFile(filepath.Join(temp, sealFile), seal, 0o600); err != nil {
+		return "", err
+	}
+	if err := os.Rename(temp, dir); err != nil && !c.verify(dir, name) { // another process may have been faster
+		return "", err
+	}
+	return dir, nil
+}
+
+// verify says whether a folder is as it was when it was sealed.
+func (c *cache) verify(dir, name string) bool {
+	info, err := os.Lstat(dir)
+	if err != nil || !info.IsDir() || !ours(info) {
+		return false
+	}
+	was, err := os.ReadFile(filepath.Join(dir, sealFile))
+	if err != nil {
+		return false
+	}
+	is, _, err := c.seal(dir, name)
+	return err == nil && hmac.Equal(was, is)
+}
+
+// seal authenticates the names and contents of all files of a folder, but the seal, and that they are those of the module name.
+func (c *cache) seal(dir, name string) (seal []byte, files int, err error) {
+	mac := hmac.New(sha256.New, c.key)
+	fmt.Fprintf(mac, "%s\n", name)
+	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || path == filepath.Join(dir, sealFile) {
+			return err
+		}
+		if !e.Type().IsRegular() {
+			return fmt.Errorf("%s is not a file", path)
+		}
+		files++
+		return sealOne(mac, path[len(dir):], path)
+	})
+	return mac.Sum(nil), files, err
+}
+
+func sealOne(mac hash.Hash, name, path string) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(content)
+	_, err = fmt.Fprintf(mac, "%d %q %x\n", len(content), name, sum)
+	return err
+}

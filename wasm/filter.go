@@ -1,0 +1,236 @@
+package wasm
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cdcd-project/cdcd/cdc"
+)
+
+// Filter is a plugin that runs with the configuration of a rule. It is used by one goroutine at a time.
+type Filter struct {
+	plugin   *Plugin
+	instance *instance
+	tables   map[*cdc.Table]*projection
+	part     part
+	answer   answer
+	size     int   // events to offer at once: fewer after a failure
+	used     int64 // fuel, by the last Judge
+
+	judged   int64   // events
+	failures []int64 // when the last ones were: numbers of events
+	broken   error   // it is quarantined
+	closed   bool
+}
+
+func newFilter(p *Plugin, i *instance) *Filter {
+	f := &Filter{plugin: p, instance: i, tables: map[*cdc.Table]*projection{}, size: maxEvents}
+	f.part.filter = f
+	f.answer.filter = f
+	return f
+}
+
+// Check says whether the plugin can judge changes of the table: whether it is one of its tables, and has the columns that it reads. The
+// error has code CDCD-2507.
+func (f *Filter) Check(t *cdc.Table) error { return f.plugin.Check(t) }
+
+// Check is [Filter.Check], for a plugin that does not run yet.
+func (p *Plugin) Check(t *cdc.Table) error {
+	if err := p.manifest.serves(t); err != nil {
+		return cdc.Errorf("CDCD-2507", "plugin %s: %w", p.label, err).
+			WithFix("name the tables of the rule that has the filter, or declare the column as optional in the plugin's manifest")
+	}
+	return nil
+}
+
+// Fuel returns what the last Judge has used.
+func (f *Filter) Fuel() int64 { return f.used }
+
+// Close ends the instance.
+func (f *Filter) Close() error {
+	if f.closed {
+		return nil
+	}
+	f.closed = true
+	f.instance.close()
+	f.plugin.stats.instances.Add(-1)
+	f.plugin.release()
+	return nil
+}
+
+// Judge fills in a verdict for each event. The events are of one batch, in its order; verdicts has their length. What is wrong with one
+// event is its verdict's Err: a [*Trap], or CDCD-2507 for a table that the plugin cannot judge. An error of Judge is of the world, and the
+// events are to be offered again: the context's, CDCD-2540 the plugin is quarantined, CDCD-2541 it took too long, CDCD-2542 there is no
+// memory.
+//
+// An event fails only if it does when it is judged alone, in the pristine state.
+func (f *Filter) Judge(ctx context.Context, events []cdc.Event, verdicts []cdc.Verdict) error {
+	f.used = 0
+	switch {
+	case f.closed:
+		return errors.New("wasm: the filter is closed")
+	case f.broken != nil:
+		return f.broken
+	}
+	if f.instance.module == nil { // it could not be brought back the last time
+		if err := f.instance.restore(ctx); err != nil {
+			return err
+		}
+	}
+	deadline := f.plugin.host.now().Add(f.plugin.limits.Wall)
+	for at := 0; at < len(events); {
+		done, err := f.judge(ctx, deadline, events[at:], verdicts[at:])
+		if err != nil {
+			return err
+		}
+		at += done
+	}
+	f.plugin.stats.batches.Add(1)
+	return f.broken
+}
+
+// judge judges some of the events, and returns how many.
+func (f *Filter) judge(ctx context.Context, deadline time.Time, events []cdc.Event, verdicts []cdc.Verdict) (done int, err error) {
+	p := &f.part
+	done = p.fill(events, verdicts, f.size)
+	if len(p.events) == 0 {
+		return done, nil
+	}
+	failed, err := f.offer(ctx, deadline, verdicts)
+	if err != nil {
+		return 0, err
+	}
+	if failed == nil {
+		f.size = min(2*f.size, maxEvents)
+		return done, nil
+	}
+	return f.afterFailure(ctx, deadline, failed, events, verdicts, len(p.events))
+}
+
+// failure is a call that did not judge all that it was given.
+type failure struct {
+	trap   *Trap
+	judged int  // events before the one to blame: their verdicts stand
+	lie    bool // nothing that it answered can be believed
+	spent  bool // it was just too much for one call
+}
+
+// afterFailure finds out what is to blame: it is judged alone, in the pristine state.
+func (f *Filter) afterFailure(ctx context.Context, deadline time.Time, failed *failure, events []cdc.Event, verdicts []cdc.Verdict,
+	offered int) (done int, err error) {
+	f.plugin.stats.retried.Add(1)
+	if err := f.instance.restore(ctx); err != nil {
+		return 0, err
+	}
+	if failed.lie && offered > 1 {
+		f.size = offered / 2
+		return 0, nil
+	}
+	if failed.spent && failed.judged > 0 {
+		f.size = failed.judged
+		return f.part.index[failed.judged], nil
+	}
+	done = f.part.index[failed.judged]
+	f.part.fill(events[done:], verdicts[done:], 1)
+	again, err := f.offer(ctx, deadline, verdicts[done:])
+	if err != nil {
+		return 0, err
+	}
+	if again == nil { // the state was to blame, or the cursor is not what it says: others may be to blame
+		if failed.trap.Kind != TrapFuel {
+			f.size = max(1, offered/2)
+		}
+		return done + 1, nil
+	}
+	f.size = maxEvents
+	verdicts[done] = cdc.Verdict{Err: again.trap}
+	f.plugin.stats.trap(again.trap.Kind)
+	f.plugin.stats.errors.Add(1)
+	f.plugin.stats.events.Add(1)
+	f.fail(f.judged)
+	f.judged++
+	return done + 1, f.instance.restore(ctx)
+}
+
+// fail counts an event that the plugin has failed on, and opens the circuit if there are too many.
+func (f *Filter) fail(event int64) {
+	l := &f.plugin.limits
+	if l.Failures < 0 || f.broken != nil {
+		return
+	}
+	f.failures = append(f.failures, event)
+	if len(f.failures) <= l.Failures {
+		return
+	}
+	first := f.failures[0]
+	f.failures = f.failures[:copy(f.failures, f.failures[1:])]
+	if event-first < int64(l.Window) {
+		f.plugin.stats.quarantined.Add(1)
+		f.broken = cdc.Errorf("CDCD-2540", "plugin %s is quarantined: it has failed on more than %d of the last %d changes", f.plugin.label,
+			l.Failures, l.Window).WithFix("see why with: cdcd plugin list; publish a version that is mended, or choose a fallback in the rule's filter")
+	}
+}
+
+// offer has the part judged, and takes down the verdicts. The error is of the world; the instance is pristine after it.
+func (f *Filter) offer(ctx context.Context, deadline time.Time, verdicts []cdc.Verdict) (*failure, error) {
+	i, p := f.instance, &f.part
+	began := f.plugin.host.now()
+	budget, watch := f.plugin.limits.BatchFuel, true
+	if len(p.events) == 1 {
+		budget, watch = f.plugin.limits.Fuel, false
+	}
+	i.begin(ctx, budget, deadline, watch)
+	i.source, i.count = p, len(p.events)
+	err := i.offer(p.frame)
+	used := i.used()
+	f.used += used
+	var failed *failure
+	if err != nil {
+		trap, world := i.trap(err)
+		if world != nil {
+			i.source = nil
+			if err := i.restore(context.WithoutCancel(ctx)); err != nil {
+				return nil, errors.Join(world, err)
+			}
+			return nil, world
+		}
+		failed = &failure{trap: trap, lie: trap.Kind == TrapAnswer, spent: i.spent}
+		if !failed.lie {
+			failed.judged = int(i.cursor())
+			if failed.judged >= len(p.events) {
+				f.lie(failed, "it failed with the cursor at %d of %d events", failed.judged, len(p.events))
+			}
+		}
+	} else if c := i.cursor(); int(c) != len(p.events) {
+		failed = &failure{}
+		f.lie(failed, "it returned with the cursor at %d of %d events", c, len(p.events))
+	}
+	judged := len(p.events)
+	if failed != nil {
+		judged = failed.judged
+	}
+	if what := f.answer.read(judged, failed == nil, verdicts); what != "" {
+		if failed == nil {
+			failed = &failure{}
+		}
+		f.lie(failed, "%s", what)
+		judged = 0
+	}
+	if failed != nil {
+		failed.trap.Fuel = used
+		if len(p.events) == 1 {
+			judged = 1 // its lines are all that is known
+		}
+	}
+	i.commit(uint32(judged))
+	i.source = nil
+	f.plugin.stats.call(judged, used, f.plugin.host.now().Sub(began))
+	return failed, nil
+}
+
+// lie makes a failure one of which nothing can be believed.
+func (f *Filter) lie(failed *failure, format string, args ...any) {
+	failed.trap = f.plugin.trap(&Trap{Kind: TrapAnswer}, "CDCD-2511", "its answer is broken: "+format, args...)
+	failed.lie, failed.judged, failed.spent = true, 0, false
+}
