@@ -236,8 +236,8 @@ impl Iterator for Characters<'_> {
         };
         if let 0xd800..=0xdbff = n {
             let behind = self.rest;
-            if behind.starts_with("\\u") {
-                self.rest = &behind[2..];
+            if let Some(rest) = behind.strip_prefix("\\u") {
+                self.rest = rest;
                 let low = self.hex4();
                 if let 0xdc00..=0xdfff = low {
                     return char::from_u32(0x10000 + ((n - 0xd800) << 10) + (low - 0xdc00));
