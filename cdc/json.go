@@ -14,7 +14,8 @@ import (
 
 // AppendRecord appends the delivered form of a decision's event, one JSON object without a newline: the envelope
 // "cdcd" of docs/objects.md. Only matches that deliver to feed are named, and if all of them are rules with `where`, only
-// the row images that satisfy one of them are shown; feed "" names all and shows both.
+// the row images that satisfy one of them are shown; feed "" names all and shows both. The edits of the matches that are
+// named are made in what is shown.
 func AppendRecord(dst []byte, feed string, d *Decision) []byte {
 	e := d.Event
 	p := e.Position()
@@ -25,9 +26,10 @@ func AppendRecord(dst []byte, feed string, d *Decision) []byte {
 	dst = append(dst, `,"rules":[`...)
 	n := 0
 	var was, is, whole bool // before satisfies a rule's filter; after does; a rule delivers the change whatever the images are
+	var edits feedEdits
 	for i := range d.Matches {
 		m := &d.Matches[i]
-		if feed != "" && !slices.Contains(m.To, feed) {
+		if !m.delivers(feed) {
 			continue
 		}
 		if n++; n > 1 {
@@ -46,9 +48,19 @@ func AppendRecord(dst []byte, feed string, d *Decision) []byte {
 			was = was || m.Change != Entered
 			is = is || m.Change != Left
 		}
+		if m.Edits != nil {
+			edits.matches, edits.feed = d.Matches, feed
+			if m.Edits.Reason != "" {
+				dst = append(dst, `,"reason":`...)
+				dst = AppendString(dst, m.Edits.Reason)
+			}
+		}
 		dst = append(dst, '}')
 	}
 	dst = append(dst, ']')
+	if edits.matches != nil {
+		dst = edits.appendTags(dst)
+	}
 	shown, key := images{e.Before(), e.After()}, images{e.Before(), e.After()}
 	if was || is {
 		change := Stayed
@@ -71,7 +83,94 @@ func AppendRecord(dst []byte, feed string, d *Decision) []byte {
 		}
 	}
 	dst = append(dst, ',')
-	dst = appendEvent(dst, e, p, key, shown)
+	dst = appendEvent(dst, e, p, key, shown, edits)
+	return append(dst, '}')
+}
+
+// delivers reports whether the rule delivers to a feed; "" stands for all, also of rules that only watch.
+func (m *RuleMatch) delivers(feed string) bool { return feed == "" || slices.Contains(m.To, feed) }
+
+// feedEdits are the edits that the matches of one feed have.
+type feedEdits struct {
+	matches []RuleMatch // nil: there are none
+	feed    string
+}
+
+// all goes over the edits of each match, in the order of the rules.
+func (es feedEdits) all(yield func(*Edits) bool) {
+	for i := range es.matches {
+		if m := &es.matches[i]; m.Edits != nil && m.delivers(es.feed) && !yield(m.Edits) {
+			return
+		}
+	}
+}
+
+// appendTags appends the tags of all rules, each once.
+func (es feedEdits) appendTags(dst []byte) []byte {
+	var room [16]string
+	tags := room[:0]
+	for e := range es.all {
+		for _, tag := range e.Tags {
+			if !slices.Contains(tags, tag) {
+				tags = append(tags, tag)
+			}
+		}
+	}
+	for i, tag := range tags {
+		if i == 0 {
+			dst = append(dst, `,"tags":[`...)
+		} else {
+			dst = append(dst, ',')
+		}
+		dst = AppendString(dst, tag)
+	}
+	if len(tags) > 0 {
+		dst = append(dst, ']')
+	}
+	return dst
+}
+
+// of returns the edit of a column that counts, the last one; nil when there is none. Nobody edits a key: it would tell of
+// another row.
+func (es feedEdits) of(c *Column, before bool) *ColumnEdit {
+	var last *ColumnEdit
+	if c.Key != 0 {
+		return nil
+	}
+	for e := range es.all {
+		for i := range e.Columns {
+			if edit := &e.Columns[i]; edit.Before == before && edit.Column == c.Name {
+				last = edit
+			}
+		}
+	}
+	return last
+}
+
+// appendRow appends a row image with the edits made.
+func (es feedEdits) appendRow(dst []byte, r Row, before bool) []byte {
+	if es.matches == nil || !r.Exists() {
+		return AppendRow(dst, r)
+	}
+	names := r.table.names().columns
+	open := byte('{')
+	for i := range r.table.Columns {
+		c, v := &r.table.Columns[i], r.Value(i)
+		if edit := es.of(c, before); edit != nil {
+			if v = edit.Value; edit.Drop {
+				continue
+			}
+		} else if v.kind == KindAbsent {
+			continue
+		}
+		dst = append(dst, open)
+		dst = append(dst, names[i]...)
+		dst = AppendJSON(dst, c, v)
+		open = ','
+	}
+	if open == '{' {
+		dst = append(dst, open)
+	}
 	return append(dst, '}')
 }
 
@@ -86,7 +185,7 @@ func AppendEvent(dst []byte, e Event) []byte {
 	dst = appendID(dst, p)
 	dst = append(dst, ',')
 	rows := images{e.Before(), e.After()}
-	dst = appendEvent(dst, e, p, rows, rows)
+	dst = appendEvent(dst, e, p, rows, rows, feedEdits{})
 	return append(dst, '}')
 }
 
@@ -104,7 +203,7 @@ func appendID(dst []byte, p Position) []byte {
 }
 
 // appendEvent appends the members from "op" on, with the key that key's images have.
-func appendEvent(dst []byte, e Event, p Position, key, shown images) []byte {
+func appendEvent(dst []byte, e Event, p Position, key, shown images, edits feedEdits) []byte {
 	t := e.Table()
 	dst = append(dst, `"op":"`...)
 	dst = append(dst, e.Op().String()...)
@@ -113,9 +212,9 @@ func appendEvent(dst []byte, e Event, p Position, key, shown images) []byte {
 	dst = append(dst, `,"key":`...)
 	dst = appendKey(dst, t, key.before, key.after)
 	dst = append(dst, `,"before":`...)
-	dst = AppendRow(dst, shown.before)
+	dst = edits.appendRow(dst, shown.before, true)
 	dst = append(dst, `,"after":`...)
-	dst = AppendRow(dst, shown.after)
+	dst = edits.appendRow(dst, shown.after, false)
 	dst = append(dst, `,"commit_time":"`...)
 	dst = appendInstant(dst, p.CommitTime, 6)
 	dst = append(dst, `","source":{"name":`...)

@@ -331,10 +331,89 @@ func TestARecordIsOneLine(t *testing.T) {
 	}
 }
 
+func TestEditsAreMadeInWhatAFeedGets(t *testing.T) {
+	table := &cdc.Table{Schema: "s", Name: "t", Columns: []cdc.Column{{Name: "id", Kind: cdc.KindInt64, Key: 1}, {Name: "a", Kind: cdc.KindString},
+		{Name: "b", Kind: cdc.KindDecimal}, {Name: "c", Kind: cdc.KindTimestamp, Fsp: 3}}}
+	str := func(s string) cdc.Value { return text(cdc.KindString, s) }
+	spec := frameSpec{
+		Header: cdc.Header{Source: "shop"}, Txs: []cdc.Tx{{GTID: "0-1-17", CommitTime: commit}}, Tables: []*cdc.Table{table},
+		Events: []eventSpec{
+			{Op: cdc.OpUpdate, Before: []cdc.Value{cdc.Int64Value(1), str("x"), text(cdc.KindDecimal, "1.50"), cdc.NullValue()},
+				After: []cdc.Value{cdc.Int64Value(2), str("y"), {}, cdc.TimestampValue(commit.UnixMicro())}},
+			{Op: cdc.OpInsert, After: []cdc.Value{cdc.Int64Value(3), str("z"), text(cdc.KindDecimal, "1.50"), cdc.NullValue()}},
+			{Op: cdc.OpUpdate, Before: make([]cdc.Value, 4), After: make([]cdc.Value, 4)},
+		},
+	}
+	b := open(t, spec.build(new(cdc.Builder)), nil)
+	set := func(column, value string) cdc.ColumnEdit { return cdc.ColumnEdit{Column: column, Value: str(value)} }
+	before := func(e cdc.ColumnEdit) cdc.ColumnEdit { e.Before = true; return e }
+	drop := func(column string) cdc.ColumnEdit { return cdc.ColumnEdit{Column: column, Drop: true} }
+	columns := func(edits ...cdc.ColumnEdit) *cdc.Edits { return &cdc.Edits{Columns: edits} }
+	match := func(name string, e *cdc.Edits, to ...string) cdc.RuleMatch {
+		return cdc.RuleMatch{Name: name, Version: "v", To: to, Edits: e}
+	}
+	const at = `"c":"2026-11-21T02:00:00.123Z"`
+	for _, tt := range []struct {
+		name    string
+		event   int
+		feed    string
+		matches []cdc.RuleMatch
+		rules   string // and what follows up to op
+		rows    string // key, before and after
+	}{
+		{"no edit", 0, "acme", []cdc.RuleMatch{match("r", &cdc.Edits{}, "acme")}, `{"name":"r","version":"v"}],`,
+			`"key":{"id":2},"before":{"id":1,"a":"x","b":"1.50","c":null},"after":{"id":2,"a":"y",` + at + `}`},
+		{"set, null and drop, each in its image", 0, "acme",
+			[]cdc.RuleMatch{match("r", columns(set("a", "\"new\""), before(drop("a")), before(cdc.ColumnEdit{Column: "b", Value: cdc.NullValue()}), drop("c")), "acme")}, `{"name":"r","version":"v"}],`,
+			`"key":{"id":2},"before":{"id":1,"b":null,"c":null},"after":{"id":2,"a":"\"new\""}`},
+		{"a value where the image has none, as its column demands", 0, "acme",
+			[]cdc.RuleMatch{match("r", columns(cdc.ColumnEdit{Column: "b", Value: text(cdc.KindDecimal, "7.00")}, before(cdc.ColumnEdit{Column: "c", Value: cdc.TimestampValue(commit.UnixMicro())})), "acme")},
+			`{"name":"r","version":"v"}],`, `"key":{"id":2},"before":{"id":1,"a":"x","b":"1.50",` + at + `},"after":{"id":2,"a":"y","b":"7.00",` + at + `}`},
+		{"the last of a column counts, over all rules", 0, "acme",
+			[]cdc.RuleMatch{match("r", columns(set("a", "1"), drop("a"), set("a", "2"), drop("c")), "acme"), match("none", nil, "acme"), match("s", columns(set("a", "3")), "acme")},
+			`{"name":"r","version":"v"},{"name":"none","version":"v"},{"name":"s","version":"v"}],`, `"key":{"id":2},"before":{"id":1,"a":"x","b":"1.50","c":null},"after":{"id":2,"a":"3"}`},
+		{"rules of other feeds edit nothing", 0, "acme",
+			[]cdc.RuleMatch{match("r", &cdc.Edits{Columns: []cdc.ColumnEdit{drop("a")}, Tags: []string{"t"}, Reason: "why"}, "bolt"), match("s", columns(drop("c")), "acme", "bolt")},
+			`{"name":"s","version":"v"}],`, `"key":{"id":2},"before":{"id":1,"a":"x","b":"1.50","c":null},"after":{"id":2,"a":"y"}`},
+		{"all feeds: all edits", 0, "",
+			[]cdc.RuleMatch{match("r", columns(drop("a")), "bolt"), match("shadow", columns(drop("c")))},
+			`{"name":"r","version":"v"},{"name":"shadow","version":"v"}],`, `"key":{"id":2},"before":{"id":1,"a":"x","b":"1.50","c":null},"after":{"id":2}`},
+		{"the key is nobody's to edit", 0, "acme",
+			[]cdc.RuleMatch{match("r", columns(cdc.ColumnEdit{Column: "id", Value: cdc.Int64Value(9)}, before(drop("id"))), "acme")},
+			`{"name":"r","version":"v"}],`, `"key":{"id":2},"before":{"id":1,"a":"x","b":"1.50","c":null},"after":{"id":2,"a":"y",` + at + `}`},
+		{"an image that is not there, and a column that is not", 1, "acme",
+			[]cdc.RuleMatch{match("r", columns(before(set("a", "1")), before(drop("id")), set("gone", "1")), "acme")},
+			`{"name":"r","version":"v"}],`, `"key":{"id":3},"before":null,"after":{"id":3,"a":"z","b":"1.50","c":null}`},
+		{"nothing is left", 2, "acme", []cdc.RuleMatch{match("r", columns(drop("a")), "acme")}, `{"name":"r","version":"v"}],`, `"key":{},"before":{},"after":{}`},
+		{"tags once each, reasons with their rules", 1, "acme",
+			[]cdc.RuleMatch{match("r", &cdc.Edits{Tags: []string{"b", "a\n"}, Reason: "score \"91\""}, "acme"), match("s", &cdc.Edits{Tags: []string{"c", "b"}}, "acme")},
+			`{"name":"r","version":"v","reason":"score \"91\""},{"name":"s","version":"v"}],"tags":["b","a\n","c"],`, `"key":{"id":3},"before":null,"after":{"id":3,"a":"z","b":"1.50","c":null}`},
+		{"with a rule on rows in the same feed, both images are shown and edited", 0, "acme",
+			[]cdc.RuleMatch{{Name: "w", Version: "v", Change: cdc.Entered, To: []string{"acme"}}, match("r", &cdc.Edits{Columns: []cdc.ColumnEdit{before(drop("a"))}, Tags: []string{"t"}}, "acme")},
+			`{"name":"w","version":"v","change":"entered"},{"name":"r","version":"v"}],"tags":["t"],"change":"entered",`, `"key":{"id":2},"before":{"id":1,"b":"1.50","c":null},"after":{"id":2,"a":"y",` + at + `}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := cdc.Decision{Event: b.Event(tt.event), Matches: tt.matches}
+			got := string(cdc.AppendRecord(nil, tt.feed, &d))
+			if !json.Valid([]byte(got)) {
+				t.Errorf("not JSON: %s", got)
+			}
+			_, got, _ = strings.Cut(got, `"rules":[`)
+			head, rest, _ := strings.Cut(got, `"op":`)
+			_, rest, _ = strings.Cut(rest, `"table":"s.t",`)
+			rows, _, _ := strings.Cut(rest, `,"commit_time"`)
+			if head != tt.rules || rows != tt.rows {
+				t.Errorf("got\n%s\n%s\nwant\n%s\n%s", head, rows, tt.rules, tt.rows)
+			}
+		})
+	}
+}
+
 func TestRenderingAllocatesNothingButItsText(t *testing.T) {
 	b := open(t, golden[0].spec.build(new(cdc.Builder)), nil)
 	dst := make([]byte, 0, 1<<16)
-	d := cdc.Decision{Matches: []cdc.RuleMatch{{Name: "r", To: []string{"acme"}}}}
+	edits := &cdc.Edits{Columns: []cdc.ColumnEdit{{Column: "a", Drop: true}, {Column: "b", Value: cdc.NullValue()}}, Tags: []string{"x", "y"}, Reason: "why"}
+	d := cdc.Decision{Matches: []cdc.RuleMatch{{Name: "r", To: []string{"acme"}}, {Name: "f", To: []string{"acme"}, Edits: edits}}}
 	for i := range b.Len() {
 		d.Event = b.Event(i)
 		n := 1.0

@@ -128,11 +128,11 @@ func (fs *Filters) Judge(ctx context.Context, ds []cdc.Decision, tell func(r *ru
 	for i := range fs.inUse {
 		u := &fs.inUse[i]
 		for k, at := range u.at {
-			u.check(&rest[k])
+			v := &rest[k]
+			v.Keep, v.Err = take(u.rule, &ds[at], *v, &fs.owned[at])
 			if tell != nil {
-				tell(u.rule, at, &rest[k])
+				tell(u.rule, at, v)
 			}
-			fs.apply(u.rule, &ds[at], &rest[k], &fs.owned[at])
 		}
 		rest = rest[len(u.at):]
 	}
@@ -174,30 +174,17 @@ type setAside struct{ error }
 
 func (e setAside) Unwrap() error { return e.error }
 
-// check makes a verdict that names feeds which the rule does not have one that failed.
-func (u *inUse) check(v *cdc.Verdict) {
-	if v.Err != nil || !v.Keep || v.Edits == nil || len(u.rule.To) == 0 {
-		return
-	}
-	for _, feed := range v.Edits.To {
-		if !slices.Contains(u.rule.To, feed) {
-			v.Err = cdc.Errorf("CDCD-5004", "plugin %s routes to feed %q, which the rule does not name", u.rule.Filter.Plugin, feed).
-				WithFix("add the feed to 'to' of rule %s, or mend the plugin", u.rule.Name)
-			return
-		}
-	}
-}
-
-// apply takes a verdict into a decision. The slices of a decision are shared with others until they are changed.
-func (fs *Filters) apply(r *rules.Rule, d *cdc.Decision, v *cdc.Verdict, owned *bool) {
+// take takes a verdict into a decision, and returns what came of it. The slices of a decision are shared with others until
+// they are changed.
+func take(r *rules.Rule, d *cdc.Decision, v cdc.Verdict, owned *bool) (kept bool, err error) {
 	if v.Err == nil && v.Keep && v.Edits == nil {
-		return
+		return true, nil
 	}
 	i := slices.IndexFunc(d.Matches, func(m cdc.RuleMatch) bool { return m.Name == r.Name })
-	m := d.Matches[i]
-	if v.Err != nil {
-		failed := cdc.RuleError{Rule: m, OnError: r.OnError, Err: v.Err}
-		if _, ok := v.Err.(setAside); ok {
+	m, kept, err := r.Take(d.Matches[i], v)
+	if err != nil {
+		failed := cdc.RuleError{Rule: d.Matches[i], OnError: r.OnError, Err: err}
+		if _, ok := err.(setAside); ok {
 			failed.OnError = cdc.DeadLetter
 		}
 		if r.Mode == rules.Shadow {
@@ -205,20 +192,17 @@ func (fs *Filters) apply(r *rules.Rule, d *cdc.Decision, v *cdc.Verdict, owned *
 		}
 		d.Errors = append(slices.Clip(d.Errors), failed)
 	}
-	if (v.Err != nil || !v.Keep) && len(d.Matches) == 1 {
+	if !kept && len(d.Matches) == 1 {
 		d.Matches = nil
-		return
+		return false, err
 	}
 	if !*owned {
 		d.Matches, *owned = slices.Clone(d.Matches), true
 	}
-	if v.Err != nil || !v.Keep {
+	if kept {
+		d.Matches[i] = m
+	} else {
 		d.Matches = slices.Delete(d.Matches, i, i+1)
-		return
 	}
-	m.Edits = v.Edits
-	if v.Edits.To != nil {
-		m.To = slices.DeleteFunc(slices.Clone(m.To), func(feed string) bool { return !slices.Contains(v.Edits.To, feed) })
-	}
-	d.Matches[i] = m
+	return kept, err
 }

@@ -41,4 +41,5 @@ const (
 	codeStale  = "CDCD-2203" // the rule does not fit the table as it is now
 	codeAnswer = "CDCD-2204" // the expression gave something else than true or false
 	codeLarge  = "CDCD-2205" // the event was captured without its largest values
+	codeRoute  = "CDCD-2206" // a plugin routes to a feed that the rule does not name
 )

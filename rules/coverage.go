@@ -16,7 +16,8 @@ type Coverage struct {
 	Parts []Part `json:"parts"` // in the order of the condition, the whole first; none when there is no condition
 }
 
-// Part is a sub-expression that is true or false, with how many events of the tests made it what.
+// Part is a sub-expression that is true or false, with how many events of the tests made it what. The plugin of a rule is a
+// part like others, the last one, if it can be asked: true is what it keeps.
 type Part struct {
 	Text   string `json:"text"`
 	From   int    `json:"from"` // bytes [From, To) of the condition's text
@@ -47,31 +48,33 @@ func (s *Set) Coverage(tables []*cdc.Table) ([]Coverage, Findings) {
 	var all []Coverage
 	var found Findings
 	for _, r := range s.rules {
-		c, f := r.coverage(tables)
+		c, f := r.coverage(tables, s.ask)
 		all, found = append(all, c), append(found, f...)
 	}
 	return all, found
 }
 
-func (r *Rule) coverage(tables []*cdc.Table) (Coverage, Findings) {
+func (r *Rule) coverage(tables []*cdc.Table, ask Ask) (Coverage, Findings) {
 	c := Coverage{Rule: r.Name, Tests: len(r.tests), Parts: []Part{}}
 	key, text := "when", r.When
 	if r.Where != "" {
 		key, text = "where", r.Where
 	}
+	asks := r.Filter != nil && ask != nil
 	place := r.place.At(key)
-	x, bad := parseExpr(text, place)
-	if text == "" || bad != nil {
+	at := map[[2]int]int{} // index in Parts
+	if x, bad := parseExpr(text, place); text != "" && bad == nil {
+		for _, span := range x.conditions() {
+			if _, ok := at[span]; !ok {
+				at[span] = len(c.Parts)
+				c.Parts = append(c.Parts, Part{Text: oneLine(text[span[0]:span[1]]), From: span[0], To: span[1]})
+			}
+		}
+	} else if !asks {
 		return c, nil
 	}
-	at := map[[2]int]int{} // index in Parts
-	for _, span := range x.conditions() {
-		if _, ok := at[span]; !ok {
-			at[span] = len(c.Parts)
-			c.Parts = append(c.Parts, Part{Text: oneLine(text[span[0]:span[1]]), From: span[0], To: span[1]})
-		}
-	}
-	run := testRun{rule: r, tables: tables}
+	var plugin Part
+	run := testRun{rule: r, tables: tables, programs: map[*cdc.Table][maxOps]*program{}, ask: ask}
 	sites := map[*cdc.Table]*site{}
 	for i := range r.tests {
 		for j := range r.tests[i].steps {
@@ -88,6 +91,9 @@ func (r *Rule) coverage(tables []*cdc.Table) (Coverage, Findings) {
 			}
 			if !r.isFor(e.Op()) {
 				continue
+			}
+			if asks {
+				run.count(&plugin, &r.tests[i].steps[j], e)
 			}
 			for _, cond := range r.explainConditions(e, sites[e.Table()]) {
 				cond.Step.each(0, func(s *Step, _ int) {
@@ -109,20 +115,50 @@ func (r *Rule) coverage(tables []*cdc.Table) (Coverage, Findings) {
 	}
 	var found Findings
 	for _, p := range c.Parts {
-		never := ""
-		switch {
-		case p.True == 0 && p.False == 0:
-			never = "true or false"
-		case p.True == 0:
-			never = "true"
-		case p.False == 0:
-			never = "false"
-		default:
-			continue
+		if never := p.never("true", "false"); never != "" {
+			found = append(found, place.ErrorAt(p.From, p.To, codeUntested, fmt.Sprintf("in the tests of '%s', this is never %s", r.Name, never)).Warn())
 		}
-		found = append(found, place.ErrorAt(p.From, p.To, codeUntested, fmt.Sprintf("in the tests of '%s', this is never %s", r.Name, never)).Warn())
+	}
+	if asks {
+		plugin.Text = "plugin " + r.Filter.Plugin
+		c.Parts = append(c.Parts, plugin)
+		if never := plugin.never("keeps", "drops"); never != "" {
+			found = append(found, r.place.At("filter", "plugin").Error(codeUntested,
+				fmt.Sprintf("in the tests of '%s', the plugin never %s a change", r.Name, never)).Warn())
+		}
 	}
 	return c, found
+}
+
+// never says which of its two outcomes the tests have not shown; "" when they have shown both.
+func (p *Part) never(yes, no string) string {
+	switch {
+	case p.True == 0 && p.False == 0:
+		return yes + " or " + no
+	case p.True == 0:
+		return yes
+	case p.False == 0:
+		return no
+	}
+	return ""
+}
+
+// count asks the plugin about an event, if the condition lets it through.
+func (run *testRun) count(p *Part, s *fixtureStep, e cdc.Event) {
+	match, fail, err := run.judge(s, e)
+	if fail != nil || err != nil || len(match) == 0 {
+		return
+	}
+	match, fail, err = run.askPlugin("", s, e, match[0])
+	switch {
+	case fail != nil: // the test's own failure says so
+	case err != nil:
+		p.Failed++
+	case len(match) > 0:
+		p.True++
+	default:
+		p.False++
+	}
 }
 
 // conditions returns the spans of an expression's parts that are conditions, as far as can be told from how it is

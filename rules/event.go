@@ -104,11 +104,12 @@ type recordJSON struct {
 	// What rules and feeds add to a record says nothing about the event.
 	Feed   json.RawMessage `json:"feed"`
 	Rules  json.RawMessage `json:"rules"`
+	Tags   json.RawMessage `json:"tags"`
 	Change json.RawMessage `json:"change"`
 	Key    json.RawMessage `json:"key"`
 }
 
-var recordKeys = []string{"id", "op", "table", "before", "after", "commit_time", "source", "feed", "rules", "change", "key"}
+var recordKeys = []string{"id", "op", "table", "before", "after", "commit_time", "source", "feed", "rules", "tags", "change", "key"}
 
 // ParseEvent reads an event from JSON: a delivered record or a line of `cdcd tail`, which is the event with its identity
 // again, or the event of a test, which needs no more than op, before and after. tables say what the columns are; an event

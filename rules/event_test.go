@@ -38,6 +38,8 @@ func TestEventsAreReadAndRefused(t *testing.T) {
 		{"event of a test", `{"op":"insert","table":"shop.orders","after":{"id":1}}`, `{"id":1,"total":null,"note":null,"info":null}`, ""},
 		{"record of a feed", `{"id":"0-1-17/0","feed":"acme","rules":[],"change":"left","op":"update","table":"shop.items","key":{},"before":{"id":1},"after":null,` +
 			`"commit_time":"2026-11-21T02:00:00Z","source":{"name":"s","gtid":"0-1-17","file":"","pos":0,"row":0,"no":1,"part_no":1}}`, "an update needs 'after'", "the record is one of a filter; take the event from the stream: --event 0-1-17/0"},
+		{"record that a plugin tagged and gave a reason for", `{"id":"0-1-17/0","feed":"acme","rules":[{"name":"r","version":"v","reason":"score 91"}],"tags":["risky"],"op":"insert","table":"shop.items","key":{},"before":null,"after":{"id":1},` +
+			`"commit_time":"2026-11-21T02:00:00Z","source":{"name":"s","gtid":"0-1-17","file":"","pos":0,"row":0,"no":1,"part_no":1}}`, `{"id":1}`, ""},
 		{"not JSON", `{"op"`, "unexpected EOF", `write a delivered record, or the event of a test: {"op": "update", "before": {…}, "after": {…}}`},
 		{"two", `{"op":"insert","table":"shop.items","after":{"id":1}} {}`, "there is more than one", "give one JSON object"},
 		{"unknown member", `{"op":"insert","affter":{}}`, "unknown member 'affter'", "did you mean 'after'?"},

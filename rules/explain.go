@@ -42,6 +42,7 @@ type Explanation struct {
 	Summary    string      `json:"summary"`          // one sentence, whose subject is the rule
 	Error      *Problem    `json:"error,omitempty"`
 	Conditions []Condition `json:"conditions,omitempty"` // one of when; up to two of where: on the row before and on the row after
+	Filter     *Judgement  `json:"filter,omitempty"`     // of the plugin, if the rule has one and the condition let the event through
 }
 
 // Problem is an error of a rule.
@@ -90,7 +91,7 @@ func (s *Set) Explain(e cdc.Event, rule string) (Explanation, error) {
 	if i < 0 {
 		return Explanation{}, s.noRule(rule)
 	}
-	return explainRules(s.rules[i:i+1], e)[0], nil
+	return explainRules(s.rules[i:i+1], e, s.ask)[0], nil
 }
 
 // noRule says that there is no rule of a name.
@@ -107,9 +108,9 @@ func (s *Set) noRule(name string) error {
 }
 
 // ExplainAll explains every rule, in the order of the set. It takes about a millisecond for each that is for the event.
-func (s *Set) ExplainAll(e cdc.Event) []Explanation { return explainRules(s.rules, e) }
+func (s *Set) ExplainAll(e cdc.Event) []Explanation { return explainRules(s.rules, e, s.ask) }
 
-func explainRules(rs []*Rule, e cdc.Event) []Explanation {
+func explainRules(rs []*Rule, e cdc.Event, ask Ask) []Explanation {
 	judged := make([]*Rule, len(rs))
 	for i, r := range rs {
 		if judged[i] = r; !r.judged() {
@@ -131,6 +132,11 @@ func explainRules(rs []*Rule, e cdc.Event) []Explanation {
 				x.Conditions = nil // the rule does not fit the table or the operation, and so was not evaluated
 			}
 			x.Summary = x.sentence(e)
+			if r.Filter != nil && x.Outcome == Matched {
+				m := d.Matches[slices.IndexFunc(d.Matches, func(m cdc.RuleMatch) bool { return m.Name == r.Name })]
+				x.askPlugin(r, ask, m, e)
+				x.Summary = x.Filter.sentence(x.Summary, x.Error)
+			}
 			switch {
 			case !r.judged():
 				x.Summary += fmt.Sprintf(" (its mode is %s: it judges nothing)", r.Mode)
@@ -893,6 +899,9 @@ func (x Explanation) String() string {
 			b.WriteString(line)
 			b.WriteByte('\n')
 		})
+	}
+	if x.Filter != nil {
+		b.WriteString(x.Filter.lines())
 	}
 	return b.String()
 }

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/cdcd-project/cdcd/cdc"
 )
 
 const (
@@ -23,9 +25,9 @@ func TestTheConfigurationOfAPluginHasOneFormAndAllItsDigits(t *testing.T) {
 		`{plugin: p}`:               `{}`,
 		`{plugin: p, config: {}}`:   `{}`,
 		`{plugin: p, config: null}`: `{}`,
-		`{plugin: p, config: {b: 1, a: {y: [x, ~, true], x: "1"}}}`:                               `{"a":{"x":"1","y":["x",null,true]},"b":1}`,
-		`{plugin: p, config: {n: 12345678901234567890.10, e: 1e3, big: 1_000_000, neg: -0}}`:      `{"big":1000000,"e":1e3,"n":12345678901234567890.10,"neg":-0}`,
-		`{plugin: p, config: {"ü<&>": "a\"b\\\n\u2028", 1: x, day: 2026-01-01, "": ""}}`:          "{\"\":\"\",\"1\":\"x\",\"day\":\"2026-01-01\",\"ü<&>\":\"a\\\"b\\\\\\n\u2028\"}",
+		`{plugin: p, config: {b: 1, a: {y: [x, ~, true], x: "1"}}}`:                           `{"a":{"x":"1","y":["x",null,true]},"b":1}`,
+		`{plugin: p, config: {n: 12345678901234567890.10, e: 1e3, big: 1_000_000, neg: -0}}`:  `{"big":1000000,"e":1e3,"n":12345678901234567890.10,"neg":-0}`,
+		`{plugin: p, config: {"ü<&>": "a\"b\\\n\u2028", 1: x, day: 2026-01-01, "": ""}}`:      "{\"\":\"\",\"1\":\"x\",\"day\":\"2026-01-01\",\"ü<&>\":\"a\\\"b\\\\\\n\u2028\"}",
 		"\n      plugin: p\n      config:\n        text: |\n          two\n          lines\n": `{"text":"two\nlines\n"}`,
 	} {
 		r := mustParse(t, withFilter(src))[0]
@@ -119,10 +121,31 @@ func TestAPinnedRuleDecidesAndIsCutOutOfItsFileAsBefore(t *testing.T) {
 	if first.Digest() == next.Digest() {
 		t.Error("pinning did not change the digest of the set")
 	}
+	read := func(string) ([]byte, error) { return []byte(src), nil }
+	if rec, err := next.Record(e, "r", "one", read); err == nil {
+		t.Errorf("recorded without asking the plugin: %s", rec.Text)
+	}
+	asking := next.Asking(func(r *Rule, e cdc.Event) (Answer, error) {
+		if r.Filter.Digest != digestA {
+			t.Errorf("plugin %s is asked", r.Filter.Digest)
+		}
+		return Answer{Verdict: cdc.Verdict{Keep: true, Edits: &cdc.Edits{Tags: []string{"z", "a, b"}, Reason: "it's so", Columns: []cdc.ColumnEdit{
+			{Column: "note", Value: cdc.TextValue(cdc.KindString, "x")}, {Column: "country", Drop: true}}}}}, nil
+	})
+	rec, err := asking.Record(e, "r", "one", read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect := `expect: {match: true, to: [acme], reason: it's so, tags: ['a, b', z], after: {note: x}, without: [after.country]}`
+	if !strings.Contains(string(rec.Text), expect) {
+		t.Errorf("recorded\n%s\nwant %s", rec.Text, expect)
+	}
 }
 
 func TestTheSetSaysWhichRulesHaveAPlugin(t *testing.T) {
-	rule := func(name, more string) string { return "  - {name: " + name + ", tables: [s.t], to: [x]" + more + "}\n" }
+	rule := func(name, more string) string {
+		return "  - {name: " + name + ", tables: [s.t], to: [x]" + more + "}\n"
+	}
 	set := mustSet(t, "version: 1\nrules:\n"+rule("a", ", filter: {plugin: p}")+rule("b", "")+rule("c", ", filter: {plugin: p}, mode: shadow")+
 		rule("d", ", filter: {plugin: p}, mode: 'off'")+rule("e", ", filter: {plugin: p}, mode: draft"))
 	var got []string

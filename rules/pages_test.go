@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,7 +23,8 @@ var update = flag.Bool("update", false, "write what the pages in testdata should
 
 // TestLanguage runs the pages of testdata: each explains one part of the rule language by example. A page has a
 // schema, rules and events; it says what is found in the rules (found) and what is decided of each event (decided). A
-// page that names a feed also says what that is delivered, one that has a file explain why it was decided.
+// page that names a feed also says what that is delivered, one that has a file explain why it was decided. In a page with a
+// file plugin, that says what the plugin of any rule makes of an event, by the column id.
 func TestLanguage(t *testing.T) {
 	pages, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(pages) == 0 {
@@ -82,6 +84,13 @@ func runPage(t *testing.T, files map[string]string) (found, decided string) {
 	for _, f := range findings {
 		found += f.Error() + "\n"
 	}
+	if text, ok := files["plugin"]; ok {
+		set = set.Asking(pagePlugin(t, text))
+		_, more := set.Coverage(tables)
+		for _, f := range more {
+			found += f.Error() + "\n"
+		}
+	}
 	for _, r := range set.Test(tables) {
 		if !r.Passed {
 			found += r.Failure.Error() + "\n"
@@ -94,6 +103,10 @@ func runPage(t *testing.T, files map[string]string) (found, decided string) {
 		d := set.Decide(readEvent(t, tables, line))
 		shown := d
 		shown.Errors = slices.DeleteFunc(slices.Clone(d.Errors), isStale) // what is found in a rule does not bear repeating with every event
+		if set.ask != nil {
+			d = takeVerdicts(t, set, d)
+			shown.Matches, shown.Errors = d.Matches, d.Errors
+		}
 		decided += strings.TrimSpace(line) + "\n" + printDecision(shown)
 		if feed := strings.TrimSpace(files["feed"]); feed != "" {
 			decided += printDelivery(t, feed, d)
@@ -194,7 +207,7 @@ func checkExplanation(t *testing.T, set *Set, d cdc.Decision, x Explanation) {
 		}
 	}
 	for _, c := range x.Conditions {
-		if c.Key == "when" && c.Step.Truth != x.truth() || len(c.Because) == 0 {
+		if c.Key == "when" && c.Step.Truth != x.truth() && (x.Filter == nil || c.Step.Truth != IsTrue) || len(c.Because) == 0 {
 			t.Errorf("%s is explained by %s because %q:\n%s", x.Outcome, c.Step.Truth, c.Because, x)
 		}
 		c.Step.each(0, func(s *Step, _ int) {
@@ -205,12 +218,87 @@ func checkExplanation(t *testing.T, set *Set, d cdc.Decision, x Explanation) {
 	}
 }
 
+// pagePlugin is a plugin that makes of each event what the page says, a line for each value of the column id.
+func pagePlugin(t *testing.T, text string) Ask {
+	type verdict struct {
+		Drop      bool              `json:"drop"`
+		Error     string            `json:"error"`
+		World     string            `json:"world"`
+		Fuel      int64             `json:"fuel"`
+		Set       map[string]string `json:"set"`
+		LeaveOut  []string          `json:"leave_out"`
+		cdc.Edits                   // Tags, Reason and To
+	}
+	verdicts := map[string]verdict{}
+	for line := range strings.Lines(text) {
+		id, rest, _ := strings.Cut(line, " ")
+		var v verdict
+		if err := json.Unmarshal([]byte(rest), &v); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		verdicts[id] = v
+	}
+	return func(r *Rule, e cdc.Event) (Answer, error) {
+		row := e.After()
+		if !row.Exists() {
+			row = e.Before()
+		}
+		v, ok := verdicts[fmt.Sprint(row.Value(0).Int64())]
+		switch {
+		case !ok:
+			return Answer{Verdict: cdc.Verdict{Keep: true}}, nil
+		case v.World != "":
+			return Answer{}, errors.New(v.World)
+		case v.Error != "":
+			return Answer{Verdict: cdc.Verdict{Err: errors.New(v.Error)}, Fuel: v.Fuel}, nil
+		case v.Drop:
+			return Answer{Fuel: v.Fuel}, nil
+		}
+		edits := v.Edits
+		for _, key := range slices.Sorted(maps.Keys(v.Set)) {
+			image, column, _ := strings.Cut(key, ".")
+			edits.Columns = append(edits.Columns, cdc.ColumnEdit{Column: column, Before: image == beforeVar, Value: cdc.TextValue(cdc.KindString, v.Set[key])})
+		}
+		for _, key := range v.LeaveOut {
+			image, column, _ := strings.Cut(key, ".")
+			edits.Columns = append(edits.Columns, cdc.ColumnEdit{Column: column, Before: image == beforeVar, Drop: true})
+		}
+		return Answer{Verdict: cdc.Verdict{Keep: true, Edits: &edits}, Fuel: v.Fuel}, nil
+	}
+}
+
+// takeVerdicts asks the plugins of the rules that match, as an engine does.
+func takeVerdicts(t *testing.T, set *Set, d cdc.Decision) cdc.Decision {
+	var matches []cdc.RuleMatch
+	for _, m := range d.Matches {
+		r := set.rules[slices.IndexFunc(set.rules, func(r *Rule) bool { return r.Name == m.Name })]
+		if r.Filter == nil {
+			matches = append(matches, m)
+			continue
+		}
+		a, err := set.ask(r, d.Event)
+		if err != nil { // an engine would offer the batch again
+			matches = append(matches, m)
+			continue
+		}
+		m, kept, err := r.Take(m, a.Verdict)
+		if err != nil {
+			d.Errors = append(d.Errors, cdc.RuleError{Rule: m, OnError: r.OnError, Err: err})
+		} else if kept {
+			matches = append(matches, m)
+		}
+	}
+	d.Matches = matches
+	return d
+}
+
 // printDelivery prints what of a decision a partner receives.
 func printDelivery(t *testing.T, feed string, d cdc.Decision) string {
 	if !slices.ContainsFunc(d.Matches, func(m cdc.RuleMatch) bool { return slices.Contains(m.To, feed) }) {
 		return ""
 	}
 	var record struct {
+		Tags   json.RawMessage `json:"tags,omitempty"`
 		Change string          `json:"change,omitempty"`
 		Key    json.RawMessage `json:"key"`
 		Before json.RawMessage `json:"before"`

@@ -52,7 +52,15 @@ func (s *Set) Record(e cdc.Event, rule, name string, read func(file string) ([]b
 	if err != nil || i < 0 {
 		return Recorded{}, no("%s has changed meanwhile", out.File)
 	}
-	text, line, err := old[i].withTest(src, testText(e, name, r, explainRules([]*Rule{r}, e)[0]))
+	x := explainRules([]*Rule{r}, e, s.ask)[0]
+	if x.Filter != nil && x.Filter.Verdict == notAsked {
+		why := "there is nobody to ask it"
+		if x.Filter.Why != "" {
+			why = x.Filter.Why
+		}
+		return Recorded{}, no("plugin %s decides, and it was not asked: %s", r.Filter.Plugin, why)
+	}
+	text, line, err := old[i].withTest(src, testText(e, name, r, x))
 	if err != nil {
 		return Recorded{}, no("%w", err).WithFix("write the rule in block form, each key on a line of its own")
 	}
@@ -70,7 +78,10 @@ func (s *Set) Record(e cdc.Event, rule, name string, read func(file string) ([]b
 		if after.Name != r.Name {
 			continue
 		}
-		run := testRun{rule: after, tables: []*cdc.Table{e.Table()}, programs: map[*cdc.Table][maxOps]*program{}}
+		if r.Filter != nil && after.Filter.Digest == "" {
+			after = after.pinned(r.Filter.Digest)
+		}
+		run := testRun{rule: after, tables: []*cdc.Table{e.Table()}, programs: map[*cdc.Table][maxOps]*program{}, ask: s.ask}
 		if fail := run.test(&after.tests[len(after.tests)-1]); fail != nil {
 			return Recorded{}, no("as a test it comes out otherwise: %s", fail.Msg)
 		}
@@ -131,6 +142,9 @@ func testText(e cdc.Event, name string, r *Rule, x Explanation) string {
 	if len(x.To) > 0 {
 		to, _ := json.Marshal(x.To) // strings only
 		expect += ", to: " + flow(to)
+	}
+	if x.Filter != nil {
+		expect += x.Filter.expected()
 	}
 	fmt.Fprintf(&b, "  expect: {%s}\n", expect)
 	return b.String()

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -45,6 +46,13 @@ type expectYAML struct {
 	Change string   `yaml:"change"`
 	Error  *bool    `yaml:"error"`
 	To     []string `yaml:"to"`
+
+	// Of rules with a filter: what is delivered.
+	Tags    []string       `yaml:"tags"`
+	Reason  string         `yaml:"reason"`
+	Before  map[string]any `yaml:"before"`
+	After   map[string]any `yaml:"after"`
+	Without []string       `yaml:"without"`
 }
 
 // fixture is one test of a rule.
@@ -72,6 +80,12 @@ type expectation struct {
 	fails  bool
 	to     []string
 	place  strictyaml.Place
+
+	delivered bool // it says something about what is delivered
+	tags      []string
+	reason    string
+	values    [2]map[string]any // of columns, by image
+	without   [][2]string       // image and column
 }
 
 // tests reads the tests of a rule, as far as can be said without knowing its tables.
@@ -246,8 +260,9 @@ func (p *parser) expectation(at strictyaml.Place, y expectYAML, r *Rule) expecta
 			}
 		}
 	}
+	p.delivery(at, y, r, &x, refused)
 	switch {
-	case change.Exists() || to.Exists():
+	case change.Exists() || to.Exists() || x.delivered:
 	case x.match == nil && y.Error == nil:
 		p.fail(at, codeValue, "the test expects nothing").Hint("write expect: {match: true}, {match: false} or {error: true}")
 	case y.Error != nil && !*y.Error && x.match == nil:
@@ -256,6 +271,31 @@ func (p *parser) expectation(at strictyaml.Place, y expectYAML, r *Rule) expecta
 		p.fail(at, codeValue, "a rule that fails does not match").Hint("write expect: {error: true}")
 	}
 	return x
+}
+
+// delivery reads what a test expects to be delivered.
+func (p *parser) delivery(at strictyaml.Place, y expectYAML, r *Rule, x *expectation, refused bool) {
+	for _, key := range []string{"tags", "reason", beforeVar, afterVar, "without"} {
+		place := at.At(key)
+		switch {
+		case !place.Exists():
+		case r.Filter == nil:
+			p.fail(place, codeValue, "only a plugin alters what is delivered, and the rule has no 'filter'").Hint("remove '%s'", key)
+		case refused:
+			p.fail(place, codeValue, "a rule that does not match delivers nothing").Hint("remove '%s'", key)
+		default:
+			x.delivered = true
+		}
+	}
+	x.tags, x.reason, x.values = y.Tags, y.Reason, [2]map[string]any{y.Before, y.After}
+	for i, text := range y.Without {
+		image, column, ok := strings.Cut(text, ".")
+		if !ok || !slices.Contains(images[:], image) {
+			p.fail(at.At("without", i), codeValue, "'%s' is not a column of a row image", clip(text)).Hint("write before.<column> or after.<column>")
+			continue
+		}
+		x.without = append(x.without, [2]string{image, column})
+	}
 }
 
 var changeNames = []string{cdc.Entered, cdc.Stayed, cdc.Left}
@@ -299,11 +339,11 @@ type TestResult struct {
 }
 
 // Test runs the tests that stand in the rule files, against the tables as they are now. Tests of rules that are not
-// active run too.
+// active run too. A test whose event comes to a plugin fails if nobody is there to ask it: see [Set.Asking].
 func (s *Set) Test(tables []*cdc.Table) []TestResult {
 	var results []TestResult
 	for _, r := range s.rules {
-		run := testRun{rule: r, tables: tables, programs: map[*cdc.Table][maxOps]*program{}}
+		run := testRun{rule: r, tables: tables, programs: map[*cdc.Table][maxOps]*program{}, ask: s.ask}
 		for i := range r.tests {
 			f := &r.tests[i]
 			fail := run.test(f)
@@ -318,6 +358,7 @@ type testRun struct {
 	rule     *Rule
 	tables   []*cdc.Table
 	programs map[*cdc.Table][maxOps]*program
+	ask      Ask
 }
 
 // test returns nil when the rule does what the test expects.
@@ -333,8 +374,14 @@ func (run *testRun) test(f *fixture) *Finding {
 			return fail
 		}
 		match, fail, err := run.judge(s, e)
+		if fail == nil && err == nil && len(match) > 0 && run.rule.Filter != nil {
+			match, fail, err = run.askPlugin(title, s, e, match[0])
+		}
 		if fail == nil {
 			fail = run.compare(title, s, match, err)
+		}
+		if fail == nil && s.expect.delivered {
+			fail = run.compareDelivery(title, s, e, match)
 		}
 		if fail != nil {
 			return fail
@@ -373,7 +420,82 @@ func (s *fixtureStep) placeOf(image, column string) strictyaml.Place {
 	return s.place.At(image, column)
 }
 
-// judge returns what the rule makes of an event.
+// askPlugin returns what the rule's plugin leaves of a match.
+func (run *testRun) askPlugin(title string, s *fixtureStep, e cdc.Event, m cdc.RuleMatch) ([]cdc.RuleMatch, *Finding, error) {
+	name := run.rule.Filter.Plugin
+	if run.ask == nil {
+		return nil, s.expect.place.Error(codeTest, fmt.Sprintf("%s: plugin %s judges this event, and there is nobody to ask it", title, name)), nil
+	}
+	a, err := run.ask(run.rule, e)
+	if err != nil {
+		return nil, s.expect.place.Error(codeTest, fmt.Sprintf("%s: plugin %s could not be asked: %s", title, name, plainError(err))), nil
+	}
+	m, kept, err := run.rule.Take(m, a.Verdict)
+	if !kept {
+		return nil, nil, err
+	}
+	return []cdc.RuleMatch{m}, nil, nil
+}
+
+// compareDelivery says in what the record of a match is not what was expected.
+func (run *testRun) compareDelivery(title string, s *fixtureStep, e cdc.Event, match []cdc.RuleMatch) *Finding {
+	x := s.expect
+	fail := func(at strictyaml.Place, format string, args ...any) *Finding {
+		return at.Error(codeTest, title+": "+fmt.Sprintf(format, args...))
+	}
+	var record struct {
+		Rules  []struct{ Reason string }
+		Tags   []string
+		Before map[string]json.RawMessage
+		After  map[string]json.RawMessage
+	}
+	d := cdc.Decision{Event: e, Matches: match}
+	if err := json.Unmarshal(cdc.AppendRecord(nil, "", &d), &record); err != nil {
+		return fail(x.place, "its record cannot be read: %s", err)
+	}
+	if x.place.At("tags").Exists() && !slices.Equal(sorted(record.Tags), sorted(x.tags)) {
+		return fail(x.place.At("tags"), "the tags are [%s], but should be [%s]", strings.Join(record.Tags, ", "), strings.Join(x.tags, ", "))
+	}
+	if got := record.Rules[0].Reason; x.place.At("reason").Exists() && got != x.reason {
+		return fail(x.place.At("reason"), "the reason is '%s', but should be '%s'", clip(got), clip(x.reason))
+	}
+	rows := [2]map[string]json.RawMessage{record.Before, record.After}
+	for i, image := range images {
+		for _, column := range slices.Sorted(maps.Keys(x.values[i])) {
+			at, t := x.place.At(image, column), e.Table()
+			n := t.Column(column)
+			if n < 0 {
+				return at.Error(codeFixture, fmt.Sprintf("%s has no column '%s'", t.Name, clip(column)))
+			}
+			v, hint := fixtureValue(&t.Columns[n], x.values[i][column])
+			if hint != "" {
+				shown, _ := json.Marshal(x.values[i][column])
+				return at.Error(codeFixture, fmt.Sprintf("%s is not a value of %s (%s)", clip(string(shown)), column, sqlType(&t.Columns[n]))).Hint("%s", hint)
+			}
+			want := string(cdc.AppendJSON(nil, &t.Columns[n], v))
+			got, ok := rows[i][column]
+			switch {
+			case !ok:
+				return fail(at, "%s%s is not delivered, but it should be as %s", image, selector(column), clip(want))
+			case string(got) != want:
+				return fail(at, "%s%s is delivered as %s, but it should be as %s", image, selector(column), clip(string(got)), clip(want))
+			}
+		}
+	}
+	for i, column := range x.without {
+		at := x.place.At("without", i)
+		n := slices.Index(images[:], column[0])
+		if e.Table().Column(column[1]) < 0 {
+			return at.Error(codeFixture, fmt.Sprintf("%s has no column '%s'", e.Table().Name, clip(column[1])))
+		}
+		if got, ok := rows[n][column[1]]; ok {
+			return fail(at, "%s%s is delivered as %s, but it should not be", column[0], selector(column[1]), clip(string(got)))
+		}
+	}
+	return nil
+}
+
+// judge returns what the rule's condition makes of an event.
 func (run *testRun) judge(s *fixtureStep, e cdc.Event) ([]cdc.RuleMatch, *Finding, error) {
 	if !slices.Contains(run.rule.On, s.op) {
 		return nil, nil, nil
@@ -419,7 +541,7 @@ func (run *testRun) compare(title string, s *fixtureStep, match []cdc.RuleMatch,
 		return fail(x.place.At("change"), "the row %s, but it should have %s", match[0].Change, x.change)
 	case match != nil && x.to != nil && !slices.Equal(match[0].To, x.to):
 		return fail(x.place.At("to"), "it is delivered to %s, but it should be to %s", feedList(match[0].To), feedList(x.to))
-	case match != nil || x.match != nil && !*x.match || x.match == nil && x.change == "" && len(x.to) == 0:
+	case match != nil || x.match != nil && !*x.match || x.match == nil && x.change == "" && len(x.to) == 0 && !x.delivered:
 		return nil
 	case !slices.Contains(run.rule.On, s.op):
 		return fail(x.place, "the rule is not for %ss", s.op).Hint("add %s to 'on'", s.op)

@@ -9,7 +9,8 @@ import (
 )
 
 // Append returns the function that renders a decision with errors as one line without its newline, for a chain of
-// the feed's dead letters. It may be called by one goroutine at a time.
+// the feed's dead letters. It may be called by one goroutine at a time. The event is as it was captured, whatever plugins
+// want altered in what is delivered: it will be judged again.
 func Append(feed string) func(dst []byte, d *cdc.Decision) []byte {
 	var w cdc.Builder
 	return func(dst []byte, d *cdc.Decision) []byte {

@@ -74,8 +74,10 @@ func newBatch(t testing.TB) *cdc.Batch {
 	return b
 }
 
+// decision has errors, and edits of another rule that are for delivery: a letter has the event as it was captured.
 func decision(e cdc.Event) cdc.Decision {
-	return cdc.Decision{Event: e, RuleSet: "sha256:set", Matches: []cdc.RuleMatch{{Name: "other"}}, Errors: []cdc.RuleError{
+	edits := &cdc.Edits{Columns: []cdc.ColumnEdit{{Column: "s", Drop: true}, {Column: "id", Value: cdc.NullValue()}}, Tags: []string{"t"}, Reason: "why"}
+	return cdc.Decision{Event: e, RuleSet: "sha256:set", Matches: []cdc.RuleMatch{{Name: "other", To: []string{"acme"}, Edits: edits}}, Errors: []cdc.RuleError{
 		{Rule: cdc.RuleMatch{Name: "paid", Version: "sha256:1", To: []string{"acme"}}, Err: errors.New("no such key: \"a\"\nmore")},
 		{Rule: cdc.RuleMatch{Name: "big", Version: "sha256:2"}, OnError: cdc.Skip, Err: errors.New("")},
 	}}
