@@ -72,6 +72,16 @@ func Build(t testing.TB, language, dir string) []byte {
 	return module
 }
 
+// Compiled returns a folder where tests may keep what a host has compiled: wasm.Config.Dir.
+func Compiled(t testing.TB) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatalf("guest: %v", err)
+	}
+	return filepath.Join(cache, "cdcd", "guests", "compiled")
+}
+
 // build builds the plugin in a folder of root, which holds all that the build needs.
 func build(language, root, plugin string) ([]byte, error) {
 	tools, ok := languages[language]
