@@ -389,6 +389,9 @@ func (e Event) tx() []byte {
 	return e.batch.frame[at : at+txSize]
 }
 
+// TxIndex returns the number of the event's transaction in its batch.
+func (e Event) TxIndex() int { return int(le.Uint32(e.entry()[8:])) }
+
 // CommitTime returns when the transaction committed, in UTC.
 func (e Event) CommitTime() time.Time { return timeOf(le.Uint64(e.tx()[32:])) }
 

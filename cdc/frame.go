@@ -71,6 +71,7 @@ var (
 	le         = binary.LittleEndian
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 	noCRC      [4]byte
+	padding    [8]byte
 )
 
 // Header is what a frame says about all of its events.
@@ -404,23 +405,31 @@ func (w *Builder) CopyColumns(r Row, columns []int) uint32 {
 		return 0
 	}
 	w.BeginRow(len(columns))
-	slots := imageFixed + align8(len(r.table.Columns))
-	used := uint64(0) // by texts, which may overlap in a frame that nobody has verified
-	for i, from := range columns {
-		if uint(from) >= uint(len(r.table.Columns)) {
+	has := len(r.table.Columns)
+	from, fromSlots := r.img[imageFixed:imageFixed+has], r.img[imageFixed+align8(has):]
+	kinds, slots := w.buf[w.kinds:][:len(columns)], w.buf[w.slots:][:8*len(columns)]
+	room := uint64(len(r.img)) // for texts, which may overlap in a frame that nobody has verified
+	for i, c := range columns {
+		if uint(c) >= uint(has) {
 			continue
 		}
-		k, num := Kind(r.img[imageFixed+from]), le.Uint64(r.img[slots+8*from:])
+		k, num := Kind(from[c]), le.Uint64(fromSlots[8*c:])
 		switch {
 		case k.inHeap():
 			at, n := num&math.MaxUint32, num>>32
-			used += n
-			if at+n <= uint64(len(r.img)) && used <= uint64(len(r.img)) {
-				w.SetBytes(i, k, r.img[at:at+n])
+			if at+n > uint64(len(r.img)) || n > room {
+				continue
 			}
-		case k < kindCount:
-			w.set(i, k, num)
+			room -= n
+			num = uint64(len(w.buf)-w.row) | n<<32
+			if w.buf = append(w.buf, r.img[at:at+n]...); &w.buf[w.kinds] != &kinds[0] { // it has moved
+				kinds, slots = w.buf[w.kinds:][:len(columns)], w.buf[w.slots:][:8*len(columns)]
+			}
+		case k >= kindCount:
+			continue
 		}
+		kinds[i] = byte(k)
+		le.PutUint64(slots[8*i:], num)
 	}
 	return w.EndRow()
 }
@@ -547,8 +556,8 @@ func (w *Builder) putRef(at int, s string) {
 }
 
 func (w *Builder) align() {
-	for len(w.buf)%8 != 0 {
-		w.buf = append(w.buf, 0)
+	if n := -len(w.buf) & 7; n != 0 {
+		w.buf = append(w.buf, padding[:n]...)
 	}
 }
 

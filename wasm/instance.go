@@ -425,7 +425,7 @@ func (i *instance) random(b []byte) {
 	i.settle()
 	seed := uint64(0x6364_6364) // "cdcd"
 	if i.source != nil {
-		seed = i.source.number(i.current)
+		seed = i.source.seed(i.current)
 	}
 	for len(b) > 0 {
 		i.drawn++

@@ -1,6 +1,7 @@
 package wasm
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
@@ -10,9 +11,23 @@ import (
 type projection struct {
 	err    error // it cannot judge it
 	table  *cdc.Table
-	before []int // columns of the table for each one that the plugin reads; -1: there is none
+	before []int // columns of the table for each one that the plugin reads, -1: there is none; nil: it does not read the image
 	after  []int
 	edits  []int // columns of the table for each that the plugin may edit
+
+	// in the part that is being made
+	part   uint64 // its number
+	number int
+	blank  uint32 // an image without values, which all events share whose image the plugin does not read
+}
+
+// add puts the table into a frame.
+func (p *projection) add(w *cdc.Builder, part uint64) {
+	p.part, p.number = part, w.AddTable(p.table)
+	if p.before == nil || p.after == nil {
+		w.BeginRow(len(p.table.Columns))
+		p.blank = w.EndRow()
+	}
 }
 
 const maxTables = 4096 // that are remembered
@@ -36,16 +51,15 @@ func (p *Plugin) project(t *cdc.Table) *projection {
 	}
 	m := p.manifest
 	out := &projection{table: &cdc.Table{Schema: t.Schema, Name: t.Name, Columns: make([]cdc.Column, len(m.Columns))}}
-	columns, none := make([]int, len(m.Columns)), make([]int, len(m.Columns))
+	columns := make([]int, len(m.Columns))
 	for i, c := range m.Columns {
-		columns[i], none[i] = t.Column(c.Name), -1
+		columns[i] = t.Column(c.Name)
 		if columns[i] >= 0 {
 			out.table.Columns[i] = t.Columns[columns[i]]
 		} else {
 			out.table.Columns[i] = cdc.Column{Name: c.Name, Kind: cdc.KindString, Nullable: true}
 		}
 	}
-	out.before, out.after = none, none
 	if m.Images != "after" {
 		out.before = columns
 	}
@@ -61,6 +75,7 @@ func (p *Plugin) project(t *cdc.Table) *projection {
 // part is what is given to the plugin at once.
 type part struct {
 	filter  *Filter
+	number  uint64
 	builder cdc.Builder
 	frame   []byte
 	events  []cdc.Event
@@ -78,15 +93,16 @@ func (p *part) fill(events []cdc.Event, verdicts []cdc.Verdict, size int) (done 
 	var table *cdc.Table // of the event before
 	var seen *projection
 	var commit time.Time
-	number, tx := 0, -1
+	tx, txIndex := -1, -1
+	p.number++
 	for _, e := range events {
 		if len(p.events) == size {
 			break
 		}
 		if t := e.Table(); t != table {
 			table, seen = t, p.filter.projection(t)
-			if seen.err == nil {
-				number = w.AddTable(seen.table)
+			if seen.err == nil && seen.part != p.number {
+				seen.add(w, p.number)
 			}
 		}
 		if seen.err != nil {
@@ -96,16 +112,33 @@ func (p *part) fill(events []cdc.Event, verdicts []cdc.Verdict, size int) (done 
 			done++
 			continue
 		}
-		if at := e.CommitTime(); tx < 0 || !at.Equal(commit) {
-			commit, tx = at, w.AddTx(cdc.Tx{CommitTime: at})
+		if n := e.TxIndex(); n != txIndex {
+			txIndex = n
+			if at := e.CommitTime(); tx < 0 || !at.Equal(commit) {
+				commit, tx = at, w.AddTx(cdc.Tx{CommitTime: at})
+			}
 		}
-		before := w.CopyColumns(e.Before(), seen.before)
-		after := w.CopyColumns(e.After(), seen.after)
+		op := e.Op()
+		before, after, copied := uint32(0), uint32(0), uint32(0)
+		if op == cdc.OpUpdate || op == cdc.OpDelete {
+			if before = seen.blank; seen.before != nil {
+				before = w.CopyColumns(e.Before(), seen.before)
+				copied = before
+			}
+		}
+		if op != cdc.OpDelete {
+			if after = seen.blank; seen.after != nil {
+				after = w.CopyColumns(e.After(), seen.after)
+				copied = cmp.Or(copied, after)
+			}
+		}
 		if w.Size() > maxBytes && len(p.events) > 0 {
-			w.DropRows(first(before, after))
+			if copied != 0 {
+				w.DropRows(copied)
+			}
 			break
 		}
-		w.AddEvent(cdc.EventInfo{No: e.No(), Tx: tx, Table: number, Op: e.Op(), Before: before, After: after, Incomplete: e.Incomplete()})
+		w.AddEvent(cdc.EventInfo{No: e.No(), Tx: tx, Table: seen.number, Op: op, Before: before, After: after, Incomplete: e.Incomplete()})
 		p.events, p.tables, p.index = append(p.events, e), append(p.tables, seen), append(p.index, done)
 		done++
 	}
@@ -113,13 +146,6 @@ func (p *part) fill(events []cdc.Event, verdicts []cdc.Verdict, size int) (done 
 		p.frame = w.Seal(cdc.Checkpoint{})
 	}
 	return done
-}
-
-func first(before, after uint32) uint32 {
-	if before != 0 {
-		return before
-	}
-	return after
 }
 
 // commitTime returns the commit time of an event in nanoseconds.
@@ -134,8 +160,8 @@ func (p *part) commitTime(event uint32) int64 {
 	return at.UnixNano()
 }
 
-// number returns what random numbers of an event begin with.
-func (p *part) number(event uint32) uint64 {
+// seed returns what random numbers of an event begin with.
+func (p *part) seed(event uint32) uint64 {
 	if int(event) >= len(p.events) {
 		return 0
 	}

@@ -202,4 +202,3 @@ func TestWhatAPluginMakesOfAChange(t *testing.T) {
 		})
 	}
 }
-
