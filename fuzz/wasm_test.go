@@ -3,12 +3,12 @@ package fuzz
 import (
 	"context"
 	"encoding/hex"
-	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
 
 	"github.com/cdcd-project/cdcd/internal/meter"
 	"github.com/cdcd-project/cdcd/internal/wasmbin"
@@ -24,62 +24,62 @@ func FuzzWasm(f *testing.F) {
 		}
 		f.Add(wasm)
 	}
+	for _, wasm := range smithModules(f) {
+		f.Add(wasm)
+	}
 	ctx := context.Background()
 	limits := wasmbin.DefaultLimits
 	limits.Bytes, limits.MemoryPages, limits.TableSize, limits.Nesting, limits.Locals = 16<<10, 4, 100, 50, 1000
-	bounds := meter.Limits{Pages: 4, Table: 100, Depth: 10_000}
 	f.Fuzz(func(t *testing.T, wasm []byte) {
 		m, err := wasmbin.Read(wasm, limits)
 		if err != nil {
 			return
 		}
-		metered, err := meter.Rewrite(m, bounds)
-		if err != nil {
-			return
-		}
-		if _, err := wasmbin.Read(metered, wasmbin.DefaultLimits); err != nil {
-			t.Fatalf("the rewritten module: %v", err)
-		}
 		runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithMemoryLimitPages(4))
 		defer runtime.Close(ctx)
 		_, wants := runtime.CompileModule(ctx, wasm)
-		compiled, got := runtime.CompileModule(ctx, metered)
 		if wants != nil && strings.Contains(wants.Error(), "custom section name") {
 			return // the engine insists on names of functions that can be read; metering leaves out those that cannot
 		}
-		if (got == nil) != (wants == nil) {
-			t.Fatalf("the module: %v; rewritten: %v", wants, got)
-		}
-		if got != nil || len(m.Imports) > 0 {
+		metered, err := meter.Rewrite(m, fuzzBounds)
+		if err != nil {
 			return
 		}
-		left := int64(100_000)
-		yield := func(_ context.Context, mod api.Module, _ []uint64) {
-			fuel := mod.ExportedGlobal(meter.Fuel).(api.MutableGlobal)
-			if left <= 0 || mod.ExportedGlobal(meter.Depth).Get() > uint64(bounds.Depth) {
-				panic(errSpent)
-			}
-			for left > 0 && int64(fuel.Get()) < 0 {
-				fuel.Set(fuel.Get() + 1000)
-				left -= 1000
-			}
+		if _, got := runtime.CompileModule(ctx, metered); (got == nil) != (wants == nil) {
+			t.Fatalf("the module: %v; rewritten: %v", wants, got)
+		} else if got != nil || len(m.Imports) > 0 {
+			return
 		}
-		if _, err := runtime.NewHostModuleBuilder(meter.HostModule).NewFunctionBuilder().
-			WithGoModuleFunction(api.GoModuleFunc(yield), nil, nil).Export(meter.Yield).Instantiate(ctx); err != nil {
-			t.Fatal(err)
-		}
-		instance, err := runtime.InstantiateModule(ctx, compiled, wazero.NewModuleConfig())
-		if err != nil {
-			return // its start function traps, or a segment is out of bounds
-		}
-		for name, function := range compiled.ExportedFunctions() {
-			args := make([]uint64, max(len(function.ParamTypes()), len(function.ResultTypes())))
-			_ = instance.ExportedFunction(name).CallWithStack(ctx, args) // how it ends is its own affair; that it does is ours
-		}
+		sameBehaviour(t, wasm, m, len(wasm) < 500)
 	})
 }
 
-var errSpent = errors.New("the fuel is spent")
+// smithModules are valid modules that scripts/wasm-corpus has made.
+func smithModules(t testing.TB) (all [][]byte) {
+	files, err := filepath.Glob("testdata/wasm/*.wasm")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d modules in testdata/wasm, %v", len(files), err)
+	}
+	for _, file := range files {
+		wasm, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, wasm)
+	}
+	return all
+}
+
+// What the vetter refuses of them it would refuse of plugins that people make.
+func TestModulesThatOthersThinkOfAreNotRefused(t *testing.T) {
+	for i, wasm := range smithModules(t) {
+		if m, err := wasmbin.Read(wasm, wasmbin.DefaultLimits); err != nil {
+			t.Errorf("module %d: %v", i, err)
+		} else {
+			sameBehaviour(t, wasm, m, false)
+		}
+	}
+}
 
 // wasmSeeds are small modules: a loop without end, calls that double, memory that is filled, a table that grows, all with a
 // memory, a table and an element segment.
