@@ -22,7 +22,7 @@ import (
 var update = flag.Bool("update", false, "write the modules in testdata anew")
 
 // fixtures are languages whose example is small enough to be kept here as it is built, for tests that are to run without tools.
-var fixtures = []string{"c", "rust"}
+var fixtures = []string{"assemblyscript", "c", "rust"}
 
 var orders = &cdc.Table{Schema: "shop", Name: "orders", Columns: []cdc.Column{
 	{Name: "id", Kind: cdc.KindInt64, Key: 1},
