@@ -217,7 +217,7 @@ func (c *Column) Check(v Value) error {
 			return fmt.Errorf("a text that is not UTF-8")
 		}
 	case KindEnum:
-		if !slices.Contains(c.Members, v.str) {
+		if v.str != "" && !slices.Contains(c.Members, v.str) { // "" is the error value, which every enum can have
 			return fmt.Errorf("%.80q is not a member of the enum", v.str)
 		}
 	case KindSet:

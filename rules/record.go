@@ -8,9 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/strictyaml"
 )
 
 // Recorded is a test that was made of an event.
@@ -150,31 +149,7 @@ func testText(e cdc.Event, name string, r *Rule, x Explanation) string {
 	return b.String()
 }
 
-// flow writes JSON as YAML on one line, with the quotes that are needed.
-func flow(text []byte) string {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil { // JSON is YAML, but for a few characters
-		return string(text)
-	}
-	var restyle func(n *yaml.Node)
-	restyle = func(n *yaml.Node) {
-		switch n.Kind {
-		case yaml.MappingNode, yaml.SequenceNode:
-			n.Style = yaml.FlowStyle
-		case yaml.ScalarNode:
-			n.Style = 0
-		}
-		for _, kid := range n.Content {
-			restyle(kid)
-		}
-	}
-	restyle(&doc)
-	out, err := yaml.Marshal(doc.Content[0])
-	if one := strings.TrimRight(string(out), "\n"); err == nil && !strings.Contains(one, "\n") {
-		return one
-	}
-	return string(text)
-}
+func flow(text []byte) string { return strictyaml.Flow(text) }
 
 func flowText(s string) string { return flow(cdc.AppendString(nil, s)) }
 

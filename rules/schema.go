@@ -34,9 +34,17 @@ func ParseSchema(file string, src []byte) ([]*cdc.Table, error) {
 	if err != nil {
 		p.errs = err.(strictyaml.Errors)
 	}
+	tables := p.schemaTables(doc.At("tables"), f.Tables)
+	if err := p.errs.Err(); err != nil {
+		return nil, err
+	}
+	return tables, nil
+}
+
+func (p *parser) schemaTables(section strictyaml.Place, y map[string]tableYAML) []*cdc.Table {
 	var tables []*cdc.Table
-	for _, name := range doc.At("tables").Keys() {
-		at := doc.At("tables", name)
+	for _, name := range section.Keys() {
+		at := section.At(name)
 		if p.badWithin(at) {
 			continue
 		}
@@ -46,12 +54,9 @@ func ParseSchema(file string, src []byte) ([]*cdc.Table, error) {
 			p.add(e.Hint("write schema.table"))
 			continue
 		}
-		tables = append(tables, p.table(at, schema, table, f.Tables[name]))
+		tables = append(tables, p.table(at, schema, table, y[name]))
 	}
-	if err := p.errs.Err(); err != nil {
-		return nil, err
-	}
-	return tables, nil
+	return tables
 }
 
 func (p *parser) table(at strictyaml.Place, schema, name string, y tableYAML) *cdc.Table {

@@ -97,7 +97,7 @@ func (f *Filter) judge(ctx context.Context, deadline time.Time, events []cdc.Eve
 	if len(p.events) == 0 {
 		return done, nil
 	}
-	failed, err := f.offer(ctx, deadline, verdicts)
+	failed, err := f.offer(ctx, deadline, verdicts, false)
 	if err != nil {
 		return 0, err
 	}
@@ -133,7 +133,7 @@ func (f *Filter) afterFailure(ctx context.Context, deadline time.Time, failed *f
 	}
 	done = f.part.index[failed.judged]
 	f.part.fill(events[done:], verdicts[done:], 1)
-	again, err := f.offer(ctx, deadline, verdicts[done:])
+	again, err := f.offer(ctx, deadline, verdicts[done:], true)
 	if err != nil {
 		return 0, err
 	}
@@ -172,8 +172,9 @@ func (f *Filter) fail(event int64) {
 	}
 }
 
-// offer has the part judged, and takes down the verdicts. The error is of the world; the instance is pristine after it.
-func (f *Filter) offer(ctx context.Context, deadline time.Time, verdicts []cdc.Verdict) (*failure, error) {
+// offer has the part judged, and takes down the verdicts. The error is of the world; the instance is pristine after it. last says that
+// what fails is not judged again.
+func (f *Filter) offer(ctx context.Context, deadline time.Time, verdicts []cdc.Verdict, last bool) (*failure, error) {
 	i, p := f.instance, &f.part
 	began := f.plugin.host.now()
 	budget, watch := f.plugin.limits.BatchFuel, true
@@ -219,7 +220,7 @@ func (f *Filter) offer(ctx context.Context, deadline time.Time, verdicts []cdc.V
 	}
 	if failed != nil {
 		failed.trap.Fuel = used
-		if len(p.events) == 1 {
+		if last && len(p.events) == 1 {
 			judged = 1 // its lines are all that is known
 		}
 	}

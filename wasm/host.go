@@ -20,6 +20,7 @@ type Config struct {
 	Memory      int64      // bytes that all instances together may have; default 512 MiB
 	Log         func(Line) // lines of plugins; nil: they are dropped. It is called from any goroutine that judges
 	Interpreter bool       // nothing is compiled; for comparing the two engines, it is slow
+	Unmetered   bool       // nothing is counted, and nothing ends what does not end by itself; for comparing with it
 }
 
 // Level says how grave a line is.
@@ -91,6 +92,7 @@ type Host struct {
 	compile     Compiler
 	log         func(Line)
 	interpreter bool
+	unmetered   bool
 	budget      budget
 	now         func() time.Time
 	cache       *cache // nil: nothing is kept
@@ -102,7 +104,7 @@ type Host struct {
 // NewHost makes a host. Of its folder it makes what is not there.
 func NewHost(c Config) (*Host, error) {
 	or(&c.Memory, defaultMemory)
-	h := &Host{compile: c.Compile, log: c.Log, interpreter: c.Interpreter, now: time.Now, plugins: map[*Plugin]bool{}}
+	h := &Host{compile: c.Compile, log: c.Log, interpreter: c.Interpreter, unmetered: c.Unmetered, now: time.Now, plugins: map[*Plugin]bool{}}
 	h.budget.most = c.Memory
 	if c.Dir != "" && !c.Interpreter {
 		var err error
@@ -161,7 +163,11 @@ func (h *Host) Load(ctx context.Context, module []byte, limits Limits) (*Plugin,
 		return nil, err
 	}
 	limits = limits.withDefaults()
-	metered, err := meter.Rewrite(m, meter.Limits{Pages: limits.Memory, Table: limits.Table, Depth: limits.Depth})
+	rewrite := meter.Rewrite
+	if h.unmetered {
+		rewrite = meter.Bare
+	}
+	metered, err := rewrite(m, meter.Limits{Pages: limits.Memory, Table: limits.Table, Depth: limits.Depth})
 	if err != nil {
 		return nil, cdc.Errorf("CDCD-2501", "plugin %s is refused: %w", info.Manifest.Name, err).
 			WithFix("make it smaller, or raise its limits in the configuration (plugins.limits)")

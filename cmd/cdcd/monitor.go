@@ -159,6 +159,7 @@ func (p *pipeline) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /tail", p.tail)
 	mux.HandleFunc("GET /event", p.event)
+	mux.HandleFunc("POST /events", p.events)
 	mux.HandleFunc("GET /stream/tables", p.tablesInStream)
 	mux.HandleFunc("POST /backtest", p.backtest)
 	mux.HandleFunc("POST /rules", p.askRules)

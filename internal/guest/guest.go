@@ -18,17 +18,12 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/cdcd-project/cdcd/internal/toolchain"
 )
 
 // Languages are those that there is an SDK for.
-func Languages() []string {
-	var names []string
-	for name := range languages {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
+func Languages() []string { return toolchain.Languages() }
 
 // SDK returns the folder of a language's SDK.
 func SDK(language string) string {
@@ -84,11 +79,7 @@ func Compiled(t testing.TB) string {
 
 // build builds the plugin in a folder of root, which holds all that the build needs.
 func build(language, root, plugin string) ([]byte, error) {
-	tools, ok := languages[language]
-	if !ok {
-		return nil, fmt.Errorf("there is no SDK for %s", language)
-	}
-	env, version, err := tools()
+	env, version, err := toolchain.Find(language)
 	if err != nil {
 		return nil, fmt.Errorf("%w; scripts/setup installs it", err)
 	}
@@ -191,7 +182,7 @@ func others(plugin string) func(name string) bool {
 		switch base := path.Base(name); {
 		case base == "target", base == "node_modules", base == "Cargo.lock", strings.HasSuffix(base, ".wasm"), strings.HasSuffix(base, "_test.go"):
 			return true
-		case name == "template", name == "tck", name == "tests", strings.HasPrefix(name, "examples/"):
+		case name == "template", name == "tck", strings.HasPrefix(name, "examples/"):
 			return name != plugin && !strings.HasPrefix(name, plugin+"/")
 		}
 		return false

@@ -65,6 +65,16 @@ func lengthCost(op wasmbin.Op) (shift int, ok bool) {
 
 // Rewrite returns the metered module.
 func Rewrite(m *wasmbin.Module, limits Limits) ([]byte, error) {
+	return rewrite(m, limits, false)
+}
+
+// Bare returns the module with the code that it came with: it exports what a metered one does, but nothing counts and nothing
+// stops it. What a metered module computes is compared with it.
+func Bare(m *wasmbin.Module, limits Limits) ([]byte, error) {
+	return rewrite(m, limits, true)
+}
+
+func rewrite(m *wasmbin.Module, limits Limits, bare bool) ([]byte, error) {
 	for _, e := range m.Exports {
 		if strings.HasPrefix(e.Name, Reserved) {
 			return nil, fmt.Errorf("it exports '%.40s': names that begin with '%s' are reserved", e.Name, Reserved)
@@ -83,7 +93,10 @@ func Rewrite(m *wasmbin.Module, limits Limits) ([]byte, error) {
 	if m.ImportedTables+m.ImportedMemories+m.ImportedGlobals > 0 {
 		return nil, fmt.Errorf("it imports a table, a memory or a global; plugins have their own")
 	}
-	w := &rewriter{m: m, limits: limits, calls: graph(m, limits.Depth)}
+	w := &rewriter{m: m, limits: limits, bare: bare}
+	if !bare {
+		w.calls = graph(m, limits.Depth)
+	}
 	w.yield = uint32(m.ImportedFuncs)
 	w.fuel = uint32(len(m.Globals))
 	w.depth = w.fuel + 1
@@ -94,6 +107,7 @@ type rewriter struct {
 	m      *wasmbin.Module
 	limits Limits
 	calls  *callGraph
+	bare   bool // the code stays as it is
 
 	yield       uint32 // index of the function
 	fuel, depth uint32 // indexes of the globals
@@ -116,6 +130,12 @@ func (w *rewriter) module() []byte {
 	for _, id := range [...]byte{wasmbin.TypeSection, wasmbin.ImportSection, wasmbin.FunctionSection, wasmbin.TableSection, wasmbin.MemorySection, wasmbin.GlobalSection,
 		wasmbin.ExportSection, wasmbin.StartSection, wasmbin.ElementSection, wasmbin.DataCountSection, wasmbin.CodeSection, wasmbin.DataSection} {
 		s, there := bodies[id]
+		if w.bare && (id == wasmbin.TypeSection || id == wasmbin.ImportSection || id == wasmbin.CodeSection) {
+			if there {
+				put(id, s.Body)
+			}
+			continue
+		}
 		switch id {
 		case wasmbin.TypeSection:
 			put(id, grown(s.Body, 1, []byte{0x60, 0, 0}))
@@ -190,7 +210,7 @@ func (w *rewriter) shifted(s wasmbin.Section) []byte {
 
 // shift returns the new number of a function.
 func (w *rewriter) shift(f uint32) uint32 {
-	if int(f) >= w.m.ImportedFuncs {
+	if !w.bare && int(f) >= w.m.ImportedFuncs {
 		return f + 1
 	}
 	return f

@@ -73,6 +73,13 @@ func TestTheModulesOfTheSpecificationAreValidExactlyIfTheyWere(t *testing.T) {
 			if _, err := wasmbin.Read(metered, wasmbin.DefaultLimits); err != nil {
 				t.Errorf("%s: rewritten: %v", filepath.Base(file), err)
 			}
+			if bare, err := Bare(m, Limits{Pages: 65536, Table: 1 << 31, Depth: 1 << 20}); err != nil {
+				t.Errorf("%s: bare: %v", filepath.Base(file), err)
+			} else if compiled, err := runtime.CompileModule(t.Context(), bare); err != nil {
+				t.Errorf("%s: bare: %v", filepath.Base(file), err)
+			} else {
+				compiled.Close(t.Context())
+			}
 		}
 	}
 	t.Logf("%d modules were read, %d are valid", read, valid)

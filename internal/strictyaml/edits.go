@@ -99,3 +99,29 @@ func Apply(src []byte, findings Errors) (mended []byte, applied Errors) {
 	}
 	return append(mended, src[at:]...), applied
 }
+
+// Flow writes JSON as YAML on one line, with the quotes that are needed.
+func Flow(text []byte) string {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil { // JSON is YAML, but for a few characters
+		return string(text)
+	}
+	var restyle func(n *yaml.Node)
+	restyle = func(n *yaml.Node) {
+		switch n.Kind {
+		case yaml.MappingNode, yaml.SequenceNode:
+			n.Style = yaml.FlowStyle
+		case yaml.ScalarNode:
+			n.Style = 0
+		}
+		for _, kid := range n.Content {
+			restyle(kid)
+		}
+	}
+	restyle(&doc)
+	out, err := yaml.Marshal(doc.Content[0])
+	if one := strings.TrimRight(string(out), "\n"); err == nil && !strings.Contains(one, "\n") {
+		return one
+	}
+	return string(text)
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/pluginkit"
+	"github.com/cdcd-project/cdcd/wasm"
+)
+
+func newPluginInspectCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "inspect [FILE|FOLDER]",
+		Short: "Say what a module is, or why it is no plugin; run nothing",
+		Long: `Inspect reads a module without running it: its manifest, what it imports and exports, its sizes, and why it is refused if it
+is. A folder stands for the module that was built in it.`,
+		Example: `  cdcd plugin inspect plugins/fraud-score.wasm
+  cdcd plugin inspect -o json | jq .result.manifest`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file, module, err := moduleOf(folderOf(args))
+			if err != nil {
+				return err
+			}
+			r := inspectModule(file, module)
+			return a.ui.verdict(kind(cmd), r.OK, r, func(w io.Writer) { r.print(a, w) })
+		},
+	}
+}
+
+// moduleOf reads a module, or that of a project.
+func moduleOf(name string) (file string, module []byte, err error) {
+	info, err := os.Stat(name)
+	if err == nil && info.IsDir() {
+		p, err := pluginkit.Open(name)
+		if err != nil {
+			return "", nil, err
+		}
+		module, err := p.Module()
+		return p.Output, module, err
+	}
+	if err == nil && info.Size() > maxPlugin {
+		return "", nil, cdc.Errorf("CDCD-2501", "%s has %s; at most %s are read", name, bytesText(info.Size()), bytesText(maxPlugin))
+	}
+	if err == nil {
+		module, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return "", nil, cdc.Errorf("CDCD-2553", "read the plugin: %w", err).WithFix("name a .wasm file, or the folder of a plugin")
+	}
+	return name, module, nil
+}
+
+// inspected is what there is to say about a module.
+type inspected struct {
+	File        string         `json:"file"`
+	OK          bool           `json:"ok"`
+	Refused     *errorInfo     `json:"refused,omitempty"` // why it is no plugin
+	Digest      string         `json:"digest"`
+	Bytes       int            `json:"bytes"`
+	Functions   int            `json:"functions,omitempty"`
+	Code        int            `json:"code_bytes,omitempty"`
+	Data        int            `json:"data_bytes,omitempty"`
+	MemoryPages uint32         `json:"memory_pages"`               // of 64 KiB, at first
+	MaxPages    uint32         `json:"max_memory_pages,omitempty"` // by its own word
+	Imports     []string       `json:"imports"`
+	Exports     []string       `json:"exports"`
+	Restorable  bool           `json:"restorable"`
+	Manifest    *wasm.Manifest `json:"manifest,omitempty"`
+}
+
+func inspectModule(file string, module []byte) inspected {
+	r := inspected{File: file, Digest: wasm.Digest(module), Bytes: len(module), Imports: []string{}, Exports: []string{}}
+	info, err := wasm.Inspect(module)
+	if info != nil {
+		r.Functions, r.Code, r.Data, r.MemoryPages, r.MaxPages = info.Functions, info.Code, info.Data, info.Memory, info.MaxMemory
+		r.Imports, r.Exports, r.Restorable, r.Manifest = append(r.Imports, info.Imports...), append(r.Exports, info.Exports...), info.Restorable, info.Manifest
+	}
+	if r.OK = err == nil; err != nil {
+		why := infoOf(err)
+		r.Refused = &why
+	}
+	return r
+}
+
+func (r *inspected) print(a *app, w io.Writer) {
+	if r.OK {
+		fmt.Fprintf(w, "%s %s is plugin %s %s\n", a.ui.out(green, "✓"), r.File, r.Manifest.Name, r.Manifest.Version)
+	} else {
+		fmt.Fprintf(w, "%s %s is refused  %s  %s\n", a.ui.out(red, "✗"), r.File, r.Refused.Code, indent(r.Refused.Message, "  "))
+		if r.Refused.Fix != "" {
+			fmt.Fprintf(w, "  → %s\n", r.Refused.Fix)
+		}
+	}
+	rows := [][]string{{"digest", r.Digest}, {"size", bytesText(int64(r.Bytes))}}
+	add := func(name, value string) {
+		if value != "" {
+			rows = append(rows, []string{name, value})
+		}
+	}
+	if m := r.Manifest; m != nil {
+		add("description", m.Description)
+		add("tables", strings.Join(m.Tables, ", "))
+		var columns []string
+		for _, c := range m.Columns {
+			name := c.Name
+			if c.Optional {
+				name += " (optional)"
+			}
+			columns = append(columns, name)
+		}
+		add("columns", strings.Join(columns, ", "))
+		add("images", m.Images)
+		add("edits", strings.Join(m.Edits, ", "))
+		add("metrics", strings.Join(m.Metrics, ", "))
+		if m.Config != nil {
+			text, err := json.Marshal(m.Config)
+			if err == nil {
+				add("config", string(text))
+			}
+		}
+	}
+	if r.Functions > 0 || len(r.Exports) > 0 {
+		add("functions", fmt.Sprintf("%s, %s of code, %s of data", grouped(uint64(r.Functions)), bytesText(int64(r.Code)), bytesText(int64(r.Data))))
+		memory := fmt.Sprintf("%s at first", bytesText(int64(r.MemoryPages)<<16))
+		if r.MaxPages > 0 {
+			memory += fmt.Sprintf(", at most %s by its own word", bytesText(int64(r.MaxPages)<<16))
+		}
+		add("memory", memory)
+		if r.OK && !r.Restorable {
+			add("after a trap", "it is started anew, since it alters its tables or drops data")
+		}
+	}
+	add("imports", strings.Join(r.Imports, ", "))
+	add("exports", strings.Join(r.Exports, ", "))
+	a.ui.table(w, []string{"", ""}, rows)
+}
