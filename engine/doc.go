@@ -1,6 +1,6 @@
 // Package engine judges batches of changes by rules and hands what matched to sinks.
 //
-// There are three types. An [Engine] is made from a [Config]: rules, and a [Sink] for each feed that they
+// There are three types to begin with. An [Engine] is made from a [Config]: rules, and a [Sink] for each feed that they
 // deliver to. Its Handle method is a cdc.Handler, so whatever produces batches can be put in front of it: a stream, a
 // binlog reader, a test. It has no goroutines, no queue and no clock; it does what it is called for, in the caller's
 // goroutine, and returns when every sink has taken the batch.
@@ -14,6 +14,10 @@
 //
 // The rules are one set, which can be swapped between two batches, or asked for by the revision that a batch names
 // (Config.Sets): then a batch is judged the same whenever it is offered.
+//
+// A rule may have a filter, which judges what the rule's condition lets through. Config.Filter returns it, as a [Filter]: a
+// sandboxed plugin, or any Go code. It is asked once for each batch, keeps changes or drops them, and may alter what is
+// delivered.
 //
 // Events of a program's own, which come from no database, become batches with package engine/events; examples/embed is a
 // whole program.

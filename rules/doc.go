@@ -86,6 +86,14 @@
 // the filtered table can be kept elsewhere; docs/objects.md tells a partner how, and that only the images that satisfy
 // the filter are delivered. If either image cannot be judged, the rule fails. Without on, it is for all four operations.
 //
+// # Plugins
+//
+// A rule with a [Filter] has a plugin judge what its condition lets through. This package knows its name, the digest of its
+// module, which [Rule.Pin] makes part of the rule's version, and its configuration in a canonical form; it neither loads nor
+// asks it. [Set.Decide] decides as if it kept everything, [Set.Filters] says which rules have one, and who asks the plugin gives
+// its verdict to [Rule.Take]. Where one event is looked at, for a test or an explanation, a function that was given to
+// [Set.Asking] is asked.
+//
 // # Many rules
 //
 // A change is not compared with each rule: an index over the conditions of all rules for its table and operation finds

@@ -22,7 +22,7 @@ import (
 var update = flag.Bool("update", false, "write the modules in testdata anew")
 
 // fixtures are languages whose example is small enough to be kept here as it is built, for tests that are to run without tools.
-var fixtures = []string{"c", "rust"}
+var fixtures = []string{"assemblyscript", "c", "rust"}
 
 var orders = &cdc.Table{Schema: "shop", Name: "orders", Columns: []cdc.Column{
 	{Name: "id", Kind: cdc.KindInt64, Key: 1},
@@ -133,20 +133,22 @@ func TestTheExampleDecidesTheSameInEveryLanguage(t *testing.T) {
 
 // The first example of each README is a whole plugin, if it is put where the template has its source.
 func TestTheExamplesInREADMEsAreBuilt(t *testing.T) {
-	sources := map[string]string{"c": "plugin.c", "go": "main.go", "rust": "src/lib.rs"}
+	sources := map[string]struct{ fence, file string }{
+		"assemblyscript": {"ts", "assembly/index.ts"}, "c": {"c", "plugin.c"}, "go": {"go", "main.go"}, "rust": {"rust", "src/lib.rs"},
+	}
 	for _, language := range guest.Languages() {
 		t.Run(language, func(t *testing.T) {
 			readme, err := os.ReadFile(filepath.Join(guest.SDK(language), "README.md"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, code, ok := strings.Cut(string(readme), "\n```"+language+"\n")
+			_, code, ok := strings.Cut(string(readme), "\n```"+sources[language].fence+"\n")
 			code, _, closed := strings.Cut(code, "\n```\n")
 			if !ok || !closed {
 				t.Fatalf("no example in %s", language)
 			}
 			dir := guest.Template(t, language, "readme")
-			if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(sources[language])), []byte(code+"\n"), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(sources[language].file)), []byte(code+"\n"), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := wasm.Inspect(guest.Build(t, language, dir)); err != nil {

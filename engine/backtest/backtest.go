@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/engine"
 	"github.com/cdcd-project/cdcd/rules"
 )
 
@@ -23,6 +24,10 @@ type Config struct {
 
 	// From and To bound the changes by commit time, From included, To not. Zero: no bound.
 	From, To time.Time
+
+	// Filter returns the plugin of a rule that has one, as in [engine.Config]. Each worker asks for its own, for the draft and
+	// for the rules in force, and closes it at the end.
+	Filter func(ctx context.Context, r *rules.Rule) (engine.Filter, error)
 
 	// Feeds estimates volumes for the feeds named here; rules may name others.
 	Feeds map[string]Delivery
@@ -52,7 +57,8 @@ type Progress struct {
 // Run reads a source to its end and judges every change by the draft and by the rules in force. The batches may come from
 // one goroutine or several; each is taken at once and judged beside the reading.
 //
-// The report is always of use: when source or ctx ends early it is partial, and the error says why.
+// The report is always of use: when source or ctx ends early, or a plugin cannot be asked, it is partial, and the error
+// says why.
 func Run(ctx context.Context, cfg Config, source func(ctx context.Context, next cdc.Handler) error) (Report, error) {
 	began := time.Now()
 	t, err := newTrial(cfg)
@@ -60,16 +66,18 @@ func Run(ctx context.Context, cfg Config, source func(ctx context.Context, next 
 		return Report{}, err
 	}
 	work := make(chan *cdc.Batch, len(t.workers))
+	running, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 	var judging sync.WaitGroup
 	for _, w := range t.workers {
 		judging.Go(func() {
-			for b := range work {
-				w.judge(b)
+			if err := w.run(running, work); err != nil {
+				fail(err)
 			}
 		})
 	}
 	stop := t.tell(cfg.Progress)
-	err = source(ctx, func(ctx context.Context, b *cdc.Batch) error {
+	err = source(running, func(ctx context.Context, b *cdc.Batch) error {
 		select {
 		case work <- b:
 			return nil
@@ -83,7 +91,9 @@ func Run(ctx context.Context, cfg Config, source func(ctx context.Context, next 
 
 	r := t.report()
 	r.Seconds = time.Since(began).Seconds()
-	if err == nil {
+	if cause := context.Cause(running); cause != nil && ctx.Err() == nil {
+		err = cause // of the plugin, whatever the source says of being stopped
+	} else if err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
@@ -198,6 +208,10 @@ func (t *trial) report() Report {
 		found := &all.rules[i]
 		out := Rule{Name: rule.Name, Version: rule.Version, Against: t.against[i], Matched: found.matched, Errors: found.errors, Rows: found.rows.count(),
 			Same: found.same, Changed: found.changed, Added: found.added, Lost: found.lost, Days: daysOf(found.days), Examples: found.sample()}
+		if f := rule.Filter; f != nil {
+			out.Filter = &found.filter
+			out.Filter.Plugin, out.Filter.Digest = f.Plugin, f.Digest
+		}
 		for k, n := range all.seen {
 			if rule.Judges(k.table, k.op) {
 				out.Evaluated += n

@@ -10,6 +10,8 @@
 //	})
 //	fmt.Println(report.Rules[0].Matched, report.Rules[0].Added, report.Rules[0].Lost)
 //
+// Plugins of rules are asked as live ones are, each worker's by itself; Config.Filter returns them. [Rule] says what they did.
+//
 // Both sets judge with the code and the speed of a live feed: [rules.Set.Decide]. A rule's `now` is the commit time of the
 // change, so that the outcome is what it would have been then. What a back-test cannot know stands in [NotSimulated], and
 // every report carries it.

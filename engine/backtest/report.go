@@ -35,7 +35,10 @@ type Rule struct {
 	Errors    uint64 `json:"errors"`
 	Rows      Count  `json:"rows"` // distinct rows among the matched
 
-	// Against the rule that is in force. A match by both that says another change (entered, stayed, left) is Changed.
+	Filter *Filter `json:"filter,omitempty"` // what its plugin did, if it has one
+
+	// Against the rule that is in force. A match by both that says another change (entered, stayed, left), or whose plugin alters
+	// otherwise what is delivered, is Changed.
 	Same    uint64 `json:"same"`
 	Changed uint64 `json:"changed"`
 	Added   uint64 `json:"added"`
@@ -43,6 +46,22 @@ type Rule struct {
 
 	Days     []Day     `json:"days"`
 	Examples []Example `json:"examples"` // of each kind, spread over the history, in its order
+}
+
+// Filter is what the plugin of a rule made of the changes that the condition let through to it.
+type Filter struct {
+	Plugin  string `json:"plugin"`
+	Digest  string `json:"digest,omitempty"`
+	Asked   uint64 `json:"asked"`
+	Kept    uint64 `json:"kept"`
+	Edited  uint64 `json:"edited"` // of those that it kept
+	Dropped uint64 `json:"dropped"`
+	Failed  uint64 `json:"failed"`
+}
+
+func (f *Filter) add(o *Filter) {
+	f.Asked, f.Kept, f.Edited = f.Asked+o.Asked, f.Kept+o.Kept, f.Edited+o.Edited
+	f.Dropped, f.Failed = f.Dropped+o.Dropped, f.Failed+o.Failed
 }
 
 // Day counts one day, by the commit time in UTC.
@@ -58,7 +77,7 @@ type Day struct {
 const (
 	Added   = "added"   // only the draft matches
 	Lost    = "lost"    // only the rule in force matches
-	Changed = "changed" // both, with another change
+	Changed = "changed" // both, with another change or otherwise altered
 	Same    = "same"    // both
 	Failed  = "error"   // the draft could not judge
 )
@@ -104,6 +123,7 @@ type Volume struct {
 var NotSimulated = []string{
 	"other rules: a change that matches several rules of a feed is one record; here the rules of the draft stand alone",
 	"dead letters and halts: a change that a rule cannot judge is counted as an error, nothing is set aside and nothing stops",
+	"plugins: each worker asks an instance of its own, so their log, their metrics and when they would go into quarantine are others; verdicts are the same",
 	"modes: every rule of the draft is judged as if it were active, in shadow or off as it may be",
 	"waiting: retries, restarts and slow stores make other objects than the estimate; the records stay the same",
 	"what was before: changes that the history does not hold any more, and rows that were captured without their largest values",

@@ -3,11 +3,15 @@ package backtest
 import (
 	"bytes"
 	"cmp"
+	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/engine"
+	"github.com/cdcd-project/cdcd/rules"
 )
 
 // worker judges batches and remembers what came of them. Only what progress reads is guarded: by mu, for each batch.
@@ -27,6 +31,8 @@ type worker struct {
 	feeds                 map[string]*volumes
 	draftTime, activeTime time.Duration
 
+	draftFilters, activeFilters *engine.Filters
+
 	// scratch
 	draft, active []cdc.Decision
 	marks         []mark
@@ -42,6 +48,7 @@ type judged struct {
 // finding is what became of one rule.
 type finding struct {
 	matched, errors, same, changed, added, lost uint64
+	filter                                      Filter
 	rows                                        *sketch
 	days                                        map[int64]*Day
 	examples                                    map[string][]kept
@@ -63,6 +70,7 @@ func (k kept) compare(o kept) int {
 type mark struct {
 	event  uint64
 	change string
+	edits  *cdc.Edits
 }
 
 // volumes is what a feed would get.
@@ -77,7 +85,7 @@ const (
 
 func newWorker(t *trial) *worker {
 	w := &worker{t: t, seen: map[judged]uint64{}, tables: map[*cdc.Table]string{}, days: map[int64]*Day{}, feeds: map[string]*volumes{},
-		marks: make([]mark, len(t.number))}
+		marks: make([]mark, len(t.number)), draftFilters: engine.NewFilters(t.cfg.Filter), activeFilters: engine.NewFilters(t.cfg.Filter)}
 	k := sketchBudget / t.cfg.Workers / (len(t.number) + 2*len(t.cfg.Feeds) + 1)
 	k = min(max(k, sketchLeast), sketchMost)
 	w.rows = newSketch(k)
@@ -90,16 +98,32 @@ func newWorker(t *trial) *worker {
 	return w
 }
 
-// judge judges a batch by both sets.
-func (w *worker) judge(b *cdc.Batch) {
-	for i := 0; i < b.Len(); {
-		i = w.judgeSome(b, i)
+// run judges batches until there are no more of them. When it fails, it only takes them.
+func (w *worker) run(ctx context.Context, work <-chan *cdc.Batch) (err error) {
+	defer func() {
+		for range work {
+		}
+		err = errors.Join(err, w.draftFilters.Close(), w.activeFilters.Close())
+	}()
+	if err := w.draftFilters.Use(ctx, w.t.draft); err != nil {
+		return err
 	}
+	if err := w.activeFilters.Use(ctx, w.t.active); err != nil {
+		return err
+	}
+	for b := range work {
+		for i := 0; i < b.Len(); {
+			if i, err = w.judgeSome(ctx, b, i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // judgeSome judges some events from the i-th on by both sets, one set after the other so that their times can be told apart. It
 // returns where to go on: before what matched takes much memory, however many rules there are.
-func (w *worker) judgeSome(b *cdc.Batch, i int) (next int) {
+func (w *worker) judgeSome(ctx context.Context, b *cdc.Batch, i int) (next int, err error) {
 	const most = 10_000 // matches and errors at once
 	w.draft, w.active = w.draft[:0], w.active[:0]
 	var first, last time.Time
@@ -120,9 +144,15 @@ func (w *worker) judgeSome(b *cdc.Batch, i int) (next int) {
 		found += len(d.Matches) + len(d.Errors)
 		w.draft = append(w.draft, d)
 	}
+	if err := w.draftFilters.Judge(ctx, w.draft, w.count); err != nil {
+		return i, err
+	}
 	between := time.Now()
 	for n := range w.draft {
 		w.active = append(w.active, w.t.active.Decide(w.draft[n].Event))
+	}
+	if err := w.activeFilters.Judge(ctx, w.active, nil); err != nil {
+		return i, err
 	}
 	w.draftTime += between.Sub(began)
 	w.activeTime += time.Since(between)
@@ -150,7 +180,32 @@ func (w *worker) judgeSome(b *cdc.Batch, i int) (next int) {
 	w.read, w.matched, w.errors = w.read+read, w.matched+matched, w.errors+errors
 	w.seq = max(w.seq, b.Seq)
 	w.during(first, last)
-	return i
+	return i, nil
+}
+
+// count counts a verdict of a plugin of the draft.
+func (w *worker) count(r *rules.Rule, _ int, v *cdc.Verdict) {
+	f := &w.rules[w.t.number[r.Name]].filter
+	f.Asked++
+	switch {
+	case v.Err != nil:
+		f.Failed++
+	case !v.Keep:
+		f.Dropped++
+	default:
+		f.Kept++
+		if v.Edits != nil {
+			f.Edited++
+		}
+	}
+}
+
+// sameEdits reports whether two matches are delivered the same.
+func sameEdits(a, b *cdc.Edits) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Reason == b.Reason && slices.Equal(a.Columns, b.Columns) && slices.Equal(a.Tags, b.Tags) && slices.Equal(a.To, b.To)
 }
 
 func (w *worker) during(first, last time.Time) {
@@ -186,7 +241,7 @@ func (w *worker) compare(d, a *cdc.Decision) {
 	for i := range d.Matches {
 		m := &d.Matches[i]
 		n := w.t.number[m.Name]
-		w.marks[n] = mark{w.event, m.Change}
+		w.marks[n] = mark{w.event, m.Change, m.Edits}
 		f := &w.rules[n]
 		f.matched++
 		f.rows.add(row)
@@ -207,14 +262,14 @@ func (w *worker) compare(d, a *cdc.Decision) {
 			f.lost++
 			dayOf(f.days, day).Lost++
 			w.keep(f, d, Example{Kind: Lost, Was: m.Change})
-		case w.marks[n].change != m.Change:
+		case w.marks[n].change != m.Change || !sameEdits(w.marks[n].edits, m.Edits):
 			f.changed++
 			w.keep(f, d, Example{Kind: Changed, Change: w.marks[n].change, Was: m.Change})
 		default:
 			f.same++
 			w.keep(f, d, Example{Kind: Same, Change: m.Change, Was: m.Change})
 		}
-		w.marks[n].event = 0 // met
+		w.marks[n] = mark{} // met
 	}
 	for i := range d.Matches {
 		m := &d.Matches[i]
@@ -324,6 +379,7 @@ func (w *worker) merge(o *worker) {
 func (f *finding) merge(o *finding, examples int) {
 	f.matched, f.errors, f.same, f.changed = f.matched+o.matched, f.errors+o.errors, f.same+o.same, f.changed+o.changed
 	f.added, f.lost = f.added+o.added, f.lost+o.lost
+	f.filter.add(&o.filter)
 	f.rows.merge(o.rows)
 	mergeDays(f.days, o.days)
 	for kind, more := range o.examples {

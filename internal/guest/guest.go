@@ -182,7 +182,7 @@ func others(plugin string) func(name string) bool {
 		switch base := path.Base(name); {
 		case base == "target", base == "node_modules", base == "Cargo.lock", strings.HasSuffix(base, ".wasm"), strings.HasSuffix(base, "_test.go"):
 			return true
-		case name == "template", name == "tck", strings.HasPrefix(name, "examples/"):
+		case name == "template", name == "tck", name == "tests", strings.HasPrefix(name, "examples/"):
 			return name != plugin && !strings.HasPrefix(name, plugin+"/")
 		}
 		return false

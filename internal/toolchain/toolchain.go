@@ -13,9 +13,21 @@ import (
 
 // languages finds the tools of each language.
 var languages = map[string]func() (env []string, version string, err error){
-	"c":    clang,
-	"go":   golang,
-	"rust": rust,
+	"assemblyscript": asc,
+	"c":              clang,
+	"go":             golang,
+	"rust":           rust,
+}
+
+// asc takes the compiler that scripts/setup has installed.
+func asc() ([]string, string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, "", err
+	}
+	name := filepath.Join(cache, "cdcd", "asc", "node_modules", ".bin", "asc")
+	version, err := output(name, "--version")
+	return []string{"ASC=" + name}, version, err
 }
 
 // Languages are those that there is an SDK for.

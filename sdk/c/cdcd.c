@@ -604,8 +604,8 @@ static unsigned hex4(const char *p, const char *end)
 {
     unsigned n = 0;
     for (int i = 0; i < 4; i++, p++) {
-        const char c = p < end ? *p : '0';
-        n = n << 4 | (unsigned)(is_digit(c) ? c - '0' : (c | 32) - 'a' + 10);
+        const char c = p < end ? *p : '0', letter = (char)(c | 32);
+        n = n << 4 | (unsigned)(is_digit(c) ? c - '0' : letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : 0);
     }
     return n;
 }

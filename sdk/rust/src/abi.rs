@@ -114,8 +114,7 @@ mod wasm {
         verdicts: [u8; EVENTS],
     }
 
-    static OUT: Alone<Out> =
-        Alone(UnsafeCell::new(Out { cursor: 0, log: 0, log_len: 0, reserved: 0, verdicts: [0; EVENTS] }));
+    static OUT: Alone<Out> = Alone(UnsafeCell::new(Out { cursor: 0, log: 0, log_len: 0, reserved: 0, verdicts: [0; EVENTS] }));
 
     /// Memory that grows: whole pages, taken for good. Allocators live beside it.
     struct Region {
@@ -134,7 +133,11 @@ mod wasm {
             let pages = room / PAGE + 1;
             let end = memory_size(0).wrapping_mul(PAGE);
             let more = pages - self.room / PAGE;
-            if !self.at.is_null() && self.room % PAGE == 0 && self.at as usize + self.room == end && memory_grow(0, more) != usize::MAX {
+            if !self.at.is_null()
+                && self.room % PAGE == 0
+                && self.at as usize + self.room == end
+                && memory_grow(0, more) != usize::MAX
+            {
                 self.room = pages * PAGE; // it has been made longer where it is
                 return true;
             }
@@ -163,10 +166,8 @@ mod wasm {
         log: Log,
     }
 
-    static ARENAS: Alone<Arenas> = Alone(UnsafeCell::new(Arenas {
-        input: Region::new(),
-        log: Log { edits: Region::new(), len: 0, json: Region::new() },
-    }));
+    static ARENAS: Alone<Arenas> =
+        Alone(UnsafeCell::new(Arenas { input: Region::new(), log: Log { edits: Region::new(), len: 0, json: Region::new() } }));
 
     /// `cdc_arena`.
     pub fn arena(kind: u32, bytes: u32) -> u32 {

@@ -273,7 +273,9 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_borne() {
-        for text in ["", " ", "{", "[", "\"", "{\"a", "{\"a\"", "{\"a\":", "[1,", "]", ",", "\"\\", "\"\\u12", "{\"a\":]", "[}", "{,}"] {
+        for text in
+            ["", " ", "{", "[", "\"", "{\"a", "{\"a\"", "{\"a\":", "[1,", "]", ",", "\"\\", "\"\\u12", "{\"a\":]", "[}", "{,}"]
+        {
             let json = Json::parse(text);
             json.member("a").kind();
             json.element(3).kind();

@@ -72,6 +72,7 @@ pub type Problem = Text<1024>;
 /// A plugin. [`plugin!`] makes one of a type.
 pub trait Plugin: Sized {
     /// Takes the configuration of the rule, an object that satisfies the schema in plugin.yaml: `{}` if there is none.
+    #[allow(clippy::result_large_err)] // it is made once
     fn init(config: Json) -> Result<Self, Problem>;
 
     /// Judges a change. The same change must be judged the same, whatever came before it: what the plugin remembers may be a

@@ -72,8 +72,25 @@ impl Kind {
     /// The name, as in plugin.yaml: `int64`.
     pub fn name(self) -> &'static str {
         const NAMES: [&str; 19] = [
-            "absent", "null", "bool", "int64", "uint64", "float64", "decimal", "string", "bytes", "date", "time", "datetime",
-            "timestamp", "json", "enum", "set", "bit", "geometry", "vector",
+            "absent",
+            "null",
+            "bool",
+            "int64",
+            "uint64",
+            "float64",
+            "decimal",
+            "string",
+            "bytes",
+            "date",
+            "time",
+            "datetime",
+            "timestamp",
+            "json",
+            "enum",
+            "set",
+            "bit",
+            "geometry",
+            "vector",
         ];
         NAMES[self as usize]
     }
@@ -202,7 +219,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The text of decimal, string, json, enum and set, if it is UTF-8.
+    /// The text of decimal, string, json, enum and set, if it is UTF-8, which is looked at: comparing with `==`, and asking for
+    /// [`Value::len`] or [`Value::bytes`], costs less.
     pub fn text(&self) -> Option<&'a str> {
         match self.kind {
             Kind::Decimal | Kind::String | Kind::Json | Kind::Enum | Kind::Set => core::str::from_utf8(self.bytes).ok(),
@@ -217,6 +235,18 @@ impl<'a> Value<'a> {
         } else {
             None
         }
+    }
+
+    /// The number of bytes, of all kinds that are text or bytes; 0 of others.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there is no text and no byte in it: it is empty, null, absent, or of another kind.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
     }
 
     /// The parts of a date or datetime.

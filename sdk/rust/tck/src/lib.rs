@@ -88,7 +88,8 @@ impl Plugin for Tck {
                 }
                 "grow" => (0..number(argument)).for_each(|_| self.kept.push(vec![1; 65536])),
                 "spin" => {
-                    let x = (0..number(argument)).fold(0u64, |x, _| x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407));
+                    let x = (0..number(argument))
+                        .fold(0u64, |x, _| x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407));
                     e.reason(&x.to_string())
                 }
                 "trap" => panic!("the change says so"),

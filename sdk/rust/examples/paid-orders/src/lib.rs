@@ -33,7 +33,7 @@ impl Plugin for PaidOrders {
         event.tag("big");
         cdcd::metric(METRIC_BIG, 1);
         for image in [Image::Before, Image::After] {
-            if event.column(image, NOTE).text().unwrap_or("") != "" {
+            if !event.column(image, NOTE).is_empty() {
                 event.set(image, EDIT_NOTE, Value::of_string("***"));
             }
         }

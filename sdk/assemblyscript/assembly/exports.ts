@@ -1,0 +1,89 @@
+// What the host calls. A plugin exports all of it: export * from "../cdcd/assembly/exports".
+
+import { addText, commitEdits, Entry, hasEdits, out, resetLog, setCursor, setVerdict, undoEdits } from "./answer";
+import { Event, Verdict } from "./event";
+import { Json } from "./json";
+import { configure, judge } from "./plugin";
+import { release } from "./scratch";
+import { decode, encode, encodedLength } from "./utf8";
+
+/** The arena in. */
+let input: usize = heap.alloc(64 << 10);
+let inputSize: i32 = 64 << 10;
+
+/** One change is judged at a time, so there is one event. */
+const event = new Event();
+
+/** How much garbage the plugin's own code may have made since it was last collected, roughly. */
+let debt: i32 = 0;
+const maxDebt: i32 = 256 << 10;
+
+/** Says that this is a plugin; it is never called. */
+export function cdc_abi_1(): void {}
+
+export function cdc_arena(kind: i32, bytes: i32): usize {
+  if (kind == 1) return out;
+  if (kind != 0) return 0;
+  if (bytes > inputSize) {
+    heap.free(input);
+    inputSize = bytes;
+    input = heap.alloc(bytes);
+  }
+  return input;
+}
+
+export function cdc_init(bytes: i32): i32 {
+  const read = configure;
+  if (read == null) return 0;
+  const wrong = read(new Json(decode(input, bytes)));
+  if (wrong == null) return 0;
+  const length = encodedLength(wrong);
+  if (length == 0 || length > inputSize) return -1; // wrong, without a text
+  encode(wrong, input);
+  return length;
+}
+
+export function cdc_batch(bytes: i32): i32 {
+  const filter = judge;
+  if (filter == null) throw new Error("there is no filter; call filter() in the plugin's module");
+  const frame = input;
+  const events = load<u32>(frame, 68);
+  let entry: usize = frame + load<u32>(frame, 72);
+  resetLog();
+  for (let i: u32 = 0; i < events; i++, entry += 32) {
+    setCursor(i); // before anything of the change is looked at: if it traps, it is to blame
+    release();
+    event.moveTo(frame, entry, i);
+    let verdict = <u8>filter(event);
+    if (hasEdits() || verdict == Verdict.Failed) verdict = settle(i, verdict);
+    setVerdict(i, verdict);
+  }
+  setCursor(events);
+  collect(bytes, events);
+  return 0;
+}
+
+/** Completes the edits of a change, and returns its verdict. */
+function settle(number: u32, verdict: u8): u8 {
+  if (verdict == Verdict.Keep) {
+    verdict = 2; // keep, with the edits in the log
+  } else {
+    undoEdits();
+  }
+  const failure = event.failure;
+  if (verdict == Verdict.Failed && failure != null && failure.length > 0) addText(number, Entry.Error, failure);
+  commitEdits();
+  return verdict;
+}
+
+/**
+ * Frees what the plugin's own code has left behind. Between two calls nothing of it is on the stack, so the collector needs no
+ * shadow stack, and costs changes nothing; it is called when there may be something worth it.
+ */
+function collect(bytes: i32, events: i32): void {
+  debt += bytes + (events << 10);
+  if (debt > maxDebt) {
+    debt = 0;
+    __collect();
+  }
+}
