@@ -15,7 +15,8 @@ import (
 type Filter interface {
 	// Judge fills in a verdict for each event. The events are of one batch, in its order, at most as many as it has; verdicts
 	// has their length, and is zero. What is wrong with one event is its verdict's Err; an error is of the world: the batch is
-	// offered again. If it is CDCD-2540, the filter is in quarantine and the rule's fallback says what becomes of the events.
+	// offered again, unless the rule only watches. If it is CDCD-2540, the filter is in quarantine and the rule's fallback says
+	// what becomes of the events.
 	// It is called by one goroutine at a time and must not keep the slices.
 	Judge(ctx context.Context, events []cdc.Event, verdicts []cdc.Verdict) error
 }
@@ -31,6 +32,8 @@ type Filters struct {
 	// scratch of Judge, reused
 	verdicts []cdc.Verdict
 	owned    []bool // by decision: its matches are not shared any more
+
+	room []cdc.RuleMatch // for copies of matches; what is used up is never used again
 }
 
 type inUse struct {
@@ -48,7 +51,8 @@ func NewFilters(open func(context.Context, *rules.Rule) (Filter, error)) *Filter
 }
 
 // Use makes the filters those of the set's rules. Those of rules that were in use already, in the same version, stay; those
-// that go are closed, if they are an io.Closer. After an error it is to be called again.
+// that go are closed, if they are an io.Closer. After an error it is to be called again. That a filter cannot be had is no
+// error if its rule only watches: the rule fails on every event then.
 func (fs *Filters) Use(ctx context.Context, set *rules.Set) error {
 	var next []inUse
 	names := map[string]int{}
@@ -59,10 +63,14 @@ func (fs *Filters) Use(ctx context.Context, set *rules.Set) error {
 				return fmt.Errorf("rule %s has a filter, plugin %s, and there is nobody to ask for it", r.Name, r.Filter.Plugin)
 			}
 			var err error
-			if f, err = fs.open(ctx, r); err != nil {
+			switch f, err = fs.open(ctx, r); {
+			case err == nil:
+				fs.known[r.Version] = f // also if a later one fails: it will be needed when that does not
+			case r.Mode == rules.Shadow && ctx.Err() == nil:
+				f = missing{err} // until the next set
+			default:
 				return fmt.Errorf("rule %s: plugin %s: %w", r.Name, r.Filter.Plugin, err)
 			}
-			fs.known[r.Version] = f // also if a later one fails: it will be needed when that does not
 		}
 		names[r.Name] = len(next)
 		next = append(next, inUse{rule: r, filter: f})
@@ -129,7 +137,7 @@ func (fs *Filters) Judge(ctx context.Context, ds []cdc.Decision, tell func(r *ru
 		u := &fs.inUse[i]
 		for k, at := range u.at {
 			v := &rest[k]
-			v.Keep, v.Err = take(u.rule, &ds[at], *v, &fs.owned[at])
+			v.Keep, v.Err = fs.take(u.rule, &ds[at], *v, &fs.owned[at])
 			if tell != nil {
 				tell(u.rule, at, v)
 			}
@@ -152,22 +160,40 @@ func (fs *Filters) forget() {
 // quarantined is the code of a filter that has failed so often that it is not asked any more.
 const quarantined = "CDCD-2540"
 
-// judge asks the filter, and does what the rule wants done when it is in quarantine.
+// judge asks the filter, and does what the rule wants done when it is in quarantine. A rule that only watches must not stop
+// anything, so what is wrong with the world is an error of its events.
 func (u *inUse) judge(ctx context.Context, verdicts []cdc.Verdict) error {
 	err := u.filter.Judge(ctx, u.events, verdicts)
-	var own *cdc.Error
-	if err == nil || !errors.As(err, &own) || own.Code != quarantined || u.rule.Filter.Fallback == rules.FallbackHalt {
-		return err
+	if err == nil {
+		return nil
 	}
-	v := cdc.Verdict{Keep: u.rule.Filter.Fallback == rules.FallbackPass}
-	if u.rule.Filter.Fallback == rules.FallbackDeadLetter {
+	var v cdc.Verdict
+	var own *cdc.Error
+	fallback := rules.FallbackHalt
+	if errors.As(err, &own) && own.Code == quarantined {
+		fallback = u.rule.Filter.Fallback
+	}
+	switch {
+	case fallback == rules.FallbackPass:
+		v.Keep = true
+	case fallback == rules.FallbackDeadLetter:
 		v.Err = setAside{err}
+	case fallback == rules.FallbackDrop:
+	case u.rule.Mode == rules.Shadow && ctx.Err() == nil:
+		v.Err = err
+	default:
+		return err
 	}
 	for i := range verdicts {
 		verdicts[i] = v
 	}
 	return nil
 }
+
+// missing is the filter of a rule that only watches and whose plugin cannot be had.
+type missing struct{ err error }
+
+func (m missing) Judge(context.Context, []cdc.Event, []cdc.Verdict) error { return m.err }
 
 // setAside is an error for which the rule's fallback says dead_letter, whatever its on_error is.
 type setAside struct{ error }
@@ -176,7 +202,7 @@ func (e setAside) Unwrap() error { return e.error }
 
 // take takes a verdict into a decision, and returns what came of it. The slices of a decision are shared with others until
 // they are changed.
-func take(r *rules.Rule, d *cdc.Decision, v cdc.Verdict, owned *bool) (kept bool, err error) {
+func (fs *Filters) take(r *rules.Rule, d *cdc.Decision, v cdc.Verdict, owned *bool) (kept bool, err error) {
 	if v.Err == nil && v.Keep && v.Edits == nil {
 		return true, nil
 	}
@@ -192,12 +218,19 @@ func take(r *rules.Rule, d *cdc.Decision, v cdc.Verdict, owned *bool) (kept bool
 		}
 		d.Errors = append(slices.Clip(d.Errors), failed)
 	}
-	if !kept && len(d.Matches) == 1 {
+	switch last := len(d.Matches) - 1; {
+	case !kept && last == 0:
 		d.Matches = nil
-		return false, err
+		return kept, err
+	case !kept && i == 0:
+		d.Matches = d.Matches[1:]
+		return kept, err
+	case !kept && i == last:
+		d.Matches = d.Matches[:last:last]
+		return kept, err
 	}
 	if !*owned {
-		d.Matches, *owned = slices.Clone(d.Matches), true
+		d.Matches, *owned = fs.copyOf(d.Matches), true
 	}
 	if kept {
 		d.Matches[i] = m
@@ -205,4 +238,15 @@ func take(r *rules.Rule, d *cdc.Decision, v cdc.Verdict, owned *bool) (kept bool
 		d.Matches = slices.Delete(d.Matches, i, i+1)
 	}
 	return kept, err
+}
+
+// copyOf returns a copy that nobody else has. It may be kept for ever: the room for it is made for some copies at once.
+func (fs *Filters) copyOf(ms []cdc.RuleMatch) []cdc.RuleMatch {
+	const some = 64
+	if cap(fs.room)-len(fs.room) < len(ms) {
+		fs.room = make([]cdc.RuleMatch, 0, max(some, len(ms)))
+	}
+	from := len(fs.room)
+	fs.room = append(fs.room, ms...)
+	return fs.room[from:len(fs.room):len(fs.room)]
 }

@@ -262,6 +262,32 @@ func TestWhenAPluginCannotBeAskedTheBatchIsOfferedAgain(t *testing.T) {
 	}
 }
 
+func TestARuleThatOnlyWatchesStopsNothing(t *testing.T) {
+	watch := filtered("w", "", "ten", "acme", ", mode: shadow, on_error: halt")
+	want := []string{"letters", "acme 1:a!w 2:a!w", "bolt", "observe 2 1:a!w 2:a!w"}
+	for name, ps := range map[string]*plugins{
+		"its plugin cannot be asked":  {judge: small().judge, world: map[string]error{"ten": errFull}},
+		"its plugin cannot be had":    {judge: small().judge, open: map[string]error{"ten": errFull}},
+		"its plugin is in quarantine": {judge: small().judge, world: map[string]error{"ten": cdc.Errorf("CDCD-2540", "in quarantine")}},
+	} {
+		j := &journal{}
+		e := newEngine(t, j, parse(t, rule("a", "true", "acme", ""), watch), ps.with)
+		if err := e.Handle(t.Context(), newBatch(t, 1, 1, 10)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := j.take(); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	j, ps := &journal{}, small()
+	ps.world = map[string]error{"ten": ctx.Err()}
+	if err := newEngine(t, j, parse(t, watch), ps.with).Handle(ctx, newBatch(t, 1, 1)); !errors.Is(err, context.Canceled) || j.take() != nil {
+		t.Errorf("who is stopped does not go on: %v", err)
+	}
+}
+
 func TestOfAPluginInQuarantineTheFallbackDecides(t *testing.T) {
 	for fallback, want := range map[string][]string{
 		"halt":        nil,
@@ -381,6 +407,67 @@ func TestAPluginThatKeepsAllChangesNothing(t *testing.T) {
 	})
 }
 
+// However matches are copied and shared, what comes out is what each rule makes of each event by itself.
+func TestVerdictsAreTakenAsIfOneByOne(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var lines []string
+		for i := range rapid.IntRange(1, 6).Draw(rt, "rules") {
+			when := rapid.SampledFrom([]string{"after.total % 2 == 1", "after.total > 5", "true"}).Draw(rt, "when")
+			if plugin := rapid.SampledFrom([]string{"", "all", "ten", "bad", "tag", "bolt"}).Draw(rt, "plugin"); plugin != "" {
+				lines = append(lines, filtered(fmt.Sprint("r", i), when, plugin, "acme, bolt", ""))
+			} else {
+				lines = append(lines, rule(fmt.Sprint("r", i), when, "acme, bolt", ""))
+			}
+		}
+		set, ps := parse(t, lines...), small()
+		batch := newBatch(t, 1, rapid.SliceOfN(rapid.Int64Range(0, 20), 1, 100).Draw(rt, "totals")...)
+		show := func(d cdc.Decision) (out string) {
+			for _, m := range d.Matches {
+				out += fmt.Sprintf(" %s %v %+v", m.Name, m.To, m.Edits)
+			}
+			for _, e := range d.Errors {
+				out += fmt.Sprintf(" !%s %v", e.Rule.Name, e.Err)
+			}
+			return fmt.Sprint(d.Event.PartNo(), out)
+		}
+		var want, got []string
+		for i := range batch.Len() {
+			d := set.Decide(batch.Event(i))
+			alone := cdc.Decision{Event: d.Event}
+			for _, m := range d.Matches {
+				r := set.Rules()[slices.IndexFunc(set.Rules(), func(r *rules.Rule) bool { return r.Name == m.Name })]
+				v := keep()
+				if r.Filter != nil {
+					v = ps.judge[r.Filter.Plugin](d.Event.After().Value(1).Int64())
+				}
+				m, kept, err := r.Take(m, v)
+				if err != nil {
+					alone.Errors = append(alone.Errors, cdc.RuleError{Rule: m, Err: err})
+				} else if kept {
+					alone.Matches = append(alone.Matches, m)
+				}
+			}
+			if len(alone.Matches)+len(alone.Errors) > 0 {
+				want = append(want, show(alone))
+			}
+		}
+		e := newEngine(t, &journal{}, set, func(c *engine.Config) {
+			ps.with(c)
+			c.Observe = func(_ *cdc.Batch, ds []cdc.Decision) {
+				for _, d := range ds {
+					got = append(got, show(d))
+				}
+			}
+		})
+		if err := e.Handle(t.Context(), batch); err != nil {
+			rt.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			rt.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
 // decisions returns what all that are told are told, but for versions.
 func decisions(t testing.TB, set *rules.Set, totals []int64) []string {
 	j := &journal{}
@@ -391,20 +478,44 @@ func decisions(t testing.TB, set *rules.Set, totals []int64) []string {
 	return j.take()
 }
 
-// BenchmarkHandle measures what the engine takes for a change that two rules without a plugin match.
+// BenchmarkHandle measures what the engine takes for a change that two rules match: both without a plugin, and one with a
+// plugin that is Go and takes no time itself.
 func BenchmarkHandle(b *testing.B) {
-	nothing := sinkFunc(func([]cdc.Decision) {})
-	e, err := engine.New(engine.Config{Rules: parse(b, rule("a", "after.total >= 0", "acme", ""), rule("b", "true", "acme", "")), Sinks: map[string]engine.Sink{"acme": nothing}})
-	if err != nil {
-		b.Fatal(err)
+	edits := &cdc.Edits{Tags: []string{"t"}}
+	for _, tt := range []struct {
+		name, rule string
+		verdict    cdc.Verdict
+	}{
+		{"plain", rule("b", "true", "acme", ""), cdc.Verdict{}},
+		{"kept", filtered("b", "true", "p", "acme", ""), cdc.Verdict{Keep: true}},
+		{"dropped", filtered("b", "true", "p", "acme", ""), cdc.Verdict{}},
+		{"edited", filtered("b", "true", "p", "acme", ""), cdc.Verdict{Keep: true, Edits: edits}},
+	} {
+		b.Run(tt.name, func(b *testing.B) {
+			e, err := engine.New(engine.Config{Rules: parse(b, rule("a", "after.total >= 0", "acme", ""), tt.rule),
+				Sinks:  map[string]engine.Sink{"acme": sinkFunc(func([]cdc.Decision) {})},
+				Filter: func(context.Context, *rules.Rule) (engine.Filter, error) { return always(tt.verdict), nil }})
+			if err != nil {
+				b.Fatal(err)
+			}
+			batch := newBatch(b, 1, make([]int64, 1000)...)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := e.Handle(b.Context(), batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/event")
+		})
 	}
-	totals := make([]int64, 1000)
-	batch := newBatch(b, 1, totals...)
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := e.Handle(b.Context(), batch); err != nil {
-			b.Fatal(err)
-		}
+}
+
+// always is a filter with one verdict.
+type always cdc.Verdict
+
+func (a always) Judge(_ context.Context, _ []cdc.Event, verdicts []cdc.Verdict) error {
+	for i := range verdicts {
+		verdicts[i] = cdc.Verdict(a)
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/event")
+	return nil
 }
