@@ -36,7 +36,7 @@ const (
 func openCache(dir string) (*cache, error) {
 	fail := func(err error) error {
 		return cdc.Errorf("CDCD-2505", "the folder %s of compiled plugins: %w", dir, err).
-			WithFix("give cdcd a folder of its own in plugins.compiled; what is in it may be removed at any time")
+			WithFix("it has to belong to the user that cdcd runs as; what is in it may be removed at any time, and is compiled again")
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {

@@ -20,7 +20,7 @@ type Compiler func(ctx context.Context, module []byte, dir string) error
 // What is compiled in this process. The compiler takes time in a power of how deep blocks nest times how many variables a function has.
 const (
 	inProcessBytes  = 4 << 20
-	inProcessWeight = 4_000_000_000
+	inProcessWeight = 2_000_000_000
 )
 
 // Compile compiles a metered module into a folder. It may take all memory and time there is: it is what the child process of a [Compiler]

@@ -94,10 +94,11 @@ func (f *Filter) Judge(ctx context.Context, events []cdc.Event, verdicts []cdc.V
 func (f *Filter) judge(ctx context.Context, deadline time.Time, events []cdc.Event, verdicts []cdc.Verdict) (done int, err error) {
 	p := &f.part
 	done = p.fill(events, verdicts, f.size)
-	if len(p.events) == 0 {
+	offered := len(p.events)
+	if offered == 0 {
 		return done, nil
 	}
-	failed, err := f.offer(ctx, deadline, verdicts, false)
+	failed, err := f.offer(ctx, deadline, verdicts)
 	if err != nil {
 		return 0, err
 	}
@@ -105,7 +106,22 @@ func (f *Filter) judge(ctx context.Context, deadline time.Time, events []cdc.Eve
 		f.size = min(2*f.size, maxEvents)
 		return done, nil
 	}
-	return f.afterFailure(ctx, deadline, failed, events, verdicts, len(p.events))
+	blamed := p.index[failed.judged]
+	if err := f.instance.restore(ctx); err != nil {
+		return 0, err
+	}
+	switch {
+	case failed.final:
+		f.blame(&verdicts[blamed], failed.trap)
+		return blamed + 1, nil
+	case failed.lie && offered > 1:
+		f.size = offered / 2
+		return 0, nil
+	case failed.spent && failed.judged > 0:
+		f.size = failed.judged
+		return blamed, nil
+	}
+	return f.alone(ctx, deadline, failed, events, verdicts, blamed, offered)
 }
 
 // failure is a call that did not judge all that it was given.
@@ -114,26 +130,15 @@ type failure struct {
 	judged int  // events before the one to blame: their verdicts stand
 	lie    bool // nothing that it answered can be believed
 	spent  bool // it was just too much for one call
+	final  bool // there was one event, and the plugin was in its pristine state
 }
 
-// afterFailure finds out what is to blame: it is judged alone, in the pristine state.
-func (f *Filter) afterFailure(ctx context.Context, deadline time.Time, failed *failure, events []cdc.Event, verdicts []cdc.Verdict,
-	offered int) (done int, err error) {
+// alone finds out whether the change is to blame: it is judged alone, in the pristine state.
+func (f *Filter) alone(ctx context.Context, deadline time.Time, failed *failure, events []cdc.Event, verdicts []cdc.Verdict,
+	blamed, offered int) (done int, err error) {
 	f.plugin.stats.retried.Add(1)
-	if err := f.instance.restore(ctx); err != nil {
-		return 0, err
-	}
-	if failed.lie && offered > 1 {
-		f.size = offered / 2
-		return 0, nil
-	}
-	if failed.spent && failed.judged > 0 {
-		f.size = failed.judged
-		return f.part.index[failed.judged], nil
-	}
-	done = f.part.index[failed.judged]
-	f.part.fill(events[done:], verdicts[done:], 1)
-	again, err := f.offer(ctx, deadline, verdicts[done:], true)
+	f.part.fill(events[blamed:], verdicts[blamed:], 1)
+	again, err := f.offer(ctx, deadline, verdicts[blamed:])
 	if err != nil {
 		return 0, err
 	}
@@ -141,16 +146,22 @@ func (f *Filter) afterFailure(ctx context.Context, deadline time.Time, failed *f
 		if failed.trap.Kind != TrapFuel {
 			f.size = max(1, offered/2)
 		}
-		return done + 1, nil
+		return blamed + 1, nil
 	}
 	f.size = maxEvents
-	verdicts[done] = cdc.Verdict{Err: again.trap}
-	f.plugin.stats.trap(again.trap.Kind)
-	f.plugin.stats.errors.Add(1)
-	f.plugin.stats.events.Add(1)
+	f.blame(&verdicts[blamed], again.trap)
+	return blamed + 1, f.instance.restore(ctx)
+}
+
+// blame says that the plugin cannot judge an event.
+func (f *Filter) blame(verdict *cdc.Verdict, trap *Trap) {
+	*verdict = cdc.Verdict{Err: trap}
+	s := &f.plugin.stats
+	s.trap(trap.Kind)
+	s.errors.Add(1)
+	s.events.Add(1)
 	f.fail(f.judged)
 	f.judged++
-	return done + 1, f.instance.restore(ctx)
 }
 
 // fail counts an event that the plugin has failed on, and opens the circuit if there are too many.
@@ -172,15 +183,15 @@ func (f *Filter) fail(event int64) {
 	}
 }
 
-// offer has the part judged, and takes down the verdicts. The error is of the world; the instance is pristine after it. last says that
-// what fails is not judged again.
-func (f *Filter) offer(ctx context.Context, deadline time.Time, verdicts []cdc.Verdict, last bool) (*failure, error) {
+// offer has the part judged, and takes down the verdicts. The error is of the world; the instance is pristine after it.
+func (f *Filter) offer(ctx context.Context, deadline time.Time, verdicts []cdc.Verdict) (*failure, error) {
 	i, p := f.instance, &f.part
 	began := f.plugin.host.now()
 	budget, watch := f.plugin.limits.BatchFuel, true
 	if len(p.events) == 1 {
 		budget, watch = f.plugin.limits.Fuel, false
 	}
+	last := i.fresh && len(p.events) == 1
 	i.begin(ctx, budget, deadline, watch)
 	i.source, i.count = p, len(p.events)
 	err := i.offer(p.frame)
@@ -218,13 +229,14 @@ func (f *Filter) offer(ctx context.Context, deadline time.Time, verdicts []cdc.V
 		f.lie(failed, "%s", what)
 		judged = 0
 	}
+	counts := judged
 	if failed != nil {
-		failed.trap.Fuel = used
-		if last && len(p.events) == 1 {
-			judged = 1 // its lines are all that is known
+		failed.trap.Fuel, failed.final = used, last
+		if last {
+			counts = 1 // what it wrote before it failed is all that there is to read
 		}
 	}
-	i.commit(uint32(judged))
+	i.commit(uint32(counts))
 	i.source = nil
 	f.plugin.stats.call(judged, used, f.plugin.host.now().Sub(began))
 	return failed, nil

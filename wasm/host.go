@@ -56,7 +56,7 @@ type Limits struct {
 	Depth     uint32        // of nested calls, in words of their frames; default 262,144
 	Fuel      int64         // for one event; default 20,000,000
 	BatchFuel int64         // for one call; default 200,000,000
-	Start     int64         // for all that it does to begin; default 1,000,000,000
+	Start     int64         // for all that it does to begin; default 2,000,000,000
 	LogLines  int           // a second; default 50
 	Wall      time.Duration // for one batch; default 10 s
 	Failures  int           // more of the last Window events than these: it is quarantined; default 50, below zero: never
@@ -70,7 +70,7 @@ func (l Limits) withDefaults() Limits {
 	or(&l.Depth, d.Depth)
 	or(&l.Fuel, 20_000_000)
 	or(&l.BatchFuel, 200_000_000)
-	or(&l.Start, 1_000_000_000)
+	or(&l.Start, 2_000_000_000)
 	or(&l.LogLines, 50)
 	or(&l.Wall, 10*time.Second)
 	or(&l.Failures, 50)

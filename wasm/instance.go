@@ -64,16 +64,17 @@ type instance struct {
 	count  int   // events
 
 	// what counts when the events have been judged
-	current  uint32 // the event that the following belongs to
-	slept    int64
-	drawn    uint64
-	counting bool
-	pending  [maxMetrics]int64 // of the event
-	counted  [maxMetrics]int64 // of the events before
-	lines    []line
-	lost     int64
-	partial  [2][]byte
-	json     []byte
+	current   uint32 // the event that the following belongs to
+	slept     int64
+	drawn     uint64
+	counting  bool
+	pending   [maxMetrics]int64 // of the event
+	counted   [maxMetrics]int64 // of the events before
+	lines     []line
+	lost      int64
+	partial   [2][]byte // of a line, by stream
+	partialOf [2]uint32 // the event that it belongs to
+	json      []byte
 }
 
 type line struct {
@@ -447,6 +448,10 @@ func mix(x uint64) uint64 {
 // log remembers a line until it is known whether it counts.
 func (i *instance) log(level Level, text []byte) {
 	i.settle()
+	i.addLine(line{event: i.current, level: level}, text)
+}
+
+func (i *instance) addLine(l line, text []byte) {
 	if i.plugin.host.log == nil {
 		return
 	}
@@ -454,29 +459,37 @@ func (i *instance) log(level Level, text []byte) {
 		i.lost++
 		return
 	}
-	i.lines = append(i.lines, line{i.current, level, printable(string(text))})
+	l.text = printable(string(text))
+	i.lines = append(i.lines, l)
 }
+
+// streamLevels are the levels of what is written to 1 and 2.
+var streamLevels = [2]Level{LevelInfo, LevelWarn}
 
 // write makes lines of what is written to a stream.
 func (i *instance) write(stream int, text []byte) {
 	if i.plugin.host.log == nil {
 		return
 	}
-	level := [...]Level{LevelInfo, LevelWarn}[stream]
+	i.settle()
 	for len(text) > 0 {
 		part, rest, whole := bytes.Cut(text, []byte{'\n'})
 		have := i.partial[stream]
 		have = append(have, part[:min(len(part), maxLine-len(have))]...)
 		if whole {
-			i.log(level, have)
+			i.addLine(line{event: i.current, level: streamLevels[stream]}, have)
 			have = have[:0]
 		}
-		i.partial[stream], text = have, rest
+		i.partial[stream], i.partialOf[stream], text = have, i.current, rest
 	}
 }
 
 // commit makes what belongs to the first events count, and forgets the rest.
 func (i *instance) commit(events uint32) {
+	if events == 0 {
+		i.forget()
+		return
+	}
 	if !i.counting && len(i.lines) == 0 && i.lost == 0 && i.counted == [maxMetrics]int64{} && len(i.partial[0])+len(i.partial[1]) == 0 {
 		return
 	}
@@ -496,7 +509,7 @@ func (i *instance) commit(events uint32) {
 func (i *instance) flush(events uint32) {
 	for n, rest := range i.partial {
 		if len(rest) > 0 {
-			i.log([...]Level{LevelInfo, LevelWarn}[n], rest)
+			i.addLine(line{event: i.partialOf[n], level: streamLevels[n]}, rest)
 		}
 	}
 	for _, l := range i.lines {

@@ -324,7 +324,7 @@ func AppendManifest(module, manifest []byte) ([]byte, error) {
 	if _, err := ParseManifest(manifest); err != nil {
 		return nil, err
 	}
-	m, err := wasmbin.Read(module, wasmbin.DefaultLimits)
+	m, err := wasmbin.Read(module, vetting())
 	if err != nil {
 		return nil, refused(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/meter"
 )
 
 // The kinds of a [Trap].
@@ -112,7 +113,14 @@ func frames(trace string) []string {
 		if line == "" || strings.HasPrefix(line, "Go runtime stack trace:") {
 			break
 		}
-		out = append(out, printable(strings.TrimPrefix(strings.TrimSpace(line), ".")))
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, meter.HostModule) { // how it came to be stopped
+			continue
+		}
+		if !strings.HasPrefix(line, "...") { // the name of the module, which it does not have, and the function's
+			line = strings.TrimPrefix(line, ".")
+		}
+		out = append(out, printable(line))
 	}
 	return out
 }

@@ -47,7 +47,7 @@ func Inspect(module []byte) (*Info, error) {
 }
 
 func inspect(module []byte) (*wasmbin.Module, *Info, error) {
-	m, err := wasmbin.Read(module, wasmbin.DefaultLimits)
+	m, err := wasmbin.Read(module, vetting())
 	if err != nil {
 		return nil, nil, refused(err)
 	}
@@ -84,6 +84,13 @@ func inspect(module []byte) (*wasmbin.Module, *Info, error) {
 	}
 	info.Manifest, err = ParseManifest(manifests[0])
 	return m, info, err
+}
+
+// vetting is what a module is vetted by. How much memory it may begin with is the operator's to say, and seen to when it is metered.
+func vetting() wasmbin.Limits {
+	l := wasmbin.DefaultLimits
+	l.MemoryPages = 65536
+	return l
 }
 
 // refused is the error of a module that is not vetted.

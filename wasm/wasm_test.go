@@ -15,8 +15,8 @@ import (
 const guestManifest = `{"abi": "cdc1", "name": "guest", "version": "1.0.0", "columns": ["act", "arg", "note"], "edits": ["note", "extra", "id"],
 	"metrics": ["counted"], "config": {"type": "object", "properties": {"do": {"type": "string"}}, "additionalProperties": false}}`
 
-// guest returns testdata/guest.wasm as a plugin.
-func guest(t testing.TB) []byte {
+// cguest returns testdata/guest.wasm as a plugin.
+func cguest(t testing.TB) []byte {
 	t.Helper()
 	module, err := os.ReadFile("testdata/guest.wasm")
 	if err != nil {
@@ -151,7 +151,7 @@ func judge(t testing.TB, f *Filter, all ...act) []string {
 
 func TestWhatAPluginMakesOfAChange(t *testing.T) {
 	h := newHost(t, Config{})
-	p := load(t, h, guest(t), Limits{Failures: -1, Fuel: 2_000_000, Depth: 100_000})
+	p := load(t, h, cguest(t), Limits{Failures: -1, Fuel: 2_000_000, Depth: 100_000})
 	f := filter(t, p, "")
 	for _, row := range []struct {
 		name string

@@ -144,7 +144,7 @@ EXPORT(cdc_batch) int batch(u32 bytes) {
 }
 
 EXPORT(cdc_init) int init(u32 bytes) {
-	for (u32 i = 0; i + 5 < bytes; i++) {
+	for (u32 i = 0; i + 1 < bytes; i++) {
 		if (in[i] != '@') continue;
 		switch (in[i + 1]) {
 		case 't': __builtin_trap();
