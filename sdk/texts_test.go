@@ -188,7 +188,7 @@ func ask(t *testing.T, all []question) {
 		t.Fatal(err)
 	}
 	defer host.Close()
-	for language, source := range map[string]string{"c": "plugin.c", "rust": "src/lib.rs"} {
+	for language, source := range map[string]string{"assemblyscript": "assembly/index.ts", "c": "plugin.c", "rust": "src/lib.rs"} {
 		t.Run(language, func(t *testing.T) {
 			plugin, err := host.Load(t.Context(), probe(t, language, source), wasm.Limits{Failures: -1})
 			if err != nil {

@@ -57,9 +57,22 @@ export class Json {
   get bool(): bool {
     return this.end >= 0 && this.source.charCodeAt(this.from) == 0x74;
   }
-  /** A number as an integer; 0 if it is something else, or not whole. */
+  /** A number as an integer; 0 if it is something else, not written as one, or does not fit. */
   get int(): i64 {
-    return this.kind == JsonKind.Number ? I64.parseInt(this.text) : 0;
+    return this.intOr(0);
+  }
+  /** The same with another value instead of 0. */
+  intOr(fallback: i64): i64 {
+    if (this.kind != JsonKind.Number) return fallback;
+    const negative = this.source.charCodeAt(this.from) == 0x2d;
+    let n: u64 = 0;
+    for (let i = this.from + i32(negative); i < this.end; i++) {
+      const digit = this.source.charCodeAt(i) - 0x30;
+      if (<u32>digit > 9 || n > (<u64>i64.MAX_VALUE) / 10) return fallback;
+      n = 10 * n + digit;
+    }
+    if (n > <u64>i64.MAX_VALUE + u64(negative)) return fallback;
+    return negative ? -(<i64>n) : <i64>n;
   }
   /** A number; NaN if it is something else. */
   get float(): f64 {

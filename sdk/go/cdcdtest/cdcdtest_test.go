@@ -2,7 +2,10 @@ package cdcdtest
 
 import (
 	"errors"
+	"math/big"
+	"math/rand/v2"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -288,6 +291,31 @@ func TestCompareDecimals(t *testing.T) {
 		{"0.00125", "1.25e-3"}, {"0e99", "0"}, {"120", "1.2e2"}, {"1.", "1"}, {"1e99999999999999999999", "1E+99999999999999999999"}} {
 		if got := cdcd.CompareDecimals(same[0], same[1]); got != 0 {
 			t.Errorf("%q, %q: got %d", same[0], same[1], got)
+		}
+	}
+}
+
+func TestDecimalsAreComparedAsRationalsAre(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	number := func() string {
+		s := []string{"", "-"}[r.IntN(2)] + strconv.Itoa(r.IntN(200)*r.IntN(2))
+		if r.IntN(2) == 0 {
+			s += "." + strconv.Itoa(r.IntN(30)) + "00"[:r.IntN(3)]
+		}
+		if r.IntN(4) == 0 {
+			s += "e" + strconv.Itoa(r.IntN(7)-3)
+		}
+		return s
+	}
+	for range 10_000 {
+		a, b := number(), number()
+		x, ok := new(big.Rat).SetString(a)
+		y, ok2 := new(big.Rat).SetString(b)
+		if !ok || !ok2 {
+			continue
+		}
+		if got := cdcd.CompareDecimals(a, b); got != x.Cmp(y) {
+			t.Errorf("%s, %s: got %d", a, b, got)
 		}
 	}
 }

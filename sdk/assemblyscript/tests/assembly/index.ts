@@ -80,7 +80,7 @@ const tests: Test[] = [
     assert(v.get("c").kind == JsonKind.Object && v.get("c").get("a").kind == JsonKind.None && v.get("c").text == "{}");
     assert(v.get("d").string == "x\n🦀\\/" && v.get("e").kind == JsonKind.Bool && !v.get("e").bool);
     assert(v.get("x").get("y").at(3).string == "" && v.get("x").int == 0 && isNaN(v.get("x").float) && v.get("x").text == "");
-    assert(new Json("7").int == 7 && new Json('"a"').string == "a" && new Json("").kind == JsonKind.None && new Json("9223372036854775807").int == i64.MAX_VALUE);
+    assert(new Json("7").int == 7 && new Json('"a"').string == "a" && new Json("").kind == JsonKind.None && new Json("1.5").intOr(3) == 3 && new Json("-7").intOr(3) == -7);
   }),
 
   new Test("what is not JSON is not there", (_: Event): void => {
@@ -108,6 +108,17 @@ const tests: Test[] = [
   new Test("what is made before the first change is good for ever", (_: Event): void => {
     for (let i = 0; i < 100; i++) Value.string("something else");
     assert(early.is("early, für ever"));
+  }),
+
+  new Test("judging allocates nothing", (event: Event): void => {
+    const place = heap.alloc(16);
+    heap.free(place);
+    const value = event.after(0);
+    assert(value.is("text") && value.startsWith("te") && value.contains("x") && !event.after(0).is("für") && event.table.is("orders"));
+    assert(event.changed(0) && compareDecimals(Value.decimal("1.5"), Value.decimal("1.50")) == 0 && value.equals(event.after(0)));
+    event.tag("a tag");
+    event.route("a feed");
+    assert(heap.alloc(16) == place);
   }),
 
   new Test("a value that is absent changes nothing", (event: Event): void => {
