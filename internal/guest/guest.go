@@ -134,7 +134,7 @@ func run(dir string, env []string) ([]byte, error) {
 	cmd := exec.Command("/bin/sh", "-c", command)
 	cmd.Dir = dir
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CARGO_TARGET_DIR=") }) // the output is looked for here
-	cmd.Env = append(cmd.Env, env...)
+	cmd.Env = append(append(cmd.Env, "CARGO_NET_OFFLINE=true", "GOFLAGS=-trimpath", "GOWORK=off", "GOENV=off"), env...) // the same everywhere
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s\n%s", err, command, out)
 	}

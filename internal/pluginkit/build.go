@@ -102,7 +102,7 @@ func (p *Project) Store(module []byte) error {
 // How to get what toolchains need.
 const (
 	getGo    = "install Go 1.24 or later: https://go.dev/dl/"
-	getRust  = "install Rust: https://rustup.rs and rustup target add wasm32-unknown-unknown, or on Debian apt-get install rustc libstd-rust-dev-wasm32 lld"
+	getRust  = "install Rust: https://rustup.rs and rustup target add wasm32-unknown-unknown, or on Debian apt-get install cargo rustc libstd-rust-dev-wasm32 lld"
 	getWasm  = "install what rustc needs for WebAssembly: rustup target add wasm32-unknown-unknown, or on Debian apt-get install libstd-rust-dev-wasm32"
 	getLLD   = "install the linker: apt-get install lld"
 	getClang = "install clang with its linker for WebAssembly: apt-get install clang lld"

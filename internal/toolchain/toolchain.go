@@ -9,14 +9,29 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 )
 
-// languages finds the tools of each language.
-var languages = map[string]func() (env []string, version string, err error){
-	"assemblyscript": asc,
-	"c":              clang,
-	"go":             golang,
-	"rust":           rust,
+// languages finds the tools of each language, once.
+var languages = map[string]func() tools{
+	"assemblyscript": once(asc),
+	"c":              once(clang),
+	"go":             once(golang),
+	"rust":           once(rust),
+}
+
+// tools is what there is of a language.
+type tools struct {
+	env     []string
+	version string
+	err     error
+}
+
+func once(find func() (env []string, version string, err error)) func() tools {
+	return sync.OnceValue(func() tools {
+		env, version, err := find()
+		return tools{env, version, err}
+	})
 }
 
 // asc takes the compiler that scripts/setup has installed.
@@ -35,11 +50,12 @@ func Languages() []string { return slices.Sorted(maps.Keys(languages)) }
 
 // Find returns what a build has to have in its environment, and a text that changes when the tools do.
 func Find(language string) (env []string, version string, err error) {
-	tools, ok := languages[language]
+	look, ok := languages[language]
 	if !ok {
 		return nil, "", fmt.Errorf("there is no SDK for %s", language)
 	}
-	return tools()
+	found := look()
+	return slices.Clone(found.env), found.version, found.err
 }
 
 func clang() ([]string, string, error) {
@@ -53,7 +69,7 @@ func clang() ([]string, string, error) {
 
 func golang() ([]string, string, error) {
 	version, err := output("go", "version")
-	return []string{"GOFLAGS=-trimpath", "GOWORK=off", "GOENV=off"}, version, err
+	return nil, version, err
 }
 
 // rust takes the compiler that has the target: where rustup's does not, a distribution's may.
@@ -72,7 +88,7 @@ func rust() ([]string, string, error) {
 		if err != nil {
 			return nil, "", err
 		}
-		env := []string{"RUSTC=" + dir + "rustc", "CARGO_NET_OFFLINE=true"}
+		env := []string{"RUSTC=" + dir + "rustc"}
 		if dir != "" {
 			env = append(env, "PATH="+filepath.Clean(dir)+string(os.PathListSeparator)+os.Getenv("PATH"))
 		}
