@@ -111,11 +111,12 @@ func durationText(ns int64) string {
 
 // engines says how the verbs for authors run plugins. What is compiled is kept in the user's cache, so that the next time is fast.
 func (a *app) engines() pluginkit.Engines {
-	dir, err := os.UserCacheDir()
-	if err != nil {
+	cache, err := os.UserCacheDir()
+	dir := filepath.Join(cache, "cdcd", "plugins")
+	if err != nil || os.MkdirAll(dir, 0o700) != nil { // it is for speed only
 		return pluginkit.Engines{}
 	}
-	return pluginkit.Engines{Dir: filepath.Join(dir, "cdcd", "plugins")}
+	return pluginkit.Engines{Dir: dir}
 }
 
 // builtModule returns the module of a project, which is built if it is not, or if it is older than its sources and anew says so.

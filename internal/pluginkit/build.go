@@ -59,7 +59,7 @@ func (p *Project) Make(ctx context.Context) ([]byte, error) {
 // toolsFor returns what a command needs in its environment to find its tools, unless that is said there already.
 func toolsFor(command string) []string {
 	var env []string
-	for word, language := range map[string]string{"CLANG": "c", "cargo": "rust", "RUSTC": "rust"} {
+	for word, language := range map[string]string{"CLANG": "c", "cargo": "rust", "RUSTC": "rust", "ASC": "assemblyscript"} {
 		if !strings.Contains(command, word) {
 			continue
 		}
