@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -133,7 +134,7 @@ func (e *Engine) Handle(ctx context.Context, b *cdc.Batch) error {
 	}
 	if rs != e.filtered && b.Len() > 0 {
 		if err := e.filters.Use(ctx, rs.set); err != nil {
-			return err
+			return e.without(b, err)
 		}
 		e.filtered = rs
 	}
@@ -150,7 +151,7 @@ func (e *Engine) Handle(ctx context.Context, b *cdc.Batch) error {
 	}
 	if len(e.filters.inUse) > 0 {
 		if err := e.filter(ctx); err != nil {
-			return err
+			return e.without(b, err)
 		}
 		failed = true // perhaps
 	}
@@ -235,6 +236,22 @@ func (e *Engine) halt(b *cdc.Batch, d *cdc.Decision, failed cdc.RuleError) error
 	return cdc.Errorf("CDCD-5001", "rule %s of revision %s could not judge event %s of %s in frame %d and says on_error: halt: %w",
 		failed.Rule.Name, revision, d.Event.ID(), d.Event.Table(), b.Seq, failed.Err).
 		WithFix("mend the rule and push it, or set its on_error to dead_letter; then: cdcd rules adopt %s --from %d --why '…'", revision, b.Seq)
+}
+
+// without is the error of a plugin that cannot be had or asked. Waiting may help; if it does not, somebody can say that
+// other rules hold for this batch.
+func (e *Engine) without(b *cdc.Batch, err error) error {
+	var own *cdc.Error
+	if e.cfg.Sets == nil || !errors.As(err, &own) {
+		return err
+	}
+	e.rules.Store(nil)
+	revision := cmp.Or(b.Rules.String(), "0")
+	fix := fmt.Sprintf("have the changes from here on judged by other rules: cdcd rules adopt %s --from %d --why '…'", revision, b.Seq)
+	if own.Fix != "" {
+		fix = own.Fix + "; or " + fix
+	}
+	return cdc.Errorf(own.Code, "revision %s, frame %d: %w", revision, b.Seq, err).WithFix("%s", fix)
 }
 
 // ruleset returns what a batch is judged by.

@@ -169,3 +169,8 @@ func (s *Set) Filters() []*Rule {
 	}
 	return rs
 }
+
+// FilterFault returns a finding about the rule's plugin, at the place that names it. What is wrong with it others find out.
+func (r *Rule) FilterFault(code, msg string) *Finding {
+	return r.place.At("filter", "plugin").Error(code, msg)
+}

@@ -54,6 +54,7 @@ comes after the checkpoint, and how long the stream and the stores take.`,
 			c.add("config.valid", "ok", "%s (%s)", cfg.file, plural(len(cfg.Feeds), "feed"))
 			c.rules()
 			c.source()
+			c.plugins()
 			c.bus()
 			c.stores()
 			if deep {
@@ -76,6 +77,8 @@ type checker struct {
 	ctx   context.Context
 	items []checkItem
 	set   *rules.Set // nil when the rules do not parse
+
+	tables []*cdc.Table // of the source, as far as they are known
 }
 
 func (c *checker) add(name, verdict, format string, args ...any) *checkItem {
@@ -125,6 +128,37 @@ func (c *checker) rules() {
 	}
 }
 
+// plugins loads the plugins that rules name, starts each with the configuration of its rule, and looks whether the tables have
+// what it reads.
+func (c *checker) plugins() {
+	if c.set == nil || len(c.set.Filters()) == 0 {
+		return
+	}
+	plugins := newPlugins(c.cfg, c.log)
+	defer plugins.Close()
+	used := map[string]int{}
+	for _, r := range c.set.Filters() {
+		pinned, err := plugins.pin(r)
+		if err == nil {
+			var found rules.Findings
+			if found, err = plugins.examine(c.ctx, pinned, c.tables); err == nil {
+				err = found.Err()
+			}
+		}
+		if err != nil {
+			c.failed("plugin."+r.Filter.Plugin, err)
+			continue
+		}
+		used[pinned.Filter.Plugin+"@"+pinned.Filter.Digest]++
+	}
+	for _, l := range plugins.ready() {
+		m := l.plugin.Manifest()
+		if n := used[m.Name+"@"+l.plugin.Digest()]; n > 0 {
+			c.add("plugin."+m.Name, "ok", "%s (%s), in %s, compiled in %s", m.Version, shortVersion(l.plugin.Digest()), plural(n, "rule"), l.plugin.Stats().Load.Round(time.Millisecond))
+		}
+	}
+}
+
 func (c *checker) source() {
 	if c.cfg.Source.Binlog != nil {
 		b := c.cfg.Source.Binlog
@@ -162,6 +196,7 @@ func (c *checker) source() {
 		c.failed("mysql.columns", err)
 		return
 	}
+	c.tables = tables
 	c.patterns(server, tables)
 	if c.set == nil {
 		return

@@ -234,6 +234,9 @@ type pluginsConfig struct {
 	Dir string `yaml:"dir" default:"plugins"`
 	// Memory is what all plugins together may have.
 	Memory strictyaml.Size `yaml:"memory" default:"512MiB"`
+	// Compiled is the folder of what plugins are compiled to, for nobody but cdcd: it is machine code that is run. It may be removed at
+	// any time. The default is plugins/compiled in the data folder.
+	Compiled string `yaml:"compiled"`
 	// CompileMemory is what the process may have that compiles a plugin.
 	CompileMemory strictyaml.Size `yaml:"compile_memory" default:"2GiB"`
 	// CompileTime is how long it may take to compile a plugin.
@@ -254,11 +257,15 @@ type pluginLimits struct {
 	// BatchFuel is the fuel that up to 256 changes that are judged in one call may take together.
 	BatchFuel int `yaml:"batch_fuel" default:"200000000"`
 	// StartFuel is the fuel that starting an instance may take, with the configuration of its rule.
-	StartFuel int `yaml:"start_fuel" default:"2000000000"`
+	StartFuel int `yaml:"start_fuel" default:"1000000000"`
 	// Wall is how long one call may take. It is about the machine, not about the plugin: the batch is judged again.
 	Wall strictyaml.Duration `yaml:"wall" default:"10s"`
 	// LogLines is how many lines an instance may log in a second.
 	LogLines int `yaml:"log_lines" default:"50"`
+	// Failures is on how many of the last Window changes it may fail before it is quarantined: what happens then is the rule's fallback.
+	Failures int `yaml:"failures" default:"50"`
+	// Window is how many changes are looked back for failures.
+	Window int `yaml:"window" default:"1000"`
 }
 
 // auditConfig is the audit log.
@@ -413,6 +420,9 @@ func (c *config) complete() {
 	if c.Audit.KeyFile == "" {
 		c.Audit.KeyFile = filepath.Join(c.Data, "audit.key")
 	}
+	if c.Plugins.Compiled == "" {
+		c.Plugins.Compiled = filepath.Join(c.Data, "plugins", "compiled")
+	}
 	if c.DeadLetters.Dir == "" {
 		c.DeadLetters.Dir = filepath.Join(c.Data, "dead-letters")
 	}
@@ -451,6 +461,7 @@ func (c *config) resolve(dir string) {
 	at(&c.Audit.KeyFile)
 	at(&c.DeadLetters.Dir)
 	at(&c.Plugins.Dir)
+	at(&c.Plugins.Compiled)
 	at(&c.captured().MaskKeyFiles.HMAC)
 	at(&c.captured().MaskKeyFiles.Encrypt)
 	for i := range c.Rules {
@@ -707,6 +718,8 @@ func (v *validator) checkPlugins() {
 		v.checkRange(append(at, "start_fuel"), int64(l.StartFuel), 10_000, 1e13, "10000", "10000000000000")
 		v.checkRange(append(at, "wall"), int64(l.Wall), int64(10*time.Millisecond), int64(time.Hour), "10ms", "1h")
 		v.checkRange(append(at, "log_lines"), int64(l.LogLines), 1, 10_000, "1", "10000")
+		v.checkRange(append(at, "failures"), int64(l.Failures), 1, 1e6, "1", "1000000")
+		v.checkRange(append(at, "window"), int64(l.Window), 1, 1e9, "1", "1000000000")
 	}
 }
 

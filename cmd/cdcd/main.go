@@ -8,9 +8,12 @@ import (
 	"syscall"
 
 	_ "time/tzdata" // rules name time zones, and the smallest images have no database of them
+
+	"github.com/cdcd-project/cdcd/internal/apart"
 )
 
 func main() {
+	apart.Main(map[string]apart.Work{compileWork: compile})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second Ctrl-C kills, whatever the verb is doing
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))

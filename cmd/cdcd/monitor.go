@@ -32,6 +32,8 @@ type state struct {
 	Feeds   []feedState  `json:"feeds"`
 
 	Snapshots []mysql.SnapshotJob `json:"snapshots,omitempty"`
+
+	Quarantined []quarantineInfo `json:"quarantined_plugins,omitempty"`
 }
 
 type captureState struct {
@@ -73,7 +75,7 @@ type feedState struct {
 // state looks at the pipeline. It never blocks for long.
 func (p *pipeline) state(ctx context.Context) state {
 	now := time.Now()
-	s := state{Source: p.cfg.Name, Writer: p.writer, Ready: true, Rules: p.rules.rulesState()}
+	s := state{Source: p.cfg.Name, Writer: p.writer, Ready: true, Rules: p.rules.rulesState(), Quarantined: p.quarantined()}
 	fail := func(format string, args ...any) {
 		if s.Ready {
 			s.Ready, s.Why = false, fmt.Sprintf(format, args...)
@@ -163,6 +165,7 @@ func (p *pipeline) handler() http.Handler {
 	mux.HandleFunc("GET /stream/tables", p.tablesInStream)
 	mux.HandleFunc("POST /backtest", p.backtest)
 	mux.HandleFunc("POST /rules", p.askRules)
+	mux.HandleFunc("POST /plugins", p.askPlugins)
 	mux.HandleFunc("GET /snapshot", p.listSnapshots)
 	mux.HandleFunc("POST /snapshot", p.startSnapshot)
 	mux.HandleFunc("POST /snapshot/{id}/{action}", p.alterSnapshot)
@@ -229,10 +232,22 @@ var (
 	snapshotRows   = newFigure(prometheus.GaugeValue, "snapshot_rows", "Rows that a snapshot has read into the stream.", "source", "id")
 	snapshotOf     = newFigure(prometheus.GaugeValue, "snapshot_expected_rows", "Rows that it will read, as the server's statistics say.", "source", "id")
 	snapshotFailed = newFigure(prometheus.GaugeValue, "snapshot_failed", "1 while a snapshot cannot go on.", "source", "id")
+	pluginEvents   = newFigure(prometheus.CounterValue, "plugin_events_total", "Events that the plugin judged, in the lines of all feeds, by verdict: keep, edit, drop or error.", "source", "plugin", "version", "digest", "verdict")
+	pluginTraps    = newFigure(prometheus.CounterValue, "plugin_traps_total", "Events that the plugin broke down on, by what happened.", "source", "plugin", "version", "digest", "kind")
+	pluginFuel     = newFigure(prometheus.CounterValue, "plugin_fuel_total", "Fuel that the plugin has used.", "source", "plugin", "version", "digest")
+	pluginFuelOf   = newFigure(prometheus.GaugeValue, "plugin_event_fuel", "Fuel that an event takes; the label says of which part of all events it is not more.", "source", "plugin", "version", "digest", "quantile")
+	pluginSeconds  = newFigure(prometheus.CounterValue, "plugin_seconds_total", "Time that the plugin has taken.", "source", "plugin", "version", "digest")
+	pluginTimeOf   = newFigure(prometheus.GaugeValue, "plugin_event_seconds", "Time that an event takes; the label says of which part of all events it is not more.", "source", "plugin", "version", "digest", "quantile")
+	pluginMemory   = newFigure(prometheus.GaugeValue, "plugin_memory_bytes", "Memory of all instances of the plugin.", "source", "plugin", "version", "digest")
+	pluginRuns     = newFigure(prometheus.GaugeValue, "plugin_instances", "Instances of the plugin: one for each rule in the line of a feed.", "source", "plugin", "version", "digest")
+	pluginLost     = newFigure(prometheus.CounterValue, "plugin_log_lines_lost_total", "Lines of the plugin that are not in the log: too many in a second.", "source", "plugin", "version", "digest")
+	pluginOwn      = newFigure(prometheus.CounterValue, "plugin_metric_total", "What the plugin counts itself, by the name that it has for it.", "source", "plugin", "version", "digest", "name")
+	pluginDown     = newFigure(prometheus.GaugeValue, "plugin_quarantined", "1 while the plugin is not asked any more for the rule in the line of the feed: it failed too often.", "source", "plugin", "rule", "feed")
 	buildInfo      = newFigure(prometheus.GaugeValue, "build_info", "1; the labels say which cdcd runs.", "source", "version", "goversion")
 	allFigures     = []figure{captureRows, captureBytes, captureFrames, captureBeats, captureLast, captureLag, captureUp, captureSince, captureLost,
 		captureErrors, captureBehind, captureRoom, captureLook, captureClock, captureGTIDs, captureServer, captureNotices, captureStandby, captureError,
 		snapshotRows, snapshotOf, snapshotFailed, rulesRevision, rulesRefused, rulesBroken, ruleMatches, ruleErrors,
+		pluginEvents, pluginTraps, pluginFuel, pluginFuelOf, pluginSeconds, pluginTimeOf, pluginMemory, pluginRuns, pluginLost, pluginOwn, pluginDown,
 		buildInfo, streamFrames, streamBytes, streamMaxBytes, feedEvents,
 		feedMatched, feedFailed, ruleMismatches, feedRecords, feedBytes, feedObjects, feedWaiting, feedAge, feedBehind, feedError}
 )
@@ -280,6 +295,7 @@ func (c *figures) Collect(ch chan<- prometheus.Metric) {
 		send(ruleMatches, float64(c.matches), c.feed, c.rule)
 		send(ruleErrors, float64(c.errors), c.feed, c.rule)
 	}
+	(*pipeline)(c).collectPlugins(send)
 	for _, f := range s.Feeds {
 		send(feedEvents, float64(f.Events), f.Feed)
 		send(feedMatched, float64(f.Matched), f.Feed)
@@ -294,6 +310,37 @@ func (c *figures) Collect(ch chan<- prometheus.Metric) {
 		if f.Error != "" {
 			send(feedError, 1, f.Feed, codeIn(f.Error))
 		}
+	}
+}
+
+func (p *pipeline) collectPlugins(send func(figure, float64, ...string)) {
+	for _, loaded := range p.plugins.ready() {
+		m, st := loaded.plugin.Manifest(), loaded.plugin.Stats()
+		one := func(f figure, v float64, more ...string) {
+			send(f, v, append([]string{m.Name, m.Version, shortVersion(loaded.plugin.Digest())}, more...)...)
+		}
+		one(pluginEvents, float64(st.Kept-st.Edited), "keep")
+		one(pluginEvents, float64(st.Edited), "edit")
+		one(pluginEvents, float64(st.Dropped), "drop")
+		one(pluginEvents, float64(st.Errors), "error")
+		for kind, n := range st.Traps {
+			one(pluginTraps, float64(n), kind)
+		}
+		one(pluginFuel, float64(st.Fuel))
+		one(pluginFuelOf, st.FuelP50, "0.5")
+		one(pluginFuelOf, st.FuelP99, "0.99")
+		one(pluginSeconds, st.Time.Seconds())
+		one(pluginTimeOf, st.TimeP50.Seconds(), "0.5")
+		one(pluginTimeOf, st.TimeP99.Seconds(), "0.99")
+		one(pluginMemory, float64(st.Memory))
+		one(pluginRuns, float64(st.Instances))
+		one(pluginLost, float64(st.LinesLost))
+		for name, n := range st.Metrics {
+			one(pluginOwn, float64(n), name)
+		}
+	}
+	for _, q := range p.quarantined() {
+		send(pluginDown, 1, q.Plugin, q.Rule, q.Feed)
 	}
 }
 

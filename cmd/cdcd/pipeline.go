@@ -12,6 +12,7 @@ import (
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -58,6 +59,9 @@ type pipeline struct {
 	searches   atomic.Int64                 // clients of /event
 	desk       *ruleDesk
 	rules      *ruleWatch
+	plugins    *plugins
+	filters    runningFilters
+	shadows    shadows
 	seen       atomic.Int64 // when the last frame was captured, in microseconds since 1970
 	source     sourceWatch
 }
@@ -85,10 +89,10 @@ type feed struct {
 
 // openPipeline opens the stream, the audit log and the stores; nothing runs yet.
 func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
-	if err := precheckRules(ctx, a, cfg); err != nil {
+	p := &pipeline{app: a, cfg: cfg, writer: writerName(), captured: make(chan struct{}), rules: newRuleWatch(), plugins: newPlugins(cfg, a.log)}
+	if err := precheckRules(ctx, a, cfg, p.plugins); err != nil {
 		return nil, err
 	}
-	p := &pipeline{app: a, cfg: cfg, writer: writerName(), captured: make(chan struct{}), rules: newRuleWatch()}
 	for _, name := range feedNames(cfg) {
 		f := &feed{name: name, cfg: cfg.Feeds[name]}
 		var err error
@@ -124,6 +128,8 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 func (p *pipeline) Close() {
 	p.audit.Close()
 	p.stream.Close()
+	p.shadows.Close()
+	p.plugins.Close()
 }
 
 // Run runs until ctx ends, something fails that waiting cannot mend, or a source of files has been delivered whole.
@@ -378,6 +384,7 @@ func (p *pipeline) deliver(ctx context.Context, f *feed, delivered *bool) error 
 	f.mu.Lock()
 	eng, err := engine.New(engine.Config{
 		Sets: sets, Sinks: map[string]engine.Sink{f.name: c}, DeadLetter: dead,
+		Filter:      func(ctx context.Context, r *rules.Rule) (engine.Filter, error) { return p.feedFilter(ctx, f.name, r) },
 		VerifyEvery: verifyEvery,
 		Mismatch: func(m rules.Mismatch) {
 			f.mismatches.Add(1)
@@ -402,6 +409,7 @@ func (p *pipeline) deliver(ctx context.Context, f *feed, delivered *bool) error 
 	}
 	f.engine, f.chain, f.err = eng, c, nil
 	f.mu.Unlock()
+	defer eng.Close() // its plugins; what they say to it is of no use any more
 	*delivered = true
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -655,11 +663,11 @@ func (p *pipeline) openRules(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.desk = newRuleDesk(p.app, p.cfg, newRuleBook(store))
+	p.desk = newRuleDesk(p.app, p.cfg, newRuleBook(store), p.plugins)
 	p.desk.running = p
+	p.shadows.p = p
 	err = p.pushFiles(ctx, "files at start")
-	var coded *cdc.Error
-	if errors.As(err, &coded) && (coded.Code == "CDCD-2310" || coded.Code == "CDCD-2316") {
+	if before, unknown := store.Newest(ctx); refusedFiles(err) || withoutPlugins(err) && unknown == nil && before.Revision.No > 0 {
 		p.rules.refuse(err)
 		p.log.Error("changed rules refused; the old ones stay", "event", "rules.refused", "err", err)
 		err = nil
@@ -676,9 +684,23 @@ func (p *pipeline) openRules(ctx context.Context) error {
 	return nil
 }
 
-// fingerprint tells whether a rule file has changed.
+// refusedFiles reports whether others' changes stand against the rule files.
+func refusedFiles(err error) bool {
+	code := cdc.CodeOf(err)
+	return code == "CDCD-2310" || code == "CDCD-2316"
+}
+
+// withoutPlugins reports whether all that is wrong with rule files is in their plugins.
+func withoutPlugins(err error) bool {
+	var found rules.Findings
+	return errors.As(err, &found) && !slices.ContainsFunc(found, func(f *rules.Finding) bool { return !strings.HasPrefix(f.Code, "CDCD-25") })
+}
+
+// fingerprint tells whether a rule file or a plugin has changed.
 func fingerprint(cfg *config) string {
 	files, _ := cfg.ruleFiles() // the globs were checked with the configuration
+	plugins, _ := filepath.Glob(filepath.Join(cfg.Plugins.Dir, "*.wasm"))
+	files = append(files, plugins...)
 	var b strings.Builder
 	for _, file := range files {
 		if info, err := os.Stat(file); err == nil {

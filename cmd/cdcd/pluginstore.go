@@ -37,9 +37,6 @@ func newPluginStore(cfg *config) *pluginStore {
 	return &pluginStore{folder: cfg.Plugins.Dir, kept: filepath.Join(cfg.Data, "plugins"), disk: durable.New()}
 }
 
-// compiled is the folder of what plugins are compiled to.
-func (s *pluginStore) compiled() string { return filepath.Join(s.kept, "compiled") }
-
 func (s *pluginStore) file(name string) string { return filepath.Join(s.folder, name+".wasm") }
 
 // keptFile returns where a version is kept, or would be.

@@ -207,7 +207,7 @@ func unknownFeed(feed string, known []string) error {
 
 // precheckRules says what is wrong with rule files before anything is opened. Files that were in force before were
 // good then: if a table has changed since, that is said of the rule, and is no reason not to run.
-func precheckRules(ctx context.Context, a *app, cfg *config) error {
+func precheckRules(ctx context.Context, a *app, cfg *config, plugins *plugins) error {
 	files, err := cfg.ruleFiles()
 	if err != nil {
 		return err
@@ -227,7 +227,7 @@ func precheckRules(ctx context.Context, a *app, cfg *config) error {
 		if err != nil {
 			return err
 		}
-		if p, _, err := pushedFiles(cfg.dir(), texts, true); err == nil && filesDigest(p) == strings.TrimSpace(string(pushed)) {
+		if p, _, err := pushedFiles(cfg.dir(), texts, true, plugins.pin); err == nil && filesDigest(p) == strings.TrimSpace(string(pushed)) {
 			return nil
 		}
 	}

@@ -26,7 +26,7 @@ type ruleBook struct {
 	store *bus.Rules
 
 	mu   sync.Mutex             // guards the rest
-	read map[string]*rules.Rule // by the rule's text; those of the revision that was read last
+	read map[string]*rules.Rule // by [textKey]; those of the revision that was read last
 	sets map[string]*rules.Set  // by digest, of the revisions that were asked for lately
 	last []string               // digests, the one asked for last at the end
 }
@@ -113,22 +113,46 @@ func readState(st *bus.RuleState, known map[string]*rules.Rule) (*rules.Set, map
 	all := make([]*rules.Rule, 0, len(st.Rules))
 	for _, name := range slices.Sorted(maps.Keys(st.Rules)) {
 		stored := st.Rules[name]
-		r := known[stored.Text]
+		r := known[textKey(stored)]
 		if r == nil {
 			var err error
-			if r, err = rules.ParseText(name, stored.Text); err != nil {
+			if r, err = storedRule(stored); err != nil {
 				return nil, nil, err
 			}
 		}
 		if r.Name != name || r.Version != stored.Version {
 			return nil, nil, fmt.Errorf("rule %s is %s here, it was published as %s", name, r.Version, stored.Version)
 		}
-		read[stored.Text] = r
+		read[textKey(stored)] = r
 		all = append(all, r)
 	}
 	set, err := rules.New(all)
 	return set, read, err
 }
+
+// textKey tells rules apart by all that they are made of.
+func textKey(stored bus.StoredRule) string { return stored.Plugin + "\n" + stored.Text }
+
+// storedRule reads a rule of the store, with the version of its plugin that it was published with.
+func storedRule(stored bus.StoredRule) (*rules.Rule, error) {
+	r, err := rules.ParseText(stored.Name, stored.Text)
+	if err != nil || stored.Plugin == "" {
+		return r, err
+	}
+	return r.Pin(stored.Plugin)
+}
+
+// toStore returns what is stored of a rule.
+func toStore(r *rules.Rule, file, text string) bus.StoredRule {
+	s := bus.StoredRule{Name: r.Name, File: file, Text: text, Version: r.Version, Mode: r.Mode.String()}
+	if r.Filter != nil {
+		s.Plugin = r.Filter.Digest
+	}
+	return s
+}
+
+// pinner returns a rule with its plugin pinned to the version that holds now.
+type pinner func(*rules.Rule) (*rules.Rule, error)
 
 // inFiles moves findings about stored texts to where these stand in their files.
 func inFiles(st *bus.RuleState, found rules.Findings) rules.Findings {
@@ -160,8 +184,8 @@ type pushed struct {
 }
 
 // pushedFiles takes rule files apart. Files have the names that they have beside the configuration.
-func pushedFiles(dir string, texts []ruleText, all bool) (*pushed, *rules.Set, error) {
-	set, err := parseTexts(texts)
+func pushedFiles(dir string, texts []ruleText, all bool, pin pinner) (*pushed, *rules.Set, error) {
+	set, err := pinnedTexts(texts, pin)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -179,7 +203,7 @@ func pushedFiles(dir string, texts []ruleText, all bool) (*pushed, *rules.Set, e
 		head, each := rules.Split([]byte(t.Text), byFile[t.File])
 		layout := bus.Layout{Head: head}
 		for i, r := range byFile[t.File] {
-			p.rules[r.Name] = bus.StoredRule{Name: r.Name, File: file, Text: each[i], Version: r.Version, Mode: r.Mode.String()}
+			p.rules[r.Name] = toStore(r, file, each[i])
 			layout.Rules = append(layout.Rules, r.Name)
 		}
 		p.layout[file] = layout
@@ -205,13 +229,16 @@ func fileName(dir, file string) string {
 	return path.Join("rules", path.Base(filepath.ToSlash(file)))
 }
 
-// filesDigest hashes what is in rule files, wherever they are.
+// filesDigest hashes what is in rule files, wherever they are, and in the plugins that they name.
 func filesDigest(p *pushed) string {
 	h := sha256.New()
 	for _, file := range slices.Sorted(maps.Keys(p.layout)) {
 		fmt.Fprintf(h, "%q %q\n", file, p.layout[file].Head)
 		for _, name := range p.layout[file].Rules {
 			fmt.Fprintf(h, "%q\n", p.rules[name].Text)
+			if plugin := p.rules[name].Plugin; plugin != "" {
+				fmt.Fprintf(h, "plugin %s\n", plugin)
+			}
 		}
 	}
 	return "sha256:" + hex.EncodeToString(h.Sum(nil))
@@ -229,7 +256,7 @@ type ruleChange struct {
 func (p *pushed) merge(base, newest *bus.RuleState) (ruleChange, error) {
 	var c ruleChange
 	var conflicts []string
-	same := func(a, b bus.StoredRule) bool { return a.Text == b.Text && a.File == b.File }
+	same := func(a, b bus.StoredRule) bool { return textKey(a) == textKey(b) && a.File == b.File }
 	for _, name := range slices.Sorted(maps.Keys(union(p.rules, base.Rules))) {
 		mine, have := p.rules[name]
 		was, existed := base.Rules[name]
@@ -321,13 +348,14 @@ func (c *ruleChange) apply(to *bus.RuleState) *bus.RuleState {
 
 // publisher publishes changes of rules, after having checked them.
 type publisher struct {
-	book   *ruleBook
-	feeds  []string
-	tables func(context.Context) ([]*cdc.Table, error) // none: they are not known
-	dryRun bool
-	strict bool        // refuse what cannot be checked against the tables
-	stream *bus.Stream // whose frames are to name what was published; nil: nobody here captures
-	waits  bool        // for the first of them
+	book    *ruleBook
+	plugins *plugins
+	feeds   []string
+	tables  func(context.Context) ([]*cdc.Table, error) // none: they are not known
+	dryRun  bool
+	strict  bool        // refuse what cannot be checked against the tables
+	stream  *bus.Stream // whose frames are to name what was published; nil: nobody here captures
+	waits   bool        // for the first of them
 }
 
 // outcome is what came of a push.
@@ -431,9 +459,14 @@ func (p *publisher) check(ctx context.Context, st *bus.RuleState, set *rules.Set
 		}
 	}
 	tables, err := p.tables(ctx)
+	wrong, failed := p.examine(ctx, set, mine, tables)
 	switch {
 	case ctx.Err() != nil:
 		return nil, false, ctx.Err()
+	case failed != nil:
+		return nil, false, failed
+	case len(wrong) > 0:
+		return inFiles(st, wrong), false, nil
 	case len(tables) > 0:
 	case p.strict && err != nil:
 		return nil, false, cdc.Errorf("CDCD-2113", "the tables of these rules are not known, so the rules cannot be checked: %w", err).
@@ -449,4 +482,20 @@ func (p *publisher) check(ctx context.Context, st *bus.RuleState, set *rules.Set
 		}
 	}
 	return inFiles(st, found), true, nil
+}
+
+// examine starts the plugins of the rules that are changed, for trial, and returns what is wrong with them. The error is of the
+// world.
+func (p *publisher) examine(ctx context.Context, set *rules.Set, mine map[string]bool, tables []*cdc.Table) (rules.Findings, error) {
+	var found rules.Findings
+	for _, r := range set.Filters() {
+		if !mine[r.Name] {
+			continue
+		}
+		wrong, err := p.plugins.examine(ctx, r, tables)
+		if found = append(found, wrong...); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }

@@ -52,13 +52,14 @@ type ruleAsk struct {
 // ruleDesk answers them, in the cdcd that runs or in the one that asks.
 type ruleDesk struct {
 	book      *ruleBook
+	plugins   *plugins
 	publisher publisher
 	running   *pipeline // nil: none
 }
 
-func newRuleDesk(a *app, cfg *config, book *ruleBook) *ruleDesk {
-	d := &ruleDesk{book: book}
-	d.publisher = publisher{book: book, feeds: feedNames(cfg), tables: func(ctx context.Context) ([]*cdc.Table, error) {
+func newRuleDesk(a *app, cfg *config, book *ruleBook, plugins *plugins) *ruleDesk {
+	d := &ruleDesk{book: book, plugins: plugins}
+	d.publisher = publisher{book: book, plugins: plugins, feeds: feedNames(cfg), tables: func(ctx context.Context) ([]*cdc.Table, error) {
 		tables, err := tablesOf(ctx, a, cfg)
 		if len(tables) == 0 && d.running != nil && ctx.Err() == nil {
 			if tables = d.running.rules.knownTables(); len(tables) > 0 {
@@ -84,7 +85,7 @@ func (d *ruleDesk) answer(ctx context.Context, ask ruleAsk) (any, error) {
 	case "push":
 		return d.push(ctx, p, pub, ask)
 	case "mode":
-		return p.publish(ctx, pub, func(newest *bus.RuleState) (ruleChange, error) { return changeMode(newest, ask.Rule, ask.Mode) })
+		return p.publish(ctx, pub, func(newest *bus.RuleState) (ruleChange, error) { return changeMode(newest, ask.Rule, ask.Mode, d.plugins.pin) })
 	case "rollback":
 		old, err := d.state(ctx, ask.Revision)
 		if err != nil {
@@ -112,7 +113,7 @@ func (d *ruleDesk) answer(ctx context.Context, ask ruleAsk) (any, error) {
 
 // push publishes rule files. What was changed since their base by others stays, unless the files change it too.
 func (d *ruleDesk) push(ctx context.Context, p publisher, pub bus.Publication, ask ruleAsk) (any, error) {
-	files, _, err := pushedFiles(ask.Dir, ask.Files, ask.All)
+	files, _, err := pushedFiles(ask.Dir, ask.Files, ask.All, d.plugins.pin)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +142,7 @@ func (d *ruleDesk) push(ctx context.Context, p publisher, pub bus.Publication, a
 }
 
 // changeMode puts a rule into another mode, with the text otherwise as it is.
-func changeMode(newest *bus.RuleState, name, mode string) (ruleChange, error) {
+func changeMode(newest *bus.RuleState, name, mode string, pin pinner) (ruleChange, error) {
 	wanted, ok := rules.ParseMode(mode)
 	if !ok {
 		return ruleChange{}, badChoice("MODE", mode, "active", "shadow", "off", "draft")
@@ -153,12 +154,14 @@ func changeMode(newest *bus.RuleState, name, mode string) (ruleChange, error) {
 	if stored.Text, err = rules.WithMode(stored.Text, wanted); err != nil {
 		return ruleChange{}, err
 	}
-	r, err := rules.ParseText(name, stored.Text)
+	r, err := storedRule(stored)
+	if err == nil && stored.Plugin == "" {
+		r, err = pin(r) // a draft may have been published without it
+	}
 	if err != nil {
 		return ruleChange{}, err
 	}
-	stored.Version, stored.Mode = r.Version, r.Mode.String()
-	return ruleChange{changed: []bus.StoredRule{stored}}, nil
+	return ruleChange{changed: []bus.StoredRule{toStore(r, stored.File, stored.Text)}}, nil
 }
 
 // rollBack makes the rules, or one of them, what they were.
@@ -167,7 +170,7 @@ func rollBack(newest, old *bus.RuleState, name string) (ruleChange, error) {
 		was, existed := old.Rules[name]
 		now, exists := newest.Rules[name]
 		switch {
-		case existed && exists && was.Text == now.Text:
+		case existed && exists && textKey(was) == textKey(now):
 			return ruleChange{}, nil
 		case existed:
 			return ruleChange{changed: []bus.StoredRule{was}}, nil
@@ -243,6 +246,7 @@ type publicationInfo struct {
 	Digest    string     `json:"digest"`
 	Changed   []string   `json:"changed"`
 	Removed   []string   `json:"removed"`
+	Plugins   []string   `json:"plugins,omitempty"` // digests of the plugins of changed rules, "" for a rule without one; none: no rule has one
 	StandsFor *bus.Stand `json:"stands_for,omitempty"`
 }
 
@@ -252,8 +256,14 @@ func (d *ruleDesk) history(ctx context.Context, name string) ([]publicationInfo,
 	err := d.book.store.History(ctx, 1, func(p bus.Publication) error {
 		info := publicationInfo{Revision: p.Revision.No, ID: p.Revision.ID, Time: p.Time, Who: p.Who, Why: p.Why, Kind: p.Kind, Base: p.Base, Digest: p.Digest,
 			Changed: []string{}, Removed: append([]string{}, p.Removed...), StandsFor: p.StandsFor}
-		for _, r := range p.Changed {
+		for i, r := range p.Changed {
 			info.Changed = append(info.Changed, r.Name)
+			if r.Plugin != "" && info.Plugins == nil {
+				info.Plugins = make([]string, len(p.Changed))
+			}
+			if r.Plugin != "" {
+				info.Plugins[i] = r.Plugin
+			}
 		}
 		if name == "" || slices.Contains(info.Changed, name) || slices.Contains(info.Removed, name) {
 			list = append(list, info)
@@ -269,7 +279,8 @@ type ruleInfo struct {
 	Rule     string    `json:"rule"`
 	Mode     string    `json:"mode"`
 	Version  string    `json:"version"`
-	Revision uint64    `json:"revision"` // that changed it last
+	Plugin   string    `json:"plugin,omitempty"` // digest of its plugin
+	Revision uint64    `json:"revision"`         // that changed it last
 	Since    time.Time `json:"since"`
 	Who      string    `json:"who"`
 	File     string    `json:"file"`
@@ -301,7 +312,7 @@ func (d *ruleDesk) list(ctx context.Context, name string) (*ruleList, error) {
 		if name != "" && r.Name != name {
 			continue
 		}
-		info := ruleInfo{Rule: r.Name, Mode: r.Mode, Version: r.Version, Revision: r.Revision.No, Since: r.Time, Who: r.Who, File: r.File}
+		info := ruleInfo{Rule: r.Name, Mode: r.Mode, Version: r.Version, Plugin: r.Plugin, Revision: r.Revision.No, Since: r.Time, Who: r.Who, File: r.File}
 		if d.running != nil {
 			info.ruleSeen = d.running.rules.of(r.Name, name != "")
 		}
@@ -396,7 +407,9 @@ func (a *app) openDesk(ctx context.Context, cfg *config, unanswered error, do fu
 	if err != nil {
 		return err
 	}
-	return do(newRuleDesk(a, cfg, newRuleBook(store)))
+	plugins := newPlugins(cfg, a.log)
+	defer plugins.Close()
+	return do(newRuleDesk(a, cfg, newRuleBook(store), plugins))
 }
 
 // configDir is the folder that rule files have their names from.

@@ -37,7 +37,7 @@ func diffStates(a, b *bus.RuleState) ([]ruleDiff, error) {
 		d := ruleDiff{Rule: name, What: "changed", From: from.Text, To: to.Text, Decides: from.Version != to.Version}
 		judges := func(mode string) bool { return mode == rules.Active.String() || mode == rules.Shadow.String() }
 		switch {
-		case had && has && from.Text == to.Text && from.File == to.File:
+		case had && has && textKey(from) == textKey(to) && from.File == to.File:
 			continue
 		case !had:
 			d.What, d.Decides = "added", judges(to.Mode)
@@ -56,11 +56,11 @@ func diffStates(a, b *bus.RuleState) ([]ruleDiff, error) {
 
 // diffFields compares two texts of a rule by what they say.
 func diffFields(from, to bus.StoredRule) ([]fieldDiff, error) {
-	a, err := rules.ParseText(from.Name, from.Text)
+	a, err := storedRule(from)
 	if err != nil {
 		return nil, err
 	}
-	b, err := rules.ParseText(to.Name, to.Text)
+	b, err := storedRule(to)
 	if err != nil {
 		return nil, err
 	}
@@ -75,6 +75,9 @@ func diffFields(from, to bus.StoredRule) ([]fieldDiff, error) {
 	add("on", list(opNames(a)), list(opNames(b)))
 	add("when", strings.TrimSpace(a.When), strings.TrimSpace(b.When))
 	add("where", strings.TrimSpace(a.Where), strings.TrimSpace(b.Where))
+	add("plugin", pluginOf(a), pluginOf(b))
+	add("plugin config", configOf(a), configOf(b))
+	add("fallback", fallbackOf(a), fallbackOf(b))
 	add("to", list(a.To), list(b.To))
 	add("mode", a.Mode.String(), b.Mode.String())
 	add("on_error", a.OnError.String(), b.OnError.String())
@@ -85,6 +88,31 @@ func diffFields(from, to bus.StoredRule) ([]fieldDiff, error) {
 		fields = append(fields, fieldDiff{Field: "comments, layout or tests"})
 	}
 	return fields, nil
+}
+
+// pluginOf names the plugin of a rule and its version; "" if it has none.
+func pluginOf(r *rules.Rule) string {
+	switch {
+	case r.Filter == nil:
+		return ""
+	case r.Filter.Digest == "":
+		return r.Filter.Plugin
+	}
+	return r.Filter.Plugin + "@" + r.Filter.Digest
+}
+
+func configOf(r *rules.Rule) string {
+	if r.Filter == nil {
+		return ""
+	}
+	return string(r.Filter.Config)
+}
+
+func fallbackOf(r *rules.Rule) string {
+	if r.Filter == nil {
+		return ""
+	}
+	return r.Filter.Fallback.String()
 }
 
 func opNames(r *rules.Rule) []string {

@@ -77,9 +77,17 @@ func readFiles(names []string) ([]ruleText, error) {
 
 // parseTexts makes a set of rule files, or returns what is wrong in them.
 func parseTexts(texts []ruleText) (*rules.Set, error) {
+	return pinnedTexts(texts, func(r *rules.Rule) (*rules.Rule, error) { return r, nil })
+}
+
+// pinnedTexts does so, with the plugins of the rules pinned.
+func pinnedTexts(texts []ruleText, pin pinner) (*rules.Set, error) {
 	all, found, err := parseEach(texts)
 	if err == nil {
 		err = found.Err()
+	}
+	for i := 0; i < len(all) && err == nil; i++ {
+		all[i], err = pin(all[i])
 	}
 	if err != nil {
 		return nil, err
@@ -129,7 +137,7 @@ func (p *pipeline) pushFiles(ctx context.Context, why string) error {
 		}
 		return err
 	}
-	files, _, err := pushedFiles(p.cfg.dir(), texts, true)
+	files, _, err := pushedFiles(p.cfg.dir(), texts, true, p.plugins.pin)
 	if err != nil {
 		return err
 	}

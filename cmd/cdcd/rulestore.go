@@ -274,7 +274,9 @@ func (a *app) diffSides(cmd *cobra.Command, cfg *config, args []string) (from, t
 	if err != nil {
 		return from, to, err
 	}
-	p, _, err := pushedFiles(cfg.dir(), texts, len(args) == 0)
+	plugins := newPlugins(cfg, a.log)
+	defer plugins.Close()
+	p, _, err := pushedFiles(cfg.dir(), texts, len(args) == 0, plugins.pin)
 	if err != nil {
 		return from, to, err
 	}
@@ -349,6 +351,11 @@ func newRulesHistoryCmd(a *app) *cobra.Command {
 // namesOf says which rules a publication is about.
 func namesOf(p *publicationInfo) string {
 	names := slices.Clone(p.Changed)
+	for i, digest := range p.Plugins {
+		if digest != "" {
+			names[i] += " (plugin " + shortVersion(digest) + ")"
+		}
+	}
 	for _, name := range p.Removed {
 		names = append(names, "-"+name)
 	}

@@ -215,7 +215,7 @@ console: {listen: "off"}
 		{"a mask without its method", with(`mask_columns: {hmac: ["*.*.d"], encrypt: [a.b.e]}`, "mask_columns: [a.b.e]"), false},
 		{"a method that there is not", with("encrypt: [a.b.e]", "redact: [a.b.e]"), false},
 		{"plugins", full + "plugins: {dir: p, memory: 1GiB, compile_memory: 1GiB, compile_time: 1m, limits: {score: {memory: 1MiB, fuel: 100000, batch_fuel: 200000,\n" +
-			"  start_fuel: 200000, wall: 1s, log_lines: 1}}}\n", true},
+			"  start_fuel: 200000, wall: 1s, log_lines: 1, failures: 5, window: 10}}, compiled: c}\n", true},
 		{"a folder of plugins", full + "plugins: p/\n", true},
 		{"a list of plugins", full + "plugins: [p]\n", false},
 		{"a limit that there is not", full + "plugins: {limits: {score: {fule: 1}}}\n", false},

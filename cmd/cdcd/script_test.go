@@ -8,10 +8,12 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/cdcd-project/cdcd/internal/apart"
 	"github.com/cdcd-project/cdcd/internal/dbserver"
 )
 
 func TestMain(m *testing.M) {
+	apart.Main(map[string]apart.Work{compileWork: compile}) // for tests that are not a process of their own
 	testscript.Main(m, map[string]func(){"cdcd": main}) // as a process, signals included
 }
 

@@ -45,6 +45,9 @@ func (a *app) printState(w io.Writer, s state) {
 	a.printCapture(w, s.Capture)
 	fmt.Fprintf(w, "stream   %d frames, %s of %s\n", s.Stream.Frames, size(s.Stream.Bytes), size(s.Stream.MaxBytes))
 	a.printRulesState(w, s.Rules)
+	for _, q := range s.Quarantined {
+		fmt.Fprintf(w, "         %s plugin %s of rule %s is in quarantine in feed %s, fallback %s: %s\n", a.ui.out(red, "✗"), q.Plugin, q.Rule, q.Feed, q.Fallback, q.Why)
+	}
 	fmt.Fprintln(w)
 	if len(s.Snapshots) > 0 {
 		a.printSnapshots(w, s.Snapshots)

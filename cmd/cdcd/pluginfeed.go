@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/engine"
+	"github.com/cdcd-project/cdcd/rules"
+	"github.com/cdcd-project/cdcd/sinks/audit"
+	"github.com/cdcd-project/cdcd/wasm"
+)
+
+// feedFilter is the plugin of a rule in the line of a feed. A change that it breaks down on is in the audit log before
+// anything is done with it, and a version that is tried beside it is shown the same changes.
+type feedFilter struct {
+	*openFilter
+	p    *pipeline
+	feed string
+	rule *rules.Rule
+
+	traps pace // of leaves
+
+	mu          sync.Mutex // guards what follows
+	quarantined string     // why it is not asked any more
+}
+
+// feedFilter starts the plugin of a rule for a feed.
+func (p *pipeline) feedFilter(ctx context.Context, feed string, r *rules.Rule) (engine.Filter, error) {
+	open, err := p.plugins.filter(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	f := &feedFilter{openFilter: open, p: p, feed: feed, rule: r, traps: pace{every: time.Second, most: 20}}
+	p.filters.add(f)
+	p.log.Info("plugin started", "event", "plugin.started", "plugin", r.Filter.Plugin, "version", open.loaded.plugin.Manifest().Version,
+		"digest", open.loaded.plugin.Digest(), "rule", r.Name, "feed", feed)
+	return f, nil
+}
+
+// Close ends it.
+func (f *feedFilter) Close() error {
+	f.p.filters.remove(f)
+	return f.openFilter.Close()
+}
+
+// Judge implements [engine.Filter].
+func (f *feedFilter) Judge(ctx context.Context, events []cdc.Event, verdicts []cdc.Verdict) error {
+	err := f.openFilter.Judge(ctx, events, verdicts)
+	if cdc.CodeOf(err) == codeQuarantined {
+		if logged := f.quarantine(ctx, events[0], err); logged != nil {
+			return logged
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for i := range verdicts {
+		var trap *wasm.Trap
+		if !errors.As(verdicts[i].Err, &trap) {
+			continue
+		}
+		f.p.log.Warn("a plugin broke down on a change", "event", "plugin.trap", "plugin", f.rule.Filter.Plugin, "rule", f.rule.Name, "feed", f.feed,
+			"kind", trap.Kind, "id", events[i].ID(), "no", events[i].No(), "seq", events[i].Batch().Seq, "err", trap)
+		if err := f.auditTrap(ctx, events[i], trap, f.policy()); err != nil {
+			return err
+		}
+	}
+	f.p.shadows.show(f, events, verdicts)
+	return nil
+}
+
+// policy says what is done with a change that the rule cannot judge.
+func (f *feedFilter) policy() string {
+	if f.rule.Mode == rules.Shadow {
+		return cdc.Skip.String()
+	}
+	return f.rule.OnError.String()
+}
+
+// codeQuarantined: a plugin has failed so often that it is not asked any more.
+const codeQuarantined = "CDCD-2540"
+
+// quarantine notes that the plugin is not asked any more, once.
+func (f *feedFilter) quarantine(ctx context.Context, first cdc.Event, why error) error {
+	f.mu.Lock()
+	was := f.quarantined
+	f.quarantined = why.Error()
+	f.mu.Unlock()
+	if was != "" {
+		return nil
+	}
+	f.p.log.Error("a plugin is quarantined", "event", "plugin.quarantined", "plugin", f.rule.Filter.Plugin, "rule", f.rule.Name, "feed", f.feed,
+		"fallback", f.rule.Filter.Fallback.String(), "err", why)
+	err := f.auditTrap(ctx, first, &wasm.Trap{Kind: "quarantined", Err: cdc.Errorf(codeQuarantined, "%s", why)}, f.rule.Filter.Fallback.String())
+	if err != nil {
+		f.mu.Lock()
+		f.quarantined = "" // to be said again
+		f.mu.Unlock()
+	}
+	return err
+}
+
+// inQuarantine says why the plugin is not asked any more; "" if it is.
+func (f *feedFilter) inQuarantine() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.quarantined
+}
+
+// auditTrap writes the leaf of a change that the plugin broke down on, unless there were too many just now.
+func (f *feedFilter) auditTrap(ctx context.Context, e cdc.Event, trap *wasm.Trap, policy string) error {
+	missed, ok := f.traps.take(time.Now())
+	if !ok {
+		return nil
+	}
+	return f.p.audit.Trap(ctx, audit.Trap{
+		Feed: f.feed, Rule: f.rule.Name, Version: f.rule.Version, Plugin: f.rule.Filter.Plugin, Digest: f.loaded.plugin.Digest(),
+		Kind: trap.Kind, Why: trap.Err.What, Stack: trap.Stack, Fuel: trap.Fuel,
+		Event: e.ID(), Table: e.Table().String(), Epoch: e.Batch().Header().Epoch, PartNo: e.PartNo(), Seq: e.Batch().Seq,
+		Policy: policy, Missed: missed,
+	})
+}
+
+// pace lets so many through at once, and then one every so often. It belongs to one goroutine.
+type pace struct {
+	every time.Duration
+	most  int
+
+	last   time.Time // up to which what came has been counted
+	used   int
+	missed uint64 // since the last that was let through
+}
+
+// take says whether one more is let through, and how many were not before it.
+func (p *pace) take(now time.Time) (missed uint64, ok bool) {
+	if n := int(now.Sub(p.last) / p.every); n > 0 {
+		p.used = max(0, p.used-n)
+		p.last = now
+	}
+	if p.used >= p.most {
+		p.missed++
+		return 0, false
+	}
+	p.used++
+	missed, p.missed = p.missed, 0
+	return missed, true
+}
+
+// runningFilters are the plugins that are in feeds' lines.
+type runningFilters struct {
+	mu  sync.Mutex
+	all map[*feedFilter]bool // guarded by mu
+}
+
+func (r *runningFilters) add(f *feedFilter) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.all == nil {
+		r.all = map[*feedFilter]bool{}
+	}
+	r.all[f] = true
+}
+
+func (r *runningFilters) remove(f *feedFilter) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.all, f)
+}
+
+// list returns them in no order.
+func (r *runningFilters) list() []*feedFilter {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []*feedFilter
+	for f := range r.all {
+		all = append(all, f)
+	}
+	return all
+}
