@@ -76,7 +76,7 @@ func diffFields(from, to bus.StoredRule) ([]fieldDiff, error) {
 	add("when", strings.TrimSpace(a.When), strings.TrimSpace(b.When))
 	add("where", strings.TrimSpace(a.Where), strings.TrimSpace(b.Where))
 	add("plugin", pluginOf(a), pluginOf(b))
-	add("plugin config", configOf(a), configOf(b))
+	add("plugin config", filterConfig(a), filterConfig(b))
 	add("fallback", fallbackOf(a), fallbackOf(b))
 	add("to", list(a.To), list(b.To))
 	add("mode", a.Mode.String(), b.Mode.String())
@@ -101,7 +101,7 @@ func pluginOf(r *rules.Rule) string {
 	return r.Filter.Plugin + "@" + r.Filter.Digest
 }
 
-func configOf(r *rules.Rule) string {
+func filterConfig(r *rules.Rule) string {
 	if r.Filter == nil {
 		return ""
 	}
