@@ -16,6 +16,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/guest"
+	"github.com/cdcd-project/cdcd/internal/pluginkit"
 	"github.com/cdcd-project/cdcd/wasm"
 )
 
@@ -126,6 +127,37 @@ func TestTheExampleDecidesTheSameInEveryLanguage(t *testing.T) {
 		}{{`{}`, 1000}, {`{"threshold":25}`, 25}, {`{"threshold":1e2}`, 100}} {
 			t.Run(name+" "+config.text, func(t *testing.T) {
 				judgesAlike(t, host, module, config.text, config.threshold)
+			})
+		}
+	}
+}
+
+func TestTheExamplesPassTheirTests(t *testing.T) {
+	for _, language := range guest.Languages() {
+		folders, err := filepath.Glob(filepath.Join(guest.SDK(language), "examples", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, folder := range folders {
+			example := "examples/" + filepath.Base(folder)
+			t.Run(language+"/"+example, func(t *testing.T) {
+				project, err := pluginkit.Open(folder)
+				if err != nil {
+					t.Fatal(err)
+				}
+				tests, err := pluginkit.ReadTests(must(project.TestFiles(nil)), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				results, err := pluginkit.RunTests(t.Context(), guest.Module(t, language, example), tests, pluginkit.Engines{Dir: guest.Compiled(t)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, r := range results {
+					if !r.Passed {
+						t.Errorf("%s: %v", r.Test, r.Findings)
+					}
+				}
 			})
 		}
 	}
