@@ -1,10 +1,13 @@
 package rules
 
 import (
+	"encoding/json"
 	"errors"
 	"reflect"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/cdcd-project/cdcd/cdc"
 )
@@ -39,6 +42,47 @@ func TestTheConfigurationOfAPluginHasOneFormAndAllItsDigits(t *testing.T) {
 	if r := mustParse(t, withFilter("{plugin: p@"+digestA+", fallback: pass}"))[0]; !reflect.DeepEqual(r.Filter, &Filter{Plugin: "p", Digest: digestA, Config: []byte("{}"), Fallback: FallbackPass}) {
 		t.Errorf("got %+v", r.Filter)
 	}
+}
+
+func TestAConfigurationReadAgainIsTheSame(t *testing.T) {
+	scalar := rapid.OneOf(rapid.Just("null"), rapid.Just("true"), rapid.StringMatching(`-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})?`),
+		rapid.Map(rapid.StringMatching(`[ -~äß世\n\t]{0,12}`), func(s string) string { return string(cdc.AppendString(nil, s)) }))
+	var value func(depth int) *rapid.Generator[string]
+	value = func(depth int) *rapid.Generator[string] {
+		if depth == 0 {
+			return scalar
+		}
+		inner := value(depth - 1)
+		return rapid.OneOf(scalar,
+			rapid.Map(rapid.SliceOfN(inner, 0, 4), func(items []string) string { return "[" + strings.Join(items, ", ") + "]" }),
+			rapid.Map(rapid.MapOfN(rapid.StringMatching(`[ -~ä]{0,6}`), inner, 0, 4), func(m map[string]string) string {
+				var parts []string
+				for key, v := range m { // in any order
+					parts = append(parts, string(cdc.AppendString(nil, key))+": "+v)
+				}
+				return "{" + strings.Join(parts, ", ") + "}"
+			}))
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		src := `{"a": ` + value(3).Draw(rt, "config") + `}`
+		first := mustParse(t, withFilter("{plugin: p, config: "+src+"}"))[0].Filter.Config
+		again := mustParse(t, withFilter("{plugin: p, config: "+string(first)+"}"))[0].Filter.Config
+		if string(first) != string(again) || !sameJSON(rt, src, string(first)) {
+			rt.Fatalf("%s\nbecomes %s\nand then %s", src, first, again)
+		}
+	})
+}
+
+func sameJSON(t *rapid.T, a, b string) bool {
+	read := func(text string) (v any) {
+		dec := json.NewDecoder(strings.NewReader(text))
+		dec.UseNumber()
+		if err := dec.Decode(&v); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		return v
+	}
+	return reflect.DeepEqual(read(a), read(b))
 }
 
 func TestWhatDecidesInAFilterIsPartOfTheVersion(t *testing.T) {
@@ -153,6 +197,21 @@ func TestTheSetSaysWhichRulesHaveAPlugin(t *testing.T) {
 		got = append(got, r.Name)
 	}
 	if want := []string{"a", "c"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestTheIndexSaysWhosePluginJudgesEveryChange(t *testing.T) {
+	rule := func(name, more string) string {
+		return "  - {name: " + name + ", tables: [shop.orders], on: [insert, update], to: [x]" + more + "}\n"
+	}
+	set := mustSet(t, "version: 1\nrules:\n"+rule("every", ", filter: {plugin: p}")+rule("some", ", filter: {plugin: p}, when: after.id == 1")+rule("none", ""))
+	got := map[string][2][]string{}
+	for _, in := range set.Indexing(mustTables(t, ordersSchema)) {
+		got[in.Rule.Name] = [2][]string{in.Any, in.Every}
+	}
+	want := map[string][2][]string{"every": {nil, {"plugin p"}}, "some": {{"after.id == 1"}, nil}}
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -54,7 +54,7 @@ func (s *Set) Indexing(tables []*cdc.Table) []Indexing {
 // Finding returns the warning that the rule is evaluated on every change, nil when it is not. cost is what that was
 // measured to take, 0 when it is not known.
 func (in Indexing) Finding(cost time.Duration) *Finding {
-	if len(in.Every) == 0 {
+	if len(in.Every) == 0 || in.Rule.When == "" && in.Rule.Where == "" {
 		return nil
 	}
 	r, ops := in.Rule, make([]string, len(in.Ops))
