@@ -3,6 +3,7 @@ package wasm
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
@@ -10,6 +11,7 @@ import (
 
 // Filter is a plugin that runs with the configuration of a rule. It is used by one goroutine at a time.
 type Filter struct {
+	mu       sync.Mutex // closing it while it judges would take its memory away
 	plugin   *Plugin
 	instance *instance
 	tables   map[*cdc.Table]*projection
@@ -49,6 +51,8 @@ func (f *Filter) Fuel() int64 { return f.used }
 
 // Close ends the instance.
 func (f *Filter) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.closed {
 		return nil
 	}
@@ -66,6 +70,8 @@ func (f *Filter) Close() error {
 //
 // An event fails only if it does when it is judged alone, in the pristine state.
 func (f *Filter) Judge(ctx context.Context, events []cdc.Event, verdicts []cdc.Verdict) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.used = 0
 	switch {
 	case f.closed:

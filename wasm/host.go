@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -115,14 +117,13 @@ func NewHost(c Config) (*Host, error) {
 	return h, nil
 }
 
-// Close ends all plugins that are loaded.
+// Close lets go of all plugins, each when its last filter has been closed.
 func (h *Host) Close() error {
 	h.mu.Lock()
-	plugins := h.plugins
-	h.plugins = map[*Plugin]bool{}
+	plugins := slices.Collect(maps.Keys(h.plugins))
 	h.mu.Unlock()
-	for p := range plugins {
-		p.unload()
+	for _, p := range plugins {
+		_ = p.Close()
 	}
 	return nil
 }
@@ -226,8 +227,8 @@ func (p *Plugin) Close() error {
 	delete(p.host.plugins, p)
 	p.host.mu.Unlock()
 	p.mu.Lock()
+	idle := p.filters == 0 && !p.closed
 	p.closed = true
-	idle := p.filters == 0
 	p.mu.Unlock()
 	if idle {
 		p.unload()

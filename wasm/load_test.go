@@ -3,6 +3,7 @@ package wasm
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -212,6 +213,11 @@ func TestManifest(t *testing.T) {
 		{"a column twice", `{"abi":"cdc1","name":"a","version":"1.0.0","columns":["x","x"]}`, `columns has "x" twice`},
 		{"a metric with a point", `{"abi":"cdc1","name":"a","version":"1.0.0","metrics":["a.b"]}`, `metrics: "a.b" is no name`},
 		{"a schema that is none", `{"abi":"cdc1","name":"a","version":"1.0.0","config":{"type":"objekt"}}`, "config is not a JSON Schema"},
+		{"a schema that takes for ever", `{"abi":"cdc1","name":"a","version":"1.0.0","config":` + doubled(60) + `}`, "very long to check"},
+		{"a schema with a number that takes for ever", `{"abi":"cdc1","name":"a","version":"1.0.0","config":{"minimum":1e999999999}}`, "too large an exponent"},
+		{"a schema that is very deep", `{"abi":"cdc1","name":"a","version":"1.0.0","config":` + strings.Repeat(`{"not":`, 200) + "{}" +
+			strings.Repeat("}", 200) + `}`, "nested more than 100 deep"},
+		{"a description of two lines", `{"abi":"cdc1","name":"a","version":"1.0.0","description":"a\nb"}`, "it is one line"},
 		{"a schema that refers to another", `{"abi":"cdc1","name":"a","version":"1.0.0","config":{"$ref":"file:///etc/passwd"}}`, "must not refer to others"},
 		{"not UTF-8", "{\"abi\":\"cdc1\",\"name\":\"a\",\"version\":\"1.0.0\",\"description\":\"\xff\"}", "not UTF-8"},
 	} {
@@ -231,6 +237,17 @@ func TestManifest(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", row.name, err, row.want)
 		}
 	}
+}
+
+// doubled is a schema each of whose parts refers twice to the next one.
+func doubled(n int) string {
+	var b strings.Builder
+	b.WriteString(`{"$ref":"#/$defs/s0","$defs":{`)
+	for i := range n {
+		fmt.Fprintf(&b, `"s%d":{"allOf":[{"$ref":"#/$defs/s%d"},{"$ref":"#/$defs/s%d"}]},`, i, i+1, i+1)
+	}
+	fmt.Fprintf(&b, `"s%d":{}}}`, n)
+	return b.String()
 }
 
 func TestConfigurationsFollowTheSchema(t *testing.T) {
@@ -255,6 +272,7 @@ func TestConfigurationsFollowTheSchema(t *testing.T) {
 		{"of another type", typed, `{"threshold":"5"}`, "/threshold"},
 		{"a key too many", typed, `{"threshold":5,"x":1}`, "x"},
 		{"not JSON", typed, `{`, "EOF"},
+		{"a number that takes for ever", typed, `{"threshold":1e999999999}`, "too large an exponent"},
 		{"a schema that never ends", with(`,"config":{"$ref":"#"}`), `{}`, "cycle"},
 	} {
 		_, err := row.manifest.CheckConfig(json.RawMessage(row.config))

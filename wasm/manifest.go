@@ -2,12 +2,15 @@ package wasm
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -29,6 +32,8 @@ const (
 	maxColumns  = 4096
 	maxMetrics  = 64
 	maxGlobs    = 256
+	maxSchema   = 100_000 // parts, written out
+	maxDepth    = 100     // of JSON
 )
 
 // Manifest is what a plugin says about itself. ABI.md describes its keys.
@@ -145,6 +150,9 @@ func (m *Manifest) check() error {
 	if !versionSyntax.MatchString(m.Version) || len(m.Version) > 128 {
 		return fmt.Errorf("version is %q; it is like 1.2.0", m.Version)
 	}
+	if len(m.Description) > 1024 || printable(m.Description) != m.Description {
+		return fmt.Errorf("description has %d bytes; it is one line of at most 1024", len(m.Description))
+	}
 	switch m.Images {
 	case "after", "before", "both":
 	default:
@@ -195,7 +203,7 @@ func (m *Manifest) compileSchema() error {
 	if m.Config == nil {
 		return nil
 	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(m.Config))
+	doc, err := readJSON(m.Config)
 	if err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
@@ -206,6 +214,97 @@ func (m *Manifest) compileSchema() error {
 	}
 	if m.schema, err = c.Compile("config.json"); err != nil {
 		return fmt.Errorf("config is not a JSON Schema: %w", err)
+	}
+	if (&weighing{}).of(m.schema) > maxSchema {
+		return errors.New("config is a schema that would take very long to check: its parts refer to each other too often")
+	}
+	return nil
+}
+
+// weighing finds out how many parts a schema has when everything is written out that it refers to, which checking it takes time in
+// proportion to. A few lines can be written out to more than there is time for.
+type weighing struct {
+	known map[*jsonschema.Schema]float64
+}
+
+func (w *weighing) of(s *jsonschema.Schema) float64 {
+	if n, ok := w.known[s]; ok {
+		return n // one that refers to itself counts as one within itself
+	}
+	if w.known == nil {
+		w.known = map[*jsonschema.Schema]float64{}
+	}
+	w.known[s] = 1
+	n := 1.0
+	v := reflect.ValueOf(s).Elem()
+	for i := range v.NumField() {
+		if v.Type().Field(i).IsExported() {
+			n += w.in(v.Field(i))
+		}
+	}
+	w.known[s] = n
+	return n
+}
+
+// in adds up the schemas in a value.
+func (w *weighing) in(v reflect.Value) (n float64) {
+	switch v.Kind() {
+	case reflect.Interface:
+		return w.in(v.Elem())
+	case reflect.Pointer:
+		switch p := v.Interface().(type) {
+		case *jsonschema.Schema:
+			if p != nil {
+				return w.of(p)
+			}
+		case *jsonschema.DynamicRef:
+			if p != nil && p.Ref != nil {
+				return w.of(p.Ref)
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			n += w.in(v.Index(i))
+		}
+	case reflect.Map:
+		for it := v.MapRange(); it.Next(); {
+			n += w.in(it.Value())
+		}
+	}
+	return n
+}
+
+// readJSON reads JSON that is small in all dimensions: how deep it is, and how large its numbers are.
+func readJSON(text []byte) (any, error) {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	return doc, modest(doc, 0)
+}
+
+func modest(v any, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("it is nested more than %d deep", maxDepth)
+	}
+	switch v := v.(type) {
+	case json.Number:
+		_, exponent, _ := strings.Cut(strings.ToLower(v.String()), "e")
+		if n, err := strconv.Atoi(cmp.Or(exponent, "0")); err != nil || n < -400 || n > 400 || len(v) > 1000 {
+			return fmt.Errorf("there is a number that is too long, or has too large an exponent: %.40s", v)
+		}
+	case []any:
+		for _, e := range v {
+			if err := modest(e, depth+1); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		for _, e := range v {
+			if err := modest(e, depth+1); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -227,7 +326,7 @@ func (m *Manifest) CheckConfig(config json.RawMessage) (json.RawMessage, error) 
 	if len(bytes.TrimSpace(config)) == 0 {
 		config = json.RawMessage("{}")
 	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(config))
+	doc, err := readJSON(config)
 	if err != nil {
 		return nil, fail(err)
 	}
