@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/guest"
 	"github.com/cdcd-project/cdcd/internal/pluginkit"
+	"github.com/cdcd-project/cdcd/internal/toolchain"
 	"github.com/cdcd-project/cdcd/wasm"
 )
 
@@ -160,6 +162,26 @@ func TestTheExamplesPassTheirTests(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Unit tests and the examples in comments.
+func TestTheCrateTestsItself(t *testing.T) {
+	env, _, err := toolchain.Find("rust")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("cargo", "test", "--quiet")
+	cmd.Dir = guest.SDK("rust")
+	cmd.Env = append(append(os.Environ(), "CARGO_TARGET_DIR="+filepath.Join(filepath.Dir(guest.Compiled(t)), "rust")), env...)
+	for _, v := range env {
+		if path, ok := strings.CutPrefix(v, "PATH="); ok { // the compiler's own cargo
+			cmd.Path = must(exec.LookPath(filepath.Join(filepath.SplitList(path)[0], "cargo")))
+			cmd.Err = nil
+		}
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

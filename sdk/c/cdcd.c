@@ -96,7 +96,7 @@ static bool grow(region *r, size_t need, size_t used)
 {
     size_t room = r->room * 2 > need ? r->room * 2 : need;
     room = (room + 7) & ~(size_t)7;
-    bool last = r->at + r->room == heap;
+    const bool last = r->room && r->at + r->room == heap;
     unsigned char *at = last ? cdcd_alloc(room - r->room) : NULL;
     if (at && at == r->at + r->room) {
         r->room = room; /* it has been made longer where it is */
