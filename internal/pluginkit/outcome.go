@@ -92,10 +92,10 @@ func (o Outcome) meets(want Outcome) []string {
 func (o Outcome) diff(want Outcome) (lines []string) {
 	differ := func(what, got, want string) {
 		if got != want {
-			lines = append(lines, fmt.Sprintf("%s is %s, but should be %s", what, got, want))
+			lines = append(lines, fmt.Sprintf("%s %s, but should be %s", what, got, want))
 		}
 	}
-	differ("the verdict", o.Verdict, want.Verdict)
+	differ("the verdict is", o.Verdict, want.Verdict)
 	if o.Verdict != want.Verdict {
 		if o.Error != "" {
 			lines[0] += ": " + o.Error
@@ -113,11 +113,11 @@ func (o Outcome) diff(want Outcome) (lines []string) {
 			lines = append(lines, fmt.Sprintf("%s is set to %s, but should be %s", name, got, wanted))
 		}
 	}
-	differ("what is dropped", list(o.Drop), list(want.Drop))
-	differ("the tags", list(o.Tags), list(want.Tags))
-	differ("the reason", quoted(o.Reason), quoted(want.Reason))
-	differ("the route", list(o.Route), list(want.Route))
-	differ("the error", quoted(o.Error), quoted(want.Error))
+	differ("what is left out is", list(o.Drop), list(want.Drop))
+	differ("the tags are", list(o.Tags), list(want.Tags))
+	differ("the reason is", quoted(o.Reason), quoted(want.Reason))
+	differ("the route is", list(o.Route), list(want.Route))
+	differ("the error is", quoted(o.Error), quoted(want.Error))
 	return lines
 }
 
