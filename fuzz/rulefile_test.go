@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -55,6 +56,9 @@ func FuzzRuleFile(f *testing.F) {
 		for i := range rs {
 			if rs[i].Version != again[i].Version || rs[i].Version == "" {
 				t.Fatalf("rule %s: versions %q and %q", rs[i].Name, rs[i].Version, again[i].Version)
+			}
+			if f := rs[i].Filter; f != nil && (!json.Valid(f.Config) || f.Config[0] != '{') {
+				t.Fatalf("rule %s: its plugin would get %s", rs[i].Name, f.Config)
 			}
 		}
 		set, err := rules.New(rs)
