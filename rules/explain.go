@@ -84,8 +84,8 @@ type Step struct {
 	Steps   []Step `json:"steps,omitempty"`
 }
 
-// Explain says how a rule comes to its outcome on an event. The rule may be off. CDCD-2133 says that there is no such
-// rule.
+// Explain says how a rule comes to its outcome on an event. The rule may be off. What its plugin makes of the event is only
+// known to a set that is [Set.Asking]. CDCD-2133 says that there is no such rule.
 func (s *Set) Explain(e cdc.Event, rule string) (Explanation, error) {
 	i := slices.IndexFunc(s.rules, func(r *Rule) bool { return r.Name == rule })
 	if i < 0 {
