@@ -120,7 +120,7 @@ func frames(trace string) []string {
 		if !strings.HasPrefix(line, "...") { // the name of the module, which it does not have, and the function's
 			line = strings.TrimPrefix(line, ".")
 		}
-		out = append(out, printable(line))
+		out = append(out, printable(readable(line)))
 	}
 	return out
 }
