@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"time"
@@ -49,6 +50,78 @@ rules:
 		panic(err)
 	}
 	// Output: shop.orders {"id":42,"status":"paid","total":"1200.00"} by paid-big-order
+}
+
+// large is a filter in Go: it keeps orders of 1,000 and more, and delivers them without their total.
+type large struct{}
+
+func (large) Judge(_ context.Context, events []cdc.Event, verdicts []cdc.Verdict) error {
+	for i, e := range events {
+		if len(e.After().Value(2).Text()) < len("1000.00") {
+			continue // its verdict says drop
+		}
+		verdicts[i] = cdc.Verdict{Keep: true, Edits: &cdc.Edits{
+			Columns: []cdc.ColumnEdit{{Column: "total", Drop: true}}, Tags: []string{"large"}, Reason: "1,000 or more"}}
+	}
+	return nil
+}
+
+// A rule's filter judges what its condition lets through, and may alter what is delivered. Here it is Go; package wasm makes
+// filters of plugins.
+func ExampleFilter() {
+	parsed, err := rules.Parse("rules.yaml", []byte(`
+version: 1
+rules:
+  - name: paid
+    tables: [shop.orders]
+    on: [insert, update]
+    when: after.status == 'paid'
+    filter: {plugin: large}
+    to: [acme]
+`))
+	if err != nil {
+		panic(err)
+	}
+	set, err := rules.New(parsed)
+	if err != nil {
+		panic(err)
+	}
+	eng, err := engine.New(engine.Config{Rules: set, Sinks: map[string]engine.Sink{"acme": records{}},
+		Filter: func(_ context.Context, r *rules.Rule) (engine.Filter, error) {
+			if r.Filter.Plugin != "large" {
+				return nil, fmt.Errorf("there is no plugin %s", r.Filter.Plugin)
+			}
+			return large{}, nil
+		}})
+	if err != nil {
+		panic(err)
+	}
+	if err := eng.Handle(context.Background(), twoUpdates()); err != nil {
+		panic(err)
+	}
+	if err := eng.Close(); err != nil {
+		panic(err)
+	}
+	// Output:
+	// paid: 1,000 or more [large] {"id":42,"status":"paid"}
+}
+
+// records prints parts of what a partner would get.
+type records struct{}
+
+func (records) Write(_ context.Context, _ *cdc.Batch, ds []cdc.Decision) error {
+	for i := range ds {
+		var r struct {
+			Rules []struct{ Name, Reason string }
+			Tags  []string
+			After json.RawMessage
+		}
+		if err := json.Unmarshal(cdc.AppendRecord(nil, "acme", &ds[i]), &r); err != nil {
+			return err
+		}
+		fmt.Printf("%s: %s %s %s\n", r.Rules[0].Name, r.Rules[0].Reason, r.Tags, r.After)
+	}
+	return nil
 }
 
 // twoUpdates has two orders that become paid.

@@ -333,8 +333,8 @@ func TestEditsAreOfOneEventAlone(t *testing.T) {
 	}
 }
 
-// records returns what the feed, and its dead letters, get of some changes that come in batches of so many.
-func records(t testing.TB, set *rules.Set, ps *plugins, totals []int64, each int) map[string][]string {
+// delivered returns what the feed, and its dead letters, get of some changes that come in batches of so many.
+func delivered(t testing.TB, set *rules.Set, ps *plugins, totals []int64, each int) map[string][]string {
 	out := map[string][]string{}
 	into := func(name string) engine.Sink {
 		return sinkFunc(func(ds []cdc.Decision) {
@@ -374,7 +374,7 @@ func TestTheCutIntoBatchesDoesNotMatter(t *testing.T) {
 			lines = append(lines, filtered(fmt.Sprint("r", i), when, plugin, to, rapid.SampledFrom([]string{"", ", on_error: skip"}).Draw(rt, "more")))
 		}
 		set := parse(t, lines...)
-		inOne, cut := records(t, set, small(), totals, len(totals)), records(t, set, small(), totals, each)
+		inOne, cut := delivered(t, set, small(), totals, len(totals)), delivered(t, set, small(), totals, each)
 		if !reflect.DeepEqual(cut, inOne) {
 			rt.Errorf("in batches of %d\n%s\nin one\n%s", each, cut, inOne)
 		}
