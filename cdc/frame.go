@@ -209,18 +209,17 @@ func (w *Builder) AddTable(t *Table) int {
 
 // AddEvent adds an event. Its PartNo is the frame's FirstPartNo plus its number in the frame.
 func (w *Builder) AddEvent(e EventInfo) {
-	var b [eventSize]byte
-	le.PutUint64(b[0:], e.No)
-	le.PutUint32(b[8:], uint32(e.Tx))
-	le.PutUint32(b[12:], e.Row)
-	le.PutUint16(b[16:], uint16(e.Table))
-	b[18] = byte(e.Op)
+	at := len(w.events)
+	w.events = slices.Grow(w.events, eventSize)[:at+eventSize]
+	b := w.events[at:]
+	flags := uint64(0)
 	if e.Incomplete {
-		b[19] = eventIncomplete
+		flags = eventIncomplete
 	}
-	le.PutUint32(b[20:], e.Before)
-	le.PutUint32(b[24:], e.After)
-	w.events = append(w.events, b[:]...)
+	le.PutUint64(b[0:], e.No)
+	le.PutUint64(b[8:], uint64(uint32(e.Tx))|uint64(e.Row)<<32)
+	le.PutUint64(b[16:], uint64(uint16(e.Table))|uint64(e.Op)<<16|flags<<24|uint64(e.Before)<<32)
+	le.PutUint64(b[24:], uint64(e.After))
 }
 
 // BeginRow begins a row image of columns columns, all absent.
@@ -404,34 +403,51 @@ func (w *Builder) CopyColumns(r Row, columns []int) uint32 {
 	if !r.Exists() {
 		return 0
 	}
-	w.BeginRow(len(columns))
 	has := len(r.table.Columns)
 	from, fromSlots := r.img[imageFixed:imageFixed+has], r.img[imageFixed+align8(has):]
-	kinds, slots := w.buf[w.kinds:][:len(columns)], w.buf[w.slots:][:8*len(columns)]
+	w.row = align8(len(w.buf))
+	texts := w.row + imageTexts(len(columns))
+	buf := slices.Grow(w.buf, texts-len(w.buf))
+	clear(buf[len(buf):w.row]) // padding
+	buf = buf[:texts]
+	kinds := buf[w.row+imageFixed:][:align8(len(columns))]
+	slots := buf[w.row+imageFixed+len(kinds):][:8*len(columns)]
+	if len(kinds) > 0 {
+		le.PutUint64(kinds[len(kinds)-8:], 0) // padding
+	}
 	room := uint64(len(r.img)) // for texts, which may overlap in a frame that nobody has verified
 	for i, c := range columns {
-		if uint(c) >= uint(has) {
-			continue
+		var k Kind
+		var num uint64
+		if uint(c) < uint(has) {
+			k, num = Kind(from[c]), le.Uint64(fromSlots[8*c:])
 		}
-		k, num := Kind(from[c]), le.Uint64(fromSlots[8*c:])
 		switch {
 		case k.inHeap():
 			at, n := num&math.MaxUint32, num>>32
 			if at+n > uint64(len(r.img)) || n > room {
-				continue
+				k, num = KindAbsent, 0
+				break
 			}
 			room -= n
-			num = uint64(len(w.buf)-w.row) | n<<32
-			if w.buf = append(w.buf, r.img[at:at+n]...); &w.buf[w.kinds] != &kinds[0] { // it has moved
-				kinds, slots = w.buf[w.kinds:][:len(columns)], w.buf[w.slots:][:8*len(columns)]
+			num = uint64(len(buf)-w.row) | n<<32
+			text := r.img[at : at+n]
+			if len(text) <= cap(buf)-len(buf) {
+				buf = append(buf, text...)
+				break
 			}
+			buf = append(buf, text...) // to another place
+			kinds = buf[w.row+imageFixed:][:len(kinds)]
+			slots = buf[w.row+imageFixed+len(kinds):][:len(slots)]
 		case k >= kindCount:
-			continue
+			k, num = KindAbsent, 0
 		}
 		kinds[i] = byte(k)
 		le.PutUint64(slots[8*i:], num)
 	}
-	return w.EndRow()
+	le.PutUint64(buf[w.row:], uint64(uint32(len(buf)-w.row))|uint64(len(columns))<<32)
+	w.buf = buf
+	return uint32(w.row)
 }
 
 // Single returns a frame that holds just e, with the numbers and the position that it has in its own: what an event is
