@@ -14,13 +14,15 @@ import (
 
 // A module for tests, in parts.
 type parts struct {
-	types   [][]byte // `0x60 params results`
-	imports [][]byte
-	funcs   []byte   // their types
-	memory  []byte   // nil: none
-	exports [][]byte // name, kind, index
-	codes   [][]byte
-	start   int // -1: none
+	types    [][]byte // `0x60 params results`
+	imports  [][]byte
+	funcs    []byte   // their types
+	table    []byte   // nil: none
+	memory   []byte   // nil: none
+	exports  [][]byte // name, kind, index
+	start    int      // -1: none
+	elements []byte   // the section; nil: none
+	codes    [][]byte
 }
 
 const (
@@ -72,12 +74,18 @@ func (p *parts) bytes() []byte {
 		funcs = append(funcs, []byte{f})
 	}
 	section(3, funcs)
+	if p.table != nil {
+		section(4, [][]byte{p.table})
+	}
 	if p.memory != nil {
 		section(5, [][]byte{p.memory})
 	}
 	section(7, p.exports)
 	if p.start >= 0 {
 		out = append(out, 8, 1, byte(p.start))
+	}
+	if p.elements != nil {
+		out = append(append(out, 9, byte(len(p.elements))), p.elements...)
 	}
 	var codes [][]byte
 	for _, c := range p.codes {
@@ -173,6 +181,11 @@ func TestWhatIsRefusedAndHowItIsMended(t *testing.T) {
 			}
 		})
 	}
+}
+
+// contains says whether an error has the code and says the text.
+func contains(err error, code, text string) bool {
+	return cdc.CodeOf(err) == code && strings.Contains(err.Error(), text)
 }
 
 func section0(name, body string) []byte {

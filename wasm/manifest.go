@@ -26,6 +26,8 @@ const ABI = "cdc1"
 // ManifestSection is the name of the custom section that the manifest stands in.
 const ManifestSection = "cdc.manifest"
 
+const schemaURL = "https://cdcd.invalid/config" // of the schema itself, that it may refer to its parts
+
 // What a manifest may have at most.
 const (
 	maxManifest = 256 << 10
@@ -209,11 +211,11 @@ func (m *Manifest) compileSchema() error {
 	}
 	c := jsonschema.NewCompiler()
 	c.UseLoader(noLoader{})
-	if err := c.AddResource("config.json", doc); err != nil {
+	if err := c.AddResource(schemaURL, doc); err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
-	if m.schema, err = c.Compile("config.json"); err != nil {
-		return fmt.Errorf("config is not a JSON Schema: %w", err)
+	if m.schema, err = c.Compile(schemaURL); err != nil {
+		return fmt.Errorf("config is not a JSON Schema: %s", whatIsWrong(err))
 	}
 	if (&weighing{}).of(m.schema) > maxSchema {
 		return errors.New("config is a schema that would take very long to check: its parts refer to each other too often")
@@ -337,25 +339,29 @@ func (m *Manifest) CheckConfig(config json.RawMessage) (json.RawMessage, error) 
 		return config, nil
 	}
 	if err := m.schema.Validate(doc); err != nil {
-		var wrong *jsonschema.ValidationError
-		if errors.As(err, &wrong) {
-			err = errors.New(whatIsWrong(wrong))
-		}
-		return nil, fail(err)
+		return nil, fail(errors.New(whatIsWrong(err)))
 	}
 	return config, nil
 }
 
 // whatIsWrong says it in a line: where, and what.
-func whatIsWrong(e *jsonschema.ValidationError) string {
-	for len(e.Causes) > 0 {
-		e = e.Causes[0]
+func whatIsWrong(err error) string {
+	var schema *jsonschema.SchemaValidationError
+	if errors.As(err, &schema) {
+		err = schema.Err
 	}
-	text := e.Error()
+	var wrong *jsonschema.ValidationError
+	if !errors.As(err, &wrong) {
+		return err.Error()
+	}
+	for len(wrong.Causes) > 0 {
+		wrong = wrong.Causes[0]
+	}
+	text := wrong.Error()
 	if i := strings.LastIndex(text, "\n- "); i >= 0 {
-		return text[i+3:]
+		text = text[i+3:]
 	}
-	return text
+	return strings.TrimPrefix(text, "at '': ")
 }
 
 // serves says whether the plugin judges changes of the table, and if not, why.
