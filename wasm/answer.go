@@ -34,12 +34,14 @@ const (
 	maxRoutes  = 256
 	maxRoute   = 1024
 	maxError   = 1024
+	maxEntries = 32 << 10 // of a call: to read them costs the plugin nothing
 )
 
 // answer reads what a plugin has answered, none of which is to be trusted. All of it is copied: the memory changes with the next call.
 type answer struct {
 	filter  *Filter
 	log     []byte  // what has not been read
+	entries int     // that have been
 	altered []int32 // for each image and column that may be edited, where its edit stands among those of the event, plus 1
 	next    entry
 	more    bool // there is a next one
@@ -133,6 +135,7 @@ func (a *answer) open(address, bytes uint64) string {
 		return fmt.Sprintf("the edit log of %d bytes at %d is not aligned, or not within its memory", bytes, address)
 	}
 	a.log, _ = memory.Read(uint32(address), uint32(bytes))
+	a.entries = 0
 	return a.advance()
 }
 
@@ -141,6 +144,9 @@ func (a *answer) advance() string {
 	a.more = false
 	if len(a.log) == 0 {
 		return ""
+	}
+	if a.entries++; a.entries > maxEntries {
+		return fmt.Sprintf("the edit log has more than %d entries", maxEntries)
 	}
 	b := a.log
 	if len(b) < entryBytes {

@@ -473,6 +473,11 @@ func (i *instance) write(stream int, text []byte) {
 	}
 	i.settle()
 	for len(text) > 0 {
+		if len(i.lines) >= i.plugin.limits.LogLines { // what is left is counted, not looked at: there may be a lot of it
+			i.lost += int64(bytes.Count(text, []byte{'\n'}))
+			i.partial[stream] = i.partial[stream][:0]
+			return
+		}
 		part, rest, whole := bytes.Cut(text, []byte{'\n'})
 		have := i.partial[stream]
 		have = append(have, part[:min(len(part), maxLine-len(have))]...)

@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/cdcd-project/cdcd/internal/wasmbin"
@@ -25,7 +26,8 @@ func graph(m *wasmbin.Module, depth uint32) *callGraph {
 	for i := range m.Bodies {
 		f := m.ImportedFuncs + i
 		b := &m.Bodies[i]
-		g.frames[f] = uint32(16 + len(m.Types[m.Funcs[f]].Params) + b.Locals + len(b.Code)/16)
+		t := m.Types[m.Funcs[f]]
+		g.frames[f] = uint32(16 + words(t.Params) + words(t.Results) + b.Locals + len(b.Code)/16)
 	}
 	edges := make([][]uint32, len(g.frames))
 	named := make([]bool, functions)
@@ -39,6 +41,9 @@ func graph(m *wasmbin.Module, depth uint32) *callGraph {
 			switch in.Op {
 			case wasmbin.Call, wasmbin.CallIndirect:
 				edges[f] = append(edges[f], g.target(in))
+				if n := g.results(in); n > 1 { // a small call may leave a lot behind, which stays over other calls
+					g.frames[f] += uint32(n)
+				}
 			case wasmbin.RefFunc:
 				named[in.Index] = true
 			}
@@ -56,6 +61,17 @@ func graph(m *wasmbin.Module, depth uint32) *callGraph {
 	order := g.connect(edges)
 	g.all = g.longest(edges, order) > uint64(depth)
 	return g
+}
+
+// words is how many words of a frame values take.
+func words(types []byte) int { return len(types) + bytes.Count(types, []byte{wasmbin.V128}) }
+
+// results returns how many words a call leaves behind.
+func (g *callGraph) results(i wasmbin.Instr) int {
+	if i.Op == wasmbin.Call {
+		return words(g.m.Types[g.m.Funcs[i.Index]].Results)
+	}
+	return words(g.m.Types[i.Index].Results)
 }
 
 // target returns the node that a call is to.

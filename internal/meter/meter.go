@@ -8,7 +8,7 @@ import (
 )
 
 // Version changes when the same module is rewritten in another way.
-const Version = 1
+const Version = 2
 
 // The names that a rewritten module has besides its own. They begin with what no module may use, see [Reserved].
 const (
@@ -100,8 +100,15 @@ func rewrite(m *wasmbin.Module, limits Limits, bare bool) ([]byte, error) {
 	w.yield = uint32(m.ImportedFuncs)
 	w.fuel = uint32(len(m.Globals))
 	w.depth = w.fuel + 1
-	return w.module(), nil
+	out := w.module()
+	if w.over {
+		return nil, fmt.Errorf("metered, its code has more than %d bytes", maxCode)
+	}
+	return out, nil
 }
+
+// maxCode is how large the code may become: each instruction that is charged for itself makes ten more.
+const maxCode = 64 << 20
 
 type rewriter struct {
 	m      *wasmbin.Module
@@ -111,6 +118,7 @@ type rewriter struct {
 
 	yield       uint32 // index of the function
 	fuel, depth uint32 // indexes of the globals
+	over        bool   // there would be more than maxCode
 }
 
 // module writes all sections, those that are missing among them.
@@ -297,6 +305,9 @@ func (w *rewriter) code() []byte {
 	out := wasmbin.AppendU32(nil, uint32(len(w.m.Bodies)))
 	f := &function{rewriter: w}
 	for i := range w.m.Bodies {
+		if w.over = len(out) > maxCode; w.over {
+			return nil
+		}
 		body := f.rewrite(uint32(w.m.ImportedFuncs+i), &w.m.Bodies[i])
 		out = wasmbin.AppendU32(out, uint32(len(body)))
 		out = append(out, body...)

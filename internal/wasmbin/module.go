@@ -19,6 +19,8 @@ type Limits struct {
 	Globals     int    //
 	Segments    int    // of data
 	Elements    int    // segments of tables, and entries of each
+	References  int    // to functions, outside of code
+	Customs     int    // custom sections
 	Tables      int    //
 	TableSize   uint32 // entries that a table may begin with
 	MemoryPages uint32 // of 64 KiB that the memory may begin with
@@ -26,7 +28,7 @@ type Limits struct {
 
 // DefaultLimits are those of plugins.
 var DefaultLimits = Limits{Bytes: 16 << 20, Types: 10_000, Imports: 128, Functions: 50_000, Locals: 50_000, Body: 1 << 20, BranchTable: 64 << 10,
-	Nesting: 10_000, Exports: 256, Globals: 10_000, Segments: 100_000, Elements: 100_000, Tables: 2, TableSize: 100_000, MemoryPages: 512}
+	Nesting: 10_000, Exports: 256, Globals: 10_000, Segments: 100_000, Elements: 100_000, References: 500_000, Customs: 1000, Tables: 2, TableSize: 100_000, MemoryPages: 512}
 
 // The sections, by their ids.
 const (
@@ -179,7 +181,7 @@ func read(b []byte, limits Limits) (*Module, *Error) {
 	}
 	m := &Module{Start: -1, limits: limits, counts: -1}
 	r := &reader{b: b, at: 8}
-	last := 0
+	last, customs := 0, 0
 	for r.left() > 0 && !r.failed() {
 		begin := r.at
 		id := r.byte()
@@ -199,6 +201,9 @@ func read(b []byte, limits Limits) (*Module, *Error) {
 		}
 		section := Section{ID: id, Body: s.b, Offset: s.off}
 		if id == CustomSection {
+			if customs++; customs > limits.Customs {
+				return nil, &Error{begin, fmt.Sprintf("there are more than %d custom sections", limits.Customs)}
+			}
 			section.Name = s.name()
 			section.Body, section.Offset = s.b[s.at:], s.off+s.at
 			s.at = len(s.b)
@@ -307,6 +312,10 @@ func (m *Module) function(r *reader) uint32 {
 	begin := r.at
 	i := m.index(r, "function", len(m.Funcs))
 	if !r.failed() {
+		if len(m.FuncRefs) == m.limits.References {
+			r.fail("functions are named in more than %d places", m.limits.References)
+			return 0
+		}
 		m.FuncRefs = append(m.FuncRefs, Ref{r.off + begin, r.at - begin, i})
 	}
 	return i
@@ -551,6 +560,9 @@ type FunctionName struct {
 	Name  string
 }
 
+// maxNames is how many names of functions are read.
+const maxNames = 100_000
+
 // FunctionNames returns the names of functions in the body of a custom section "name". ok is false when it is damaged, which
 // a module may be without harm.
 func FunctionNames(body []byte) (names []FunctionName, ok bool) {
@@ -561,7 +573,7 @@ func FunctionNames(body []byte) (names []FunctionName, ok bool) {
 		if id != 1 {
 			continue
 		}
-		for range part.count("names", len(body)) {
+		for range part.count("names", maxNames) {
 			names = append(names, FunctionName{part.u32(), part.name()})
 		}
 		if part.failed() {

@@ -57,6 +57,10 @@ func TestWhatMustNotReachTheCompilerIsRefusedWithItsPlace(t *testing.T) {
 		{"an exception", moduleOf(types, functions, function(0x06, 0x40, 0x0b, 0x0b)), "at byte 23: exceptions are not supported: build without the feature exception-handling"},
 		{"a shared memory", moduleOf(section(MemorySection, 1, 3, 1, 1)), "at byte 12: a memory or table of another kind than WebAssembly 2.0 has (shared, or of 64 bits)"},
 		{"two memories", moduleOf(section(MemorySection, 2, 0, 1, 0, 1)), "at byte 11: 2 memories; at most 1 are read"},
+		{"a thousand custom sections and one", moduleOf(bytes.Repeat(section(CustomSection, 1, 'x'), 1001)), "at byte 4008: there are more than 1000 custom sections"},
+		{"half a million references to functions, each of which takes a byte", moduleOf(types, functions, section(TableSection, 1, FuncRef, 0, 1),
+			section(ElementSection, append([]byte{6}, bytes.Repeat(append([]byte{0, 0x41, 0, 0x0b}, append(AppendU32(nil, 100_000), make([]byte, 100_000)...)...), 6)...)...)),
+			"at byte 500072: functions are named in more than 500000 places"},
 		{"a memory of a gigabyte", moduleOf(section(MemorySection, 1, 0, 0x80, 0x80, 1)), "at byte 15: 16384 pages of memory at first; at most 512 are allowed"},
 		{"a table of a million entries", moduleOf(section(TableSection, 1, FuncRef, 0, 0xc0, 0x84, 0x3d)), "at byte 16: 1000000 entries of a table at first; at most 100000 are allowed"},
 	} {
