@@ -40,6 +40,17 @@ const (
 	After  Image = 2
 )
 
+// String returns the image's name.
+func (i Image) String() string {
+	switch i {
+	case Before:
+		return "before"
+	case After:
+		return "after"
+	}
+	return "image(" + strconv.Itoa(int(i)) + ")"
+}
+
 // Event is one row change. It is a view: see "What lives how long".
 type Event struct {
 	frame unsafe.Pointer

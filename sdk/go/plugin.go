@@ -1,6 +1,9 @@
 package cdcd
 
-import "unsafe"
+import (
+	"strconv"
+	"unsafe"
+)
 
 // Verdict says what becomes of an event.
 type Verdict uint8
@@ -13,6 +16,19 @@ const (
 
 	edited Verdict = 2 // keep, with the edits in the log
 )
+
+// String returns the verdict's name.
+func (v Verdict) String() string {
+	switch v {
+	case Drop:
+		return "drop"
+	case Keep, edited:
+		return "keep"
+	case Failed:
+		return "error"
+	}
+	return "verdict(" + strconv.Itoa(int(v)) + ")"
+}
 
 var (
 	judge     func(*Event) Verdict

@@ -93,9 +93,49 @@ func (v Value) Civil() Civil {
 // Micros returns the microseconds of a time, or of a timestamp since 1970-01-01 UTC.
 func (v Value) Micros() int64 { return int64(v.number) }
 
+// String returns the value for people.
+func (v Value) String() string {
+	switch v.kind {
+	case KindAbsent, KindNull:
+		return v.kind.String()
+	case KindBool:
+		return strconv.FormatBool(v.Bool())
+	case KindInt64, KindTime, KindTimestamp:
+		return strconv.FormatInt(v.Int(), 10)
+	case KindUint64, KindBit:
+		return strconv.FormatUint(v.Uint(), 10)
+	case KindFloat64:
+		return strconv.FormatFloat(v.Float(), 'g', -1, 64)
+	case KindDate, KindDatetime:
+		return v.Civil().String()
+	}
+	return strconv.Quote(v.text)
+}
+
 // Civil is a date and a time of day without a zone. Parts may be zero, and the day one that its month does not have.
 type Civil struct {
 	Year, Month, Day, Hour, Minute, Second, Micro int
+}
+
+// String returns the date and, if there is any, the time of day.
+func (c Civil) String() string {
+	text := digits(c.Year, 4) + "-" + digits(c.Month, 2) + "-" + digits(c.Day, 2)
+	if c.Hour|c.Minute|c.Second|c.Micro != 0 {
+		text += " " + digits(c.Hour, 2) + ":" + digits(c.Minute, 2) + ":" + digits(c.Second, 2)
+	}
+	if c.Micro != 0 {
+		text += "." + digits(c.Micro, 6)
+	}
+	return text
+}
+
+// digits writes a number with so many digits.
+func digits(n, width int) string {
+	text := strconv.Itoa(n)
+	for len(text) < width {
+		text = "0" + text
+	}
+	return text
 }
 
 func (c Civil) pack() uint64 {
@@ -190,16 +230,16 @@ func decimalOf(s string) decimal {
 	if s != "" && s[0] == '-' {
 		sign, from = -1, 1
 	}
-	from = digits(s, from, '0')
-	point := digits(s, from, '9')
+	from = digitsEnd(s, from, '0')
+	point := digitsEnd(s, from, '9')
 	d := decimal{sign: sign, point: point - from}
 	end := point
 	if end < len(s) && s[end] == '.' {
 		if from == point { // there is nothing before it
-			from = digits(s, point+1, '0')
+			from = digitsEnd(s, point+1, '0')
 			d.point = point + 1 - from
 		}
-		end = digits(s, max(from, point+1), '9')
+		end = digitsEnd(s, max(from, point+1), '9')
 	}
 	if from >= end {
 		return decimal{}
@@ -211,8 +251,8 @@ func decimalOf(s string) decimal {
 	return d
 }
 
-// digits returns where the digits end that are no greater than most.
-func digits(s string, from int, most byte) int {
+// digitsEnd returns where the digits end that are no greater than most.
+func digitsEnd(s string, from int, most byte) int {
 	for from < len(s) && '0' <= s[from] && s[from] <= most {
 		from++
 	}

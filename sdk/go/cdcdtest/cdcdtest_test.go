@@ -2,6 +2,7 @@ package cdcdtest
 
 import (
 	"errors"
+	"fmt"
 	"math/big"
 	"math/rand/v2"
 	"reflect"
@@ -72,6 +73,10 @@ func TestPartsOfValues(t *testing.T) {
 		{"timestamp", every[12].Micros(), int64(1795226400123456)},
 		{"bit", every[16].Uint(), uint64(5)},
 		{"kind", cdcd.KindTimestamp.String() + " " + cdcd.Kind(77).String(), "timestamp kind(77)"},
+		{"verdict", cdcd.Keep.String() + " " + cdcd.Failed.String() + " " + cdcd.Verdict(9).String(), "keep error verdict(9)"},
+		{"image", cdcd.Before.String() + " " + cdcd.After.String() + " " + cdcd.Image(0).String(), "before after image(0)"},
+		{"for people", fmt.Sprint(every), `[absent null true -5 9223372036854775808 -0.5 "-12.50" "für" "\x00\xff" 2026-11-21 -3600000000 ` +
+			`2026-11-21 23:58:59.999999 1795226400123456 "{\"a\":1}" "paid" "a,b" 5 "1234567" "12345678"]`},
 		{"operation", cdcd.Snapshot.String() + " " + cdcd.Op(9).String(), "snapshot op(9)"},
 	} {
 		if !reflect.DeepEqual(c.got, c.want) {
