@@ -201,6 +201,45 @@ func TestTheSetSaysWhichRulesHaveAPlugin(t *testing.T) {
 	}
 }
 
+func TestAConfigurationIsNotEndless(t *testing.T) {
+	_, err := Parse("rules.yaml", []byte(withFilter("{plugin: p, config: {a: '"+strings.Repeat("x", maxConfig)+"'}}")))
+	want := "the configuration has 65544 bytes as JSON; at most 65536 are read"
+	if err == nil || !strings.Contains(err.Error(), "rules.yaml:7:33: error CDCD-2111: "+want) {
+		t.Errorf("got %.200v", err)
+	}
+}
+
+// A document is what it says, not how it is written.
+func TestATestExpectsJSONByItsMeaning(t *testing.T) {
+	const src = `version: 1
+rules:
+  - name: r
+    tables: [shop.t]
+    on: [insert]
+    filter: {plugin: p}
+    to: [acme]
+    tests:
+      - name: same
+        event: {op: insert, after: {id: 1, doc: {}}}
+        expect: {after: {doc: {a: [1, 2.50], b: {c: null}}}}
+      - name: another number
+        event: {op: insert, after: {id: 1, doc: {}}}
+        expect: {after: {doc: {a: [1, 2.5], b: {c: null}}}}
+`
+	tables := mustTables(t, "tables: {shop.t: {columns: {id: int not null, doc: json}}}")
+	set := mustSet(t, src).Asking(func(*Rule, cdc.Event) (Answer, error) {
+		edit := cdc.ColumnEdit{Column: "doc", Value: cdc.TextValue(cdc.KindJSON, `{"b": {"c": null}, "a": [1,2.50]}`)}
+		return Answer{Verdict: cdc.Verdict{Keep: true, Edits: &cdc.Edits{Columns: []cdc.ColumnEdit{edit}}}}, nil
+	})
+	var got []bool
+	for _, r := range set.Test(tables) {
+		got = append(got, r.Passed)
+	}
+	if want := []bool{true, false}; !reflect.DeepEqual(got, want) {
+		t.Errorf("passed %v, want %v", got, want)
+	}
+}
+
 func TestTheIndexSaysWhosePluginJudgesEveryChange(t *testing.T) {
 	rule := func(name, more string) string {
 		return "  - {name: " + name + ", tables: [shop.orders], on: [insert, update], to: [x]" + more + "}\n"
