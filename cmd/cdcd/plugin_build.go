@@ -92,7 +92,7 @@ func bytesText(n int64) string {
 	switch {
 	case n < 10<<10:
 		return fmt.Sprintf("%s bytes", grouped(uint64(n)))
-	case n < 10<<20:
+	case n < 1<<20:
 		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
 	}
 	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
