@@ -215,13 +215,20 @@ func timeOf(flag, text string, now time.Time) (time.Time, error) {
 }
 
 // try runs a back-test over a source.
-func (w *backtestWish) try(ctx context.Context, cfg *config, inForce *rules.Set, progress func(backtestProgress),
+func (w *backtestWish) try(ctx context.Context, cfg *config, plugins *plugins, inForce *rules.Set, progress func(backtestProgress),
 	source func(context.Context, cdc.Handler) error) (backtest.Report, error) {
+	defer plugins.Close()
 	draft, err := w.draft()
+	if err == nil {
+		draft, err = plugins.pinAll(draft)
+	}
 	if err != nil {
 		return backtest.Report{}, err
 	}
 	against, err := w.against(inForce)
+	if err == nil && against != nil {
+		against, err = plugins.pinAll(against)
+	}
 	if err != nil {
 		return backtest.Report{}, err
 	}
@@ -237,12 +244,12 @@ func (w *backtestWish) try(ctx context.Context, cfg *config, inForce *rules.Set,
 			}}
 		}
 	}
-	return backtest.Run(ctx, backtest.Config{Draft: draft, Active: against, From: w.From, To: w.To, Feeds: feeds, Examples: w.Examples,
+	return backtest.Run(ctx, backtest.Config{Draft: draft, Active: against, Filter: plugins.engineFilter, From: w.From, To: w.To, Feeds: feeds, Examples: w.Examples,
 		Progress: func(p backtest.Progress) { progress(backtestProgress{Progress: p}) }}, source)
 }
 
 // tryStream runs a back-test over the stream as it is now, and compares with the newest revision of the rules.
-func (w *backtestWish) tryStream(ctx context.Context, cfg *config, stream *bus.Stream, book *ruleBook, progress func(backtestProgress)) (backtest.Report, error) {
+func (w *backtestWish) tryStream(ctx context.Context, a *app, cfg *config, stream *bus.Stream, book *ruleBook, progress func(backtestProgress)) (backtest.Report, error) {
 	inForce, err := book.newest(ctx)
 	if inForce == nil && err == nil {
 		inForce, err = parseRules(cfg) // they will be the first revision
@@ -260,7 +267,7 @@ func (w *backtestWish) tryStream(ctx context.Context, cfg *config, stream *bus.S
 			return backtest.Report{}, err
 		}
 	}
-	return w.try(ctx, cfg, inForce, func(p backtestProgress) {
+	return w.try(ctx, cfg, a.pluginsAside(cfg), inForce, func(p backtestProgress) {
 		p.LastSeq = info.Last
 		progress(p)
 	}, history(stream, first, info.Last))
@@ -313,7 +320,7 @@ func (a *app) backtestStream(ctx context.Context, wish backtestWish, progress fu
 	if err != nil {
 		return r, err
 	}
-	return wish.tryStream(ctx, cfg, stream, newRuleBook(store), progress)
+	return wish.tryStream(ctx, a, cfg, stream, newRuleBook(store), progress)
 }
 
 // backtestFiles tries binlog files.
@@ -333,7 +340,7 @@ func (a *app) backtestFiles(ctx context.Context, wish backtestWish, o backtestOp
 	if err != nil {
 		return backtest.Report{}, err
 	}
-	return wish.try(ctx, cfg, inForce, progress, func(ctx context.Context, next cdc.Handler) error {
+	return wish.try(ctx, cfg, a.pluginsAside(cfg), inForce, progress, func(ctx context.Context, next cdc.Handler) error {
 		return source.Run(ctx, cdc.Checkpoint{}, next)
 	})
 }
@@ -349,7 +356,7 @@ func (a *app) backtestEvents(ctx context.Context, wish backtestWish, tables []*c
 		return backtest.Report{}, cdc.Errorf("CDCD-2134", "the events cannot be read: %w", err)
 	}
 	defer file.Close()
-	return wish.try(ctx, cfg, inForce, progress, func(ctx context.Context, next cdc.Handler) error {
+	return wish.try(ctx, cfg, a.pluginsAside(cfg), inForce, progress, func(ctx context.Context, next cdc.Handler) error {
 		defer context.AfterFunc(ctx, func() { file.Close() })() // a pipe may have nothing to read for long
 		lines := bufio.NewScanner(file)
 		lines.Buffer(nil, cdc.MaxFrame)
@@ -375,14 +382,19 @@ func (a *app) backtestEvents(ctx context.Context, wish backtestWish, tables []*c
 	})
 }
 
-// optionalConfig returns the configuration and its rules, or empty ones when there is no configuration file.
-func (a *app) optionalConfig() (*config, *rules.Set, error) {
+// anyConfig returns the configuration, or an empty one when there is no configuration file.
+func (a *app) anyConfig() (*config, error) {
 	if _, err := os.Stat(a.configFile); errors.Is(err, os.ErrNotExist) {
-		return &config{}, nil, nil
+		return &config{}, nil
 	}
-	cfg, err := a.config()
-	if err != nil {
-		return nil, nil, err
+	return a.config()
+}
+
+// optionalConfig returns that and its rules.
+func (a *app) optionalConfig() (*config, *rules.Set, error) {
+	cfg, err := a.anyConfig()
+	if err != nil || cfg.file == "" {
+		return cfg, nil, err
 	}
 	set, err := parseRules(cfg)
 	return cfg, set, err
@@ -419,7 +431,7 @@ func (p *pipeline) backtest(w http.ResponseWriter, r *http.Request) {
 	}
 	defer p.backtests.Add(-1)
 	say := sayLines[backtestProgress, backtest.Report](w)
-	report, err := wish.tryStream(r.Context(), p.cfg, p.stream, p.desk.book, func(p backtestProgress) { say(backtestLine{Progress: &p}) })
+	report, err := wish.tryStream(r.Context(), p.app, p.cfg, p.stream, p.desk.book, func(p backtestProgress) { say(backtestLine{Progress: &p}) })
 	line := backtestLine{Result: &report}
 	if err != nil {
 		no := refusalOf(err)

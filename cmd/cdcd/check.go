@@ -134,7 +134,7 @@ func (c *checker) plugins() {
 	if c.set == nil || len(c.set.Filters()) == 0 {
 		return
 	}
-	plugins := newPlugins(c.cfg, c.log)
+	plugins := c.pluginsAside(c.cfg)
 	defer plugins.Close()
 	used := map[string]int{}
 	for _, r := range c.set.Filters() {

@@ -110,6 +110,12 @@ type explanations struct {
 // judges it, and if nothing does by the files of the configuration.
 func (a *app) explain(ctx context.Context, ref, at, rule string, files []string, schemaFile string) (*explanations, error) {
 	fromFiles := len(files) > 0 || isFile(ref)
+	cfg, err := a.anyConfig()
+	if err != nil {
+		return nil, err
+	}
+	plugins := a.pluginsAside(cfg)
+	defer plugins.Close()
 	var set *rules.Set
 	if fromFiles { // mistakes in them are told at once
 		texts, err := a.ruleTexts(files)
@@ -117,6 +123,9 @@ func (a *app) explain(ctx context.Context, ref, at, rule string, files []string,
 			return nil, err
 		}
 		if set, err = parseTexts(texts); err != nil {
+			return nil, err
+		}
+		if set, err = plugins.pinAll(set); err != nil {
 			return nil, err
 		}
 		if err := hasRule(set, rule); err != nil {
@@ -138,6 +147,7 @@ func (a *app) explain(ctx context.Context, ref, at, rule string, files []string,
 			return nil, err
 		}
 	}
+	set = set.Asking(plugins.asks(ctx))
 	all := []rules.Explanation{}
 	if rule == "" {
 		all = set.ExplainAll(e)

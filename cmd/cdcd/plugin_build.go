@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -116,7 +117,9 @@ func (a *app) engines() pluginkit.Engines {
 	if err != nil || os.MkdirAll(dir, 0o700) != nil { // it is for speed only
 		return pluginkit.Engines{}
 	}
-	return pluginkit.Engines{Dir: dir}
+	limits := &config{}
+	setDefaults(reflect.ValueOf(&limits.Plugins).Elem())
+	return pluginkit.Engines{Dir: dir, Compile: compileApart(limits)}
 }
 
 // builtModule returns the module of a project, which is built if it is not, or if it is older than its sources and anew says so.

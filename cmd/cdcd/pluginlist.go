@@ -78,7 +78,7 @@ func (p *pipeline) tryPlugin(ctx context.Context, ask pluginAsk) (shadowReport, 
 	}
 	module := ask.Module
 	if ask.Digest != "" {
-		if module, err = p.plugins.store.version(ask.Plugin, ask.Digest); err != nil {
+		if module, err = p.plugins.store.version(ask.Plugin, ask.Digest, false); err != nil {
 			return shadowReport{}, err
 		}
 	}
@@ -209,7 +209,7 @@ func (l *pluginLister) add(store *pluginStore, set *rules.Set) {
 				info.State = "ready"
 			}
 			if info.Version == "" {
-				module, err := store.version(r.Filter.Plugin, r.Filter.Digest)
+				module, err := store.version(r.Filter.Plugin, r.Filter.Digest, false)
 				info.inspect(module, err)
 			}
 		}
@@ -281,7 +281,7 @@ When no cdcd runs, it shows what is in the folder and which rule files name it.`
 
 // pluginsOfFiles says what is in the folder of plugins, and which rule files name it.
 func (a *app) pluginsOfFiles(cfg *config) ([]pluginInfo, error) {
-	plugins := newPlugins(cfg, a.log)
+	plugins := a.pluginsAside(cfg)
 	defer plugins.Close()
 	texts, err := readRuleFiles(cfg)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +25,7 @@ type plugins struct {
 	cfg   *config
 	log   *slog.Logger
 	store *pluginStore
+	aside bool // nothing is kept: what is judged here is not delivered
 
 	mu     sync.Mutex // guards the rest
 	host   *wasm.Host // nil until a plugin is asked for: most have none
@@ -42,6 +45,22 @@ type loadedPlugin struct {
 
 func newPlugins(cfg *config, log *slog.Logger) *plugins {
 	return &plugins{cfg: cfg, log: log, store: newPluginStore(cfg), loaded: map[string]*loadedPlugin{}}
+}
+
+// pluginsAside runs plugins for what delivers nothing: it uses what is in the folder and what is kept, and leaves nothing behind but
+// what it has compiled.
+func (a *app) pluginsAside(cfg *config) *plugins {
+	beside := *cfg
+	if cfg.file == "" { // there is no configuration
+		beside = config{}
+		setDefaults(reflect.ValueOf(&beside.Plugins).Elem())
+	}
+	if _, err := os.Stat(cfg.Data); cfg.Data == "" || err != nil { // nor has anything been run
+		beside.Plugins.Compiled = a.engines().Dir
+	}
+	p := newPlugins(&beside, a.log)
+	p.aside = true
+	return p
 }
 
 // Close ends all plugins.
@@ -122,7 +141,7 @@ func (p *plugins) load(ctx context.Context, name, digest string) (*loadedPlugin,
 
 // read does the work of load.
 func (p *plugins) read(ctx context.Context, name, digest string) (*wasm.Plugin, error) {
-	module, err := p.store.version(name, digest)
+	module, err := p.store.version(name, digest, !p.aside)
 	if err != nil {
 		return nil, err
 	}
@@ -230,6 +249,38 @@ func (p *plugins) filter(ctx context.Context, r *rules.Rule) (*openFilter, error
 	return &openFilter{Filter: f, plugins: p, loaded: l}, nil
 }
 
+// asks returns who puts single events to the plugins of rules.
+func (p *plugins) asks(ctx context.Context) rules.Ask {
+	open := map[string]*openFilter{} // until the plugins are closed
+	return func(r *rules.Rule, e cdc.Event) (rules.Answer, error) {
+		f := open[r.Version]
+		if f == nil {
+			var err error
+			if f, err = p.filter(ctx, r); err != nil {
+				return rules.Answer{}, err
+			}
+			open[r.Version] = f
+		}
+		verdicts := make([]cdc.Verdict, 1)
+		err := f.Judge(ctx, []cdc.Event{e}, verdicts)
+		return rules.Answer{Verdict: verdicts[0], Fuel: f.Fuel()}, err
+	}
+}
+
+// pinAll pins the plugins of a set's rules that can be: of others it is said when they are asked.
+func (p *plugins) pinAll(set *rules.Set) (*rules.Set, error) {
+	all := slices.Clone(set.Rules())
+	for i, r := range all {
+		if r.Filter == nil || r.Filter.Digest != "" {
+			continue
+		}
+		if pinned, err := p.pin(r); err == nil {
+			all[i] = pinned
+		}
+	}
+	return rules.New(all)
+}
+
 // engineFilter is filter in the words of package engine.
 func (p *plugins) engineFilter(ctx context.Context, r *rules.Rule) (engine.Filter, error) {
 	f, err := p.filter(ctx, r)
@@ -268,7 +319,7 @@ func (p *plugins) pin(r *rules.Rule) (*rules.Rule, error) {
 // current returns the version that a filter means now, and keeps it.
 func (p *plugins) current(f *rules.Filter) (digest string, err error) {
 	if f.Digest != "" {
-		_, err := p.store.version(f.Plugin, f.Digest)
+		_, err := p.store.version(f.Plugin, f.Digest, !p.aside)
 		return f.Digest, err
 	}
 	module, digest, err := p.store.named(f.Plugin)
@@ -281,6 +332,9 @@ func (p *plugins) current(f *rules.Filter) (digest string, err error) {
 	}
 	if err != nil {
 		return "", err
+	}
+	if p.aside {
+		return digest, nil
 	}
 	return digest, p.store.keep(module)
 }

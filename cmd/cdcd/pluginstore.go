@@ -75,15 +75,18 @@ func (s *pluginStore) names() []string {
 	return names
 }
 
-// version returns the bytes of one version of a plugin, wherever they are, and keeps them.
-func (s *pluginStore) version(name, digest string) ([]byte, error) {
+// version returns the bytes of one version of a plugin, wherever they are.
+func (s *pluginStore) version(name, digest string, keep bool) ([]byte, error) {
 	module, err := readPlugin(s.keptFile(digest))
 	if err == nil && digestOf(module) == digest {
 		return module, nil
 	}
 	damaged := err == nil
 	if module, have, err := s.named(name); err == nil && have == digest {
-		return module, s.keep(module)
+		if keep {
+			err = s.keep(module)
+		}
+		return module, err
 	}
 	what := "is not there"
 	if damaged {

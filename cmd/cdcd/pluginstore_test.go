@@ -33,14 +33,14 @@ func TestAVersionOfAPluginOutlivesItsFile(t *testing.T) {
 	if _, digest, err := s.named("score"); err != nil || digest != one {
 		t.Fatalf("%s, %v", digest, err)
 	}
-	if _, err := s.version("score", one); err != nil { // and it is kept
+	if _, err := s.version("score", one, true); err != nil { // and it is kept
 		t.Fatal(err)
 	}
 	write(t, s.file("score"), "two")
-	if module, err := s.version("score", one); err != nil || string(module) != "one" {
+	if module, err := s.version("score", one, true); err != nil || string(module) != "one" {
 		t.Errorf("%q, %v", module, err)
 	}
-	if _, err := s.version("score", digestOf([]byte("three"))); cdc.CodeOf(err) != codeNoPlugin || !strings.Contains(err.Error(), "is not there") {
+	if _, err := s.version("score", digestOf([]byte("three")), true); cdc.CodeOf(err) != codeNoPlugin || !strings.Contains(err.Error(), "is not there") {
 		t.Errorf("a version that never was: %v", err)
 	}
 	if _, _, err := s.named("scoer"); cdc.CodeOf(err) != codeNoPlugin {
@@ -52,12 +52,12 @@ func TestADamagedVersionIsNotUsedAndIsMendedFromTheFile(t *testing.T) {
 	s := newTestPluginStore(t)
 	one := digestOf([]byte("one"))
 	write(t, s.keptFile(one), "0ne")
-	if _, err := s.version("score", one); cdc.CodeOf(err) != codeNoPlugin || !strings.Contains(err.Error(), "is damaged") {
+	if _, err := s.version("score", one, true); cdc.CodeOf(err) != codeNoPlugin || !strings.Contains(err.Error(), "is damaged") {
 		t.Errorf("got %v", err)
 	}
 	write(t, s.file("score"), "one")
 	for range 2 {
-		if module, err := s.version("score", one); err != nil || string(module) != "one" {
+		if module, err := s.version("score", one, true); err != nil || string(module) != "one" {
 			t.Errorf("%q, %v", module, err)
 		}
 		write(t, s.file("score"), "two")
@@ -79,7 +79,7 @@ func TestVersionsThatNoRevisionNamesAreRemovedAfterAWhile(t *testing.T) {
 	if n := s.prune(named, time.Now().Add(2*pruneAge)); n != 2 {
 		t.Errorf("%d were removed, want 2", n)
 	}
-	if _, err := s.version("x", digestOf([]byte("two"))); err != nil {
+	if _, err := s.version("x", digestOf([]byte("two")), true); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(filepath.Join(s.kept, "README")); err != nil {

@@ -34,6 +34,16 @@ test of an event and adds it to the rule's file, expecting what the rule decides
 			if l.findings.Err() != nil {
 				return l.findings
 			}
+			cfg, err := a.anyConfig()
+			if err != nil {
+				return err
+			}
+			plugins := a.pluginsAside(cfg)
+			defer plugins.Close()
+			if l.set, err = plugins.pinAll(l.set); err != nil {
+				return err
+			}
+			l.set = l.set.Asking(plugins.asks(cmd.Context()))
 			known := func() ([]*cdc.Table, error) { return l.tables(cmd.Context(), a, schemaFile) }
 			if record != "" {
 				e, err := a.eventOf(cmd.Context(), record, at, known)

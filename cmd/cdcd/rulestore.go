@@ -274,7 +274,7 @@ func (a *app) diffSides(cmd *cobra.Command, cfg *config, args []string) (from, t
 	if err != nil {
 		return from, to, err
 	}
-	plugins := newPlugins(cfg, a.log)
+	plugins := a.pluginsAside(cfg)
 	defer plugins.Close()
 	p, _, err := pushedFiles(cfg.dir(), texts, len(args) == 0, plugins.pin)
 	if err != nil {
