@@ -23,12 +23,16 @@ func guestPlugin(t testing.TB, name, version, column string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	module, err = wasm.AppendManifest(module, fmt.Appendf(nil, `{"abi": "cdc1", "name": %q, "version": %q, "columns": [%q, {"name": "arg", "optional": true}, "note"],
-		"edits": ["note"], "config": {"type": "object", "properties": {"do": {"type": "string"}}, "additionalProperties": false}}`, name, version, column))
+	module, err = wasm.AppendManifest(module, guestManifest(name, version, column))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return module
+}
+
+func guestManifest(name, version, column string) []byte {
+	return fmt.Appendf(nil, `{"abi": "cdc1", "name": %q, "version": %q, "columns": [%q, {"name": "arg", "optional": true}, "note"],
+		"edits": ["note"], "config": {"type": "object", "properties": {"do": {"type": "string"}}, "additionalProperties": false}}`, name, version, column)
 }
 
 func testPlugins(t testing.TB, compileTime time.Duration) *plugins {

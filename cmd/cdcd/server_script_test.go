@@ -17,6 +17,7 @@ import (
 	"github.com/cdcd-project/cdcd/internal/dbserver"
 	"github.com/cdcd-project/cdcd/internal/testenv"
 	"github.com/cdcd-project/cdcd/sinks/sinktest"
+	"github.com/cdcd-project/cdcd/wasm"
 )
 
 // Transcripts in testdata/servers have real servers. Beside `exits` they have
@@ -32,6 +33,7 @@ import (
 //	shows PATTERN ARG…               wait until what `cdcd ARG…` prints matches
 //	stopserver, startserver          end the server, start it again
 //	await FILE                       wait until the glob matches
+//	guest FILE VERSION COLUMN        write a plugin that does what a column of the change says: 0 drop, 1 keep, 2 edit, 4 break down
 //	expand FILE…                     replace $NAME in files by the script's variables
 func TestScriptWithServers(t *testing.T) {
 	var mu sync.Mutex
@@ -47,6 +49,7 @@ func TestScriptWithServers(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits,
+			"guest": guest,
 			"server": func(ts *testscript.TestScript, _ bool, args []string) {
 				start := map[string]func(testing.TB, ...string) *testenv.Server{"mariadb": testenv.MariaDB, "mysql": testenv.MySQL}[args[0]]
 				s := start(t, args[1:]...)
@@ -168,3 +171,22 @@ func TestScriptWithServers(t *testing.T) {
 		},
 	})
 }
+
+// guest writes a plugin.
+func guest(ts *testscript.TestScript, _ bool, args []string) {
+	module, err := os.ReadFile(filepath.Join(repository, "wasm", "testdata", "guest.wasm"))
+	ts.Check(err)
+	module, err = wasm.AppendManifest(module, guestManifest("guest", args[1], args[2]))
+	ts.Check(err)
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o755))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), module, 0o644))
+}
+
+// repository is its folder, wherever a transcript runs.
+var repository = func() string {
+	dir, err := filepath.Abs("../..")
+	if err != nil {
+		panic(err)
+	}
+	return dir
+}()
