@@ -25,6 +25,13 @@ type Config struct {
 	Unmetered   bool       // nothing is counted, and nothing ends what does not end by itself; for comparing with it
 }
 
+type whomKey struct{}
+
+// For returns a context for [Plugin.Filter]: the filter's lines in the log say what it is for.
+func For(ctx context.Context, what string) context.Context {
+	return context.WithValue(ctx, whomKey{}, what)
+}
+
 // Level says how grave a line is.
 type Level uint8
 
@@ -42,6 +49,7 @@ func (l Level) String() string { return [...]string{"debug", "info", "warn", "er
 // Line is a line that a plugin writes to the log.
 type Line struct {
 	Plugin string // "name version"
+	For    string // what the filter is for, as [For] has said
 	Level  Level
 	Text   string // printable: control characters are escaped
 }
@@ -285,7 +293,7 @@ func (p *Plugin) noMemory() error {
 }
 
 // writeLine hands a line on, unless there were too many within the second.
-func (p *Plugin) writeLine(l line) {
+func (p *Plugin) writeLine(l line, whom string) {
 	second := p.host.now().Unix()
 	p.linesMux.Lock()
 	if second != p.second {
@@ -298,5 +306,5 @@ func (p *Plugin) writeLine(l line) {
 		p.stats.lost.Add(1)
 		return
 	}
-	p.host.log(Line{Plugin: p.label, Level: l.level, Text: l.text})
+	p.host.log(Line{Plugin: p.label, For: whom, Level: l.level, Text: l.text})
 }

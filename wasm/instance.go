@@ -75,6 +75,7 @@ type instance struct {
 	partial   [2][]byte // of a line, by stream
 	partialOf [2]uint32 // the event that it belongs to
 	json      []byte
+	whom      string // what it is for, for its lines
 }
 
 type line struct {
@@ -94,6 +95,7 @@ type snapshot struct {
 // newInstance begins a plugin, up to its pristine state.
 func (p *Plugin) newInstance(ctx context.Context, config json.RawMessage) (*instance, error) {
 	i := &instance{plugin: p, config: config}
+	i.whom, _ = ctx.Value(whomKey{}).(string)
 	if err := i.start(ctx); err != nil {
 		i.close()
 		return nil, err
@@ -519,7 +521,7 @@ func (i *instance) flush(events uint32) {
 	}
 	for _, l := range i.lines {
 		if l.event < events {
-			i.plugin.writeLine(l)
+			i.plugin.writeLine(l, i.whom)
 		}
 	}
 	i.plugin.stats.lost.Add(i.lost)

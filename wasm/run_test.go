@@ -280,7 +280,7 @@ func TestHowAPluginDoesNotBegin(t *testing.T) {
 func TestLinesAndMetricsCountOnce(t *testing.T) {
 	var lines []string
 	now := time.Unix(1000, 0)
-	h := newHost(t, Config{Log: func(l Line) { lines = append(lines, fmt.Sprintf("%s %s: %s", l.Plugin, l.Level, l.Text)) }})
+	h := newHost(t, Config{Log: func(l Line) { lines = append(lines, fmt.Sprintf("%s %s%s: %s", l.Plugin, l.For, l.Level, l.Text)) }})
 	h.now = func() time.Time { return now }
 	p := load(t, h, cguest(t), Limits{LogLines: 10})
 	f := filter(t, p, "")
@@ -311,6 +311,16 @@ func TestLinesAndMetricsCountOnce(t *testing.T) {
 	}
 	if lost := p.Stats().LinesLost; lost != 90 {
 		t.Errorf("%d lines are lost, want 90", lost)
+	}
+	lines, now = nil, now.Add(time.Second)
+	acme, err := p.Filter(For(t.Context(), "acme "), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer acme.Close()
+	judge(t, acme, act{4, 0}, act{8, 0})
+	if want := []string{strings.Replace(line, "warn", "acme warn", 1)}; !reflect.DeepEqual(lines, want) {
+		t.Errorf("lines of a filter that is for something are %q, want %q", lines, want)
 	}
 }
 

@@ -572,6 +572,7 @@ func (p *pipeline) housekeeping(ctx context.Context) error {
 	defer tick.Stop()
 	files := fingerprint(p.cfg)
 	last := files
+	tidy := time.Now().Add(time.Minute)
 	for {
 		select {
 		case <-tick.C:
@@ -587,6 +588,10 @@ func (p *pipeline) housekeeping(ctx context.Context) error {
 		last = now
 		for _, f := range p.feeds {
 			p.note(ctx, f)
+		}
+		if time.Now().After(tidy) {
+			tidy = time.Now().Add(time.Hour)
+			p.prunePlugins(ctx)
 		}
 		if err := p.makeRoom(ctx); err != nil && ctx.Err() == nil {
 			p.log.Warn("no room made in the stream", "event", "stream.trim", "err", err)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/engine"
 	"github.com/cdcd-project/cdcd/rules"
@@ -29,7 +30,7 @@ type feedFilter struct {
 
 // feedFilter starts the plugin of a rule for a feed.
 func (p *pipeline) feedFilter(ctx context.Context, feed string, r *rules.Rule) (engine.Filter, error) {
-	open, err := p.plugins.filter(ctx, r)
+	open, err := p.plugins.filter(ctx, r, feed)
 	if err != nil {
 		return nil, err
 	}
@@ -179,4 +180,70 @@ func (r *runningFilters) list() []*feedFilter {
 		all = append(all, f)
 	}
 	return all
+}
+
+// keptRevisions is how many of the newest revisions can be rolled back to for sure.
+const keptRevisions = 50
+
+// prunePlugins removes the versions that nobody can be judged by any more. What goes wrong is for the log only.
+func (p *pipeline) prunePlugins(ctx context.Context) {
+	named, err := p.namedPlugins(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			p.log.Warn("old versions of plugins are kept", "event", "plugin.prune", "err", err)
+		}
+		return
+	}
+	if n := p.plugins.store.prune(named, time.Now()); n > 0 {
+		p.log.Info("old versions of plugins removed", "event", "plugin.prune", "versions", n)
+	}
+}
+
+// namedPlugins returns the versions that changes in the stream may be judged by, that are tried, or that a revision names
+// which is not old.
+func (p *pipeline) namedPlugins(ctx context.Context) (map[string]bool, error) {
+	store := p.desk.book.store
+	newest, err := store.Newest(ctx)
+	if err != nil || newest.Revision.No == 0 {
+		return nil, err
+	}
+	oldest := newest.Revision.No
+	info, err := p.stream.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if info.Messages > 0 { // revisions only grow from frame to frame
+		err := p.stream.Read(ctx, info.First, info.First, func(_ context.Context, b *cdc.Batch) error {
+			oldest = min(oldest, max(b.Rules.No, 1))
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if newest.Revision.No > keptRevisions {
+		oldest = min(oldest, newest.Revision.No-keptRevisions)
+	} else {
+		oldest = 1
+	}
+	named := map[string]bool{}
+	first, err := store.At(ctx, oldest)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range first.Rules {
+		named[r.Plugin] = true
+	}
+	err = store.History(ctx, oldest+1, func(pub bus.Publication) error {
+		for _, r := range pub.Changed {
+			named[r.Plugin] = true
+		}
+		return nil
+	})
+	p.shadows.mu.Lock()
+	defer p.shadows.mu.Unlock()
+	for _, c := range p.shadows.by {
+		named[c.plugin.Digest()] = true
+	}
+	return named, err
 }

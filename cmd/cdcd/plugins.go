@@ -83,9 +83,10 @@ func (p *plugins) newHost() (*wasm.Host, error) {
 
 // logLine writes what a plugin says to the log.
 func (p *plugins) logLine(l wasm.Line) {
-	level := map[wasm.Level]slog.Level{wasm.LevelDebug: slog.LevelDebug, wasm.LevelInfo: slog.LevelInfo, wasm.LevelWarn: slog.LevelWarn, wasm.LevelError: slog.LevelError}[l.Level]
+	level := [...]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}[l.Level&3]
 	name, version, _ := strings.Cut(l.Plugin, " ")
-	p.log.Log(context.Background(), level, l.Text, "event", "plugin.log", "plugin", name, "version", version)
+	rule, feed, _ := strings.Cut(l.For, "\n")
+	p.log.Log(context.Background(), level, l.Text, "event", "plugin.log", "plugin", name, "version", version, "rule", rule, "feed", feed)
 }
 
 // limitsOf returns what a plugin may use.
@@ -235,13 +236,13 @@ var (
 	_ io.Closer     = (*openFilter)(nil)
 )
 
-// filter starts the plugin of a rule.
-func (p *plugins) filter(ctx context.Context, r *rules.Rule) (*openFilter, error) {
+// filter starts the plugin of a rule, for a feed or, if that is "", for nobody in particular.
+func (p *plugins) filter(ctx context.Context, r *rules.Rule, feed string) (*openFilter, error) {
 	l, err := p.load(ctx, r.Filter.Plugin, r.Filter.Digest)
 	if err != nil {
 		return nil, err
 	}
-	f, err := l.plugin.Filter(ctx, r.Filter.Config)
+	f, err := l.plugin.Filter(wasm.For(ctx, r.Name+"\n"+feed), r.Filter.Config)
 	if err != nil {
 		p.release(l, l.plugin.Digest())
 		return nil, err
@@ -256,7 +257,7 @@ func (p *plugins) asks(ctx context.Context) rules.Ask {
 		f := open[r.Version]
 		if f == nil {
 			var err error
-			if f, err = p.filter(ctx, r); err != nil {
+			if f, err = p.filter(ctx, r, ""); err != nil {
 				return rules.Answer{}, err
 			}
 			open[r.Version] = f
@@ -283,7 +284,7 @@ func (p *plugins) pinAll(set *rules.Set) (*rules.Set, error) {
 
 // engineFilter is filter in the words of package engine.
 func (p *plugins) engineFilter(ctx context.Context, r *rules.Rule) (engine.Filter, error) {
-	f, err := p.filter(ctx, r)
+	f, err := p.filter(ctx, r, "")
 	if err != nil {
 		return nil, err
 	}
@@ -349,7 +350,7 @@ func (p *plugins) examine(ctx context.Context, r *rules.Rule, tables []*cdc.Tabl
 		found = append(found, r.FilterFault(coded.Code, coded.What).Hint("%s", coded.Fix))
 		return nil
 	}
-	f, err := p.filter(ctx, r)
+	f, err := p.filter(ctx, r, "")
 	if err != nil {
 		return found, wrong(err)
 	}

@@ -142,7 +142,7 @@ func TestAVersionGoesWhenNobodyUsesItAndAnotherIsUsed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := p.filter(t.Context(), pinned)
+		f, err := p.filter(t.Context(), pinned, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -227,7 +227,7 @@ func (c *candidate) run(ctx context.Context) {
 		f := filters[key]
 		var err error
 		if f == nil {
-			if f, err = c.plugin.Filter(ctx, job.rule.Filter.Config); err == nil {
+			if f, err = c.plugin.Filter(wasm.For(ctx, job.rule.Name+"\n"+job.feed+" (tried)"), job.rule.Filter.Config); err == nil {
 				filters[key] = f
 			}
 		}

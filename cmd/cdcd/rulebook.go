@@ -266,6 +266,16 @@ func (p *pushed) merge(base, newest *bus.RuleState) (ruleChange, error) {
 			continue // not touched
 		case have == exists && (!have || same(mine, now)):
 			continue // somebody did the same
+		case have && existed && exists && !same(was, now):
+			merged, ok, err := mergePlugin(mine, was, now)
+			switch {
+			case err != nil:
+				return c, err
+			case !ok:
+				conflicts = append(conflicts, name)
+			case !same(merged, now):
+				c.changed = append(c.changed, merged)
+			}
 		case existed != exists || existed && !same(was, now):
 			conflicts = append(conflicts, name)
 		case have:
@@ -290,6 +300,37 @@ func (p *pushed) merge(base, newest *bus.RuleState) (ruleChange, error) {
 		}
 	}
 	return c, nil
+}
+
+// mergePlugin puts a change of a rule on what others have made of it, when one side has changed the text and the other the version
+// of its plugin alone. When both have changed that alone, the later one holds: it is the file that was put there last.
+func mergePlugin(mine, was, now bus.StoredRule) (merged bus.StoredRule, ok bool, err error) {
+	alike := func(a, b bus.StoredRule) bool { return a.Text == b.Text && a.File == b.File }
+	text, plugin := mine, now
+	if !alike(now, was) {
+		text = now
+	}
+	if mine.Plugin != was.Plugin {
+		plugin = mine
+	}
+	if !alike(mine, was) && !alike(now, was) || mine.Plugin == "" || now.Plugin == "" {
+		return merged, false, nil
+	}
+	r, err := rules.ParseText(text.Name, text.Text)
+	if err != nil {
+		return merged, false, err
+	}
+	other, err := rules.ParseText(plugin.Name, plugin.Text)
+	if err != nil {
+		return merged, false, err
+	}
+	if r.Filter == nil || other.Filter == nil || r.Filter.Plugin != other.Filter.Plugin || r.Filter.Digest != "" || other.Filter.Digest != "" {
+		return merged, false, nil
+	}
+	if r, err = r.Pin(plugin.Plugin); err != nil {
+		return merged, false, err
+	}
+	return toStore(r, text.File, text.Text), true, nil
 }
 
 func union(a, b map[string]bus.StoredRule) map[string]bus.StoredRule {
