@@ -524,6 +524,32 @@ int cdcd_compare_decimals(cdcd_text a, cdcd_text b)
     return 0;
 }
 
+double cdcd_float_of(cdcd_text text)
+{
+    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    digits d = read_digits(text);
+    if (!d.sign)
+        return text.len && *text.at == '-' ? -0.0 : 0;
+    uint64_t mantissa = 0;
+    int taken = 0;
+    for (; taken < 19 && d.at < d.end; taken++)
+        mantissa = mantissa * 10 + (uint64_t)(next_digit(&d) - '0');
+    while (mantissa % 10 == 0) { /* fewer digits are more often exact */
+        mantissa /= 10;
+        taken--;
+    }
+    const int64_t most = 400;
+    int64_t exponent = d.magnitude > most ? most : d.magnitude < -most ? -most : d.magnitude;
+    double number = (double)mantissa;
+    for (exponent -= taken; exponent > 22; exponent -= 22)
+        number *= 1e22;
+    for (; exponent < -22; exponent += 22)
+        number /= 1e22;
+    number = exponent < 0 ? number / powers[-exponent] : number * powers[exponent];
+    return d.sign * number;
+}
+
 /* ---- JSON ---- */
 
 static const char *skip_space(const char *p, const char *end)
@@ -724,6 +750,11 @@ int64_t cdcd_json_int(cdcd_json v, int64_t fallback)
         n = n * 10 + digit;
     }
     return negative ? (int64_t)-n : (int64_t)n;
+}
+
+double cdcd_json_float(cdcd_json v, double fallback)
+{
+    return cdcd_json_kind_of(v) == CDCD_JSON_NUMBER ? cdcd_float_of(v.text) : fallback;
 }
 
 cdcd_text cdcd_json_number(cdcd_json v)

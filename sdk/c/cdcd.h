@@ -66,6 +66,9 @@ bool cdcd_starts_with(cdcd_text text, cdcd_text prefix);
  */
 int cdcd_compare_decimals(cdcd_text a, cdcd_text b);
 
+/* cdcd_float_of is such a number as a double: exact up to 15 digits without an exponent, else but for the last three bits. */
+double cdcd_float_of(cdcd_text digits);
+
 /*
  * cdcd_buffer is room for a text that is put together from pieces; what does not fit is left out.
  *
@@ -141,7 +144,7 @@ int64_t cdcd_as_int(cdcd_value v);
 /* cdcd_as_uint is a uint64 or bits, or an int64 that is not negative; 0 for other kinds. */
 uint64_t cdcd_as_uint(cdcd_value v);
 
-/* cdcd_as_float is a float64, or an integer as one; 0 for other kinds. Decimals are compared by cdcd_compare_decimals. */
+/* cdcd_as_float is a float64, or an integer as one; 0 for other kinds. A decimal is cdcd_float_of its text. */
 double cdcd_as_float(cdcd_value v);
 
 /* cdcd_as_text is the text of decimal, string, json, enum and set, the bytes of bytes, geometry and vector; empty for other kinds. */
@@ -335,9 +338,10 @@ cdcd_json_kind cdcd_json_kind_of(cdcd_json v);
 cdcd_json cdcd_member(cdcd_json object, cdcd_text name);
 cdcd_json cdcd_element(cdcd_json array, size_t index);
 
-/* cdcd_json_bool and cdcd_json_int are a value as what they say, or fallback if it is something else or does not fit. */
+/* cdcd_json_bool, _int and _float are a value as what they say, or fallback if it is something else or does not fit. */
 bool cdcd_json_bool(cdcd_json v, bool fallback);
 int64_t cdcd_json_int(cdcd_json v, int64_t fallback);
+double cdcd_json_float(cdcd_json v, double fallback);
 
 /* cdcd_json_number is the digits of a number, for cdcd_compare_decimals; empty if it is something else. */
 cdcd_text cdcd_json_number(cdcd_json v);

@@ -15,6 +15,11 @@ impl<'a> Decimal<'a> {
         Decimal(digits)
     }
 
+    /// The float that is nearest to it.
+    pub fn float(&self) -> f64 {
+        self.as_str().parse().unwrap_or(0.0)
+    }
+
     /// Its digits as they were written.
     pub fn as_str(&self) -> &'a str {
         core::str::from_utf8(self.0).unwrap_or("")

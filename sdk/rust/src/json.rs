@@ -111,6 +111,11 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// A number as a float.
+    pub fn float(&self) -> Option<f64> {
+        self.number().map(|n| n.float())
+    }
+
     /// A string; what does not fit is left out.
     pub fn string<const N: usize>(&self) -> Option<Text<N>> {
         if self.kind() != JsonKind::String {

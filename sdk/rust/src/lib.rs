@@ -122,7 +122,7 @@ macro_rules! filter {
                 }
 
                 fn filter(&mut self, event: &mut $crate::Event) -> $crate::Verdict {
-                    $filter(event)
+                    ($filter)(event)
                 }
             }
 

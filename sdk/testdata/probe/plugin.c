@@ -40,6 +40,8 @@ cdcd_verdict cdcd_filter(cdcd_event *e)
     cdcd_text a = cdcd_as_text(cdcd_after(e, A)), b = cdcd_as_text(cdcd_after(e, B));
     if (cdcd_equals(cdcd_after(e, WHAT), CDCD_TEXT("compare")))
         cdcd_put_int(&out, cdcd_compare_decimals(a, b));
+    else if (cdcd_equals(cdcd_after(e, WHAT), CDCD_TEXT("float")))
+        cdcd_put_uint(&out, cdcd_float_value(cdcd_json_float(cdcd_parse(a), 7)).bits);
     else
         answer(&out, cdcd_parse(a), b);
     cdcd_set(e, CDCD_AFTER, 0, cdcd_string_value(cdcd_text_in(&out)));
