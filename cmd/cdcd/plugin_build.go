@@ -13,6 +13,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/pluginkit"
+	"github.com/cdcd-project/cdcd/internal/strictyaml"
 	"github.com/cdcd-project/cdcd/wasm"
 )
 
@@ -112,14 +113,16 @@ func durationText(ns int64) string {
 
 // engines says how the verbs for authors run plugins. What is compiled is kept in the user's cache, so that the next time is fast.
 func (a *app) engines() pluginkit.Engines {
-	cache, err := os.UserCacheDir()
-	dir := filepath.Join(cache, "cdcd", "plugins")
-	if err != nil || os.MkdirAll(dir, 0o700) != nil { // it is for speed only
-		return pluginkit.Engines{}
-	}
 	limits := &config{}
 	setDefaults(reflect.ValueOf(&limits.Plugins).Elem())
-	return pluginkit.Engines{Dir: dir, Compile: compileApart(limits)}
+	limits.Plugins.CompileTime = strictyaml.Duration(5 * time.Minute) // an author's machine may be slow
+	e := pluginkit.Engines{Compile: compileApart(limits)}
+	cache, err := os.UserCacheDir()
+	dir := filepath.Join(cache, "cdcd", "plugins")
+	if err == nil && os.MkdirAll(dir, 0o700) == nil { // it is for speed only
+		e.Dir = dir
+	}
+	return e
 }
 
 // builtModule returns the module of a project, which is built if it is not, or if it is older than its sources and anew says so.

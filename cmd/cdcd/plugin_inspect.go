@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,15 +17,15 @@ import (
 
 func newPluginInspectCmd(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "inspect [FILE|FOLDER]",
+		Use:   "inspect [FILE|FOLDER|NAME]",
 		Short: "Say what a module is, or why it is no plugin; run nothing",
 		Long: `Inspect reads a module without running it: its manifest, what it imports and exports, its sizes, and why it is refused if it
-is. A folder stands for the module that was built in it.`,
+is. A folder stands for the module that was built in it, a name for the plugin that rules name so.`,
 		Example: `  cdcd plugin inspect plugins/fraud-score.wasm
   cdcd plugin inspect -o json | jq .result.manifest`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			file, module, err := moduleOf(folderOf(args))
+			file, module, err := a.moduleOf(folderOf(args))
 			if err != nil {
 				return err
 			}
@@ -34,8 +35,13 @@ is. A folder stands for the module that was built in it.`,
 	}
 }
 
-// moduleOf reads a module, or that of a project.
-func moduleOf(name string) (file string, module []byte, err error) {
+// moduleOf reads a module: a file, that of a project, or the one that rules name so.
+func (a *app) moduleOf(name string) (file string, module []byte, err error) {
+	if _, err := os.Stat(name); err != nil && pluginName.MatchString(name) {
+		if folder, err := a.pluginFolder(""); err == nil && folder != "" { // the plugin that rules name so
+			name = filepath.Join(folder, name+".wasm")
+		}
+	}
 	info, err := os.Stat(name)
 	if err == nil && info.IsDir() {
 		p, err := pluginkit.Open(name)

@@ -51,7 +51,7 @@ func (a *app) replayPlugin(ctx context.Context, kind string, args []string, o re
 	if err != nil {
 		return err
 	}
-	_, old, err := moduleOf(o.against)
+	_, old, err := a.moduleOf(o.against)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cdcd-project/cdcd/wasm"
 	"github.com/cdcd-project/cdcd/wasm/tck"
 )
 
@@ -18,11 +19,11 @@ judge changes of all kinds, and compares what comes out with that page.`,
 		Example: `  cdcd plugin tck tck.wasm`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, module, err := moduleOf(folderOf(args))
+			_, module, err := a.moduleOf(folderOf(args))
 			if err != nil {
 				return err
 			}
-			r, err := tck.Run(cmd.Context(), module)
+			r, err := tck.RunWith(cmd.Context(), module, wasm.Config{Compile: a.engines().Compile})
 			if err != nil {
 				return interrupted(cmd.Context(), err)
 			}

@@ -17,6 +17,10 @@ func (p *Project) Fixture(events []cdc.Event, r *Redactor) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.WriteString("# Changes as cdcd plugin record has written them: what the plugin declares and nothing else, with texts redacted.\n")
+	if len(r.Keep) > 0 {
+		fmt.Fprintf(&b, "# As they were: %s.\n", strings.Join(r.Keep, ", "))
+	}
 	b.WriteString("tables:\n")
 	for _, t := range tables {
 		fmt.Fprintf(&b, "  %s:\n    columns:\n", flowText(t.String()))

@@ -44,8 +44,14 @@ func (r *Report) Failed() []Case {
 
 // Run runs a plugin, the one that PLUGIN.md describes. The error is about a module that is no plugin at all.
 func Run(ctx context.Context, module []byte) (Report, error) {
+	return RunWith(ctx, module, wasm.Config{})
+}
+
+// RunWith is [Run] on a host of its own that is configured like this.
+func RunWith(ctx context.Context, module []byte, config wasm.Config) (Report, error) {
 	s := suite{ctx: ctx}
-	host, err := wasm.NewHost(wasm.Config{Log: s.line})
+	config.Log = s.line
+	host, err := wasm.NewHost(config)
 	if err != nil {
 		return Report{}, err
 	}
