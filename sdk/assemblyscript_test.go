@@ -1,6 +1,7 @@
 package sdk_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -109,21 +110,34 @@ func TestAPluginMaySeeJSONOnly(t *testing.T) {
 	}
 }
 
-// Garbage of the plugin's own code is collected between batches: memory does not grow with the changes that were judged.
+// Garbage of the plugin's own code is collected between changes: memory does not grow with the changes that were judged.
 func TestMemoryDoesNotGrowWithWhatIsJudged(t *testing.T) {
-	plugin, filter := start(t, "assemblyscript", "examples/json-view", nil)
-	events := texts(t, cdc.KindJSON, repeated(`{"name": "Ana", "tier": "vip", "orders": 9}`, 256)...)
-	verdicts := make([]cdc.Verdict, len(events))
-	var before int64
-	for i := range 200 {
-		if err := filter.Judge(t.Context(), events, verdicts); err != nil {
-			t.Fatal(err)
-		}
-		if i == 20 {
-			before = plugin.Stats().Memory
-		}
-	}
-	if after := plugin.Stats().Memory; after != before || before > 8<<20 {
-		t.Errorf("%d bytes of memory have become %d", before, after)
+	for _, row := range []struct {
+		name         string
+		bytes, batch int
+	}{{"small changes", 4, 256}, {"large changes", 16 << 10, 14}, {"changes that are larger than batches are", 600 << 10, 1}} {
+		t.Run(row.name, func(t *testing.T) {
+			plugin, filter := start(t, "assemblyscript", "examples/json-view", nil)
+			events := texts(t, cdc.KindJSON, repeated(`{"name": "`+strings.Repeat("x", row.bytes)+`", "tier": "new", "orders": 9}`, row.batch)...)
+			verdicts := make([]cdc.Verdict, len(events))
+			var before int64
+			for i := range 100 {
+				if err := filter.Judge(t.Context(), events, verdicts); err != nil {
+					t.Fatal(err)
+				}
+				for _, v := range verdicts {
+					if v.Err != nil {
+						t.Fatal(v.Err)
+					}
+				}
+				if i == 20 {
+					before = plugin.Stats().Memory
+				}
+			}
+			if after := plugin.Stats().Memory; after != before || before > 16<<20 {
+				t.Errorf("%d bytes of memory have become %d", before, after)
+			}
+			t.Logf("%d bytes of memory", before)
+		})
 	}
 }

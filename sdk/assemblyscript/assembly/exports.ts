@@ -14,9 +14,9 @@ let inputSize: i32 = 64 << 10;
 /** One change is judged at a time, so there is one event. */
 const event = new Event();
 
-/** How much garbage the plugin's own code may have made since it was last collected, roughly. */
-let debt: i32 = 0;
-const maxDebt: i32 = 256 << 10;
+/** How many changes were judged since the garbage of the plugin's own code was collected, and how many may be. */
+let uncollected: u32 = 0;
+let patience: u32 = 256;
 
 /** Says that this is a plugin; it is never called. */
 export function cdc_abi_1(): void {}
@@ -49,6 +49,7 @@ export function cdc_batch(bytes: i32): i32 {
   const frame = input;
   const events = load<u32>(frame, 68);
   let entry: usize = frame + load<u32>(frame, 72);
+  let pages = memory.size();
   resetLog();
   for (let i: u32 = 0; i < events; i++, entry += 32) {
     setCursor(i); // before anything of the change is looked at: if it traps, it is to blame
@@ -57,9 +58,16 @@ export function cdc_batch(bytes: i32): i32 {
     let verdict = <u8>filter(event);
     if (hasEdits() || verdict == Verdict.Failed) verdict = settle(i, verdict);
     setVerdict(i, verdict);
+    uncollected++;
+    if (memory.size() != pages) {
+      patience = max(patience / 8, 1); // there is more garbage than there was room for
+      collect();
+      pages = memory.size();
+    } else if (uncollected >= patience) {
+      collect();
+    }
   }
   setCursor(events);
-  collect(bytes, events);
   return 0;
 }
 
@@ -77,13 +85,10 @@ function settle(number: u32, verdict: u8): u8 {
 }
 
 /**
- * Frees what the plugin's own code has left behind. Between two calls nothing of it is on the stack, so the collector needs no
- * shadow stack, and costs changes nothing; it is called when there may be something worth it.
+ * Frees what the plugin's own code has left behind. Between two changes nothing of it is on the stack, so the collector needs no
+ * shadow stack, which would cost every function something.
  */
-function collect(bytes: i32, events: i32): void {
-  debt += bytes + (events << 10);
-  if (debt > maxDebt) {
-    debt = 0;
-    __collect();
-  }
+function collect(): void {
+  uncollected = 0;
+  __collect();
 }
