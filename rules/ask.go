@@ -80,11 +80,12 @@ func (x *Explanation) askPlugin(r *Rule, ask Ask, m cdc.RuleMatch, e cdc.Event) 
 	j := &Judgement{Plugin: r.Filter.Plugin, Digest: r.Filter.Digest, Verdict: notAsked}
 	x.Filter = j
 	if ask == nil {
+		x.Outcome, x.To = Undecided, nil
 		return
 	}
 	a, err := ask(r, e)
 	if err != nil {
-		j.Why = plainError(err)
+		x.Outcome, x.To, x.Error, j.Why = Undecided, nil, problem(err), plainError(err)
 		return
 	}
 	j.Fuel = a.Fuel
@@ -142,11 +143,19 @@ func (j *Judgement) sentence(condition string, failure *Problem) string {
 	case cannot:
 		return fmt.Sprintf("fails in plugin %s: %s%s", j.Plugin, failure.What, asked(because))
 	}
-	why := "it was not asked"
+	why := "nobody asked it"
 	if j.Why != "" {
 		why = "it could not be asked: " + j.Why
 	}
-	return fmt.Sprintf("matches%s, if plugin %s keeps it (%s)", because, j.Plugin, why)
+	return fmt.Sprintf("matches if plugin %s keeps it, but %s%s", j.Plugin, why, letThrough(because))
+}
+
+// letThrough says why the condition is true.
+func letThrough(because string) string {
+	if because == "" {
+		return ""
+	}
+	return "; its condition is true" + because
 }
 
 func (j *Judgement) says() string {

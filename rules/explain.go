@@ -27,6 +27,7 @@ const (
 	Matched    Outcome = "match"
 	NotMatched Outcome = "no_match"
 	Failing    Outcome = "error"
+	Undecided  Outcome = "undecided"   // the condition lets the event through, and the rule's plugin was not asked
 	OtherTable Outcome = "other_table" // the rule does not name the table
 	OtherOp    Outcome = "other_op"    // the rule is not for the operation
 )

@@ -361,6 +361,7 @@ type testRun struct {
 	tables   []*cdc.Table
 	programs map[*cdc.Table][maxOps]*program
 	ask      Ask
+	dropped  bool // by the plugin, the event that is looked at
 }
 
 // test returns nil when the rule does what the test expects.
@@ -375,6 +376,7 @@ func (run *testRun) test(f *fixture) *Finding {
 		if fail != nil {
 			return fail
 		}
+		run.dropped = false
 		match, fail, err := run.judge(s, e)
 		if fail == nil && err == nil && len(match) > 0 && run.rule.Filter != nil {
 			match, fail, err = run.askPlugin(title, s, e, match[0])
@@ -430,10 +432,16 @@ func (run *testRun) askPlugin(title string, s *fixtureStep, e cdc.Event, m cdc.R
 	}
 	a, err := run.ask(run.rule, e)
 	if err != nil {
-		return nil, s.expect.place.Error(codeTest, fmt.Sprintf("%s: plugin %s could not be asked: %s", title, name, plainError(err))), nil
+		failure := s.expect.place.Error(codeTest, fmt.Sprintf("%s: plugin %s could not be asked: %s", title, name, plainError(err)))
+		var own *cdc.Error
+		if errors.As(err, &own) && own.Fix != "" {
+			failure.Hint("%s", own.Fix)
+		}
+		return nil, failure, nil
 	}
 	m, kept, err := run.rule.Take(m, a.Verdict)
 	if !kept {
+		run.dropped = err == nil
 		return nil, nil, err
 	}
 	return []cdc.RuleMatch{m}, nil, nil
@@ -537,6 +545,8 @@ func (run *testRun) compare(title string, s *fixtureStep, match []cdc.RuleMatch,
 	switch {
 	case x.fails && err == nil && match != nil:
 		return fail(x.place, "the rule matches, but it should fail")
+	case x.fails && err == nil && run.dropped:
+		return fail(x.place, "plugin %s drops it, but it should fail", run.rule.Filter.Plugin)
 	case x.fails && err == nil:
 		return fail(x.place, "the rule does not match, but it should fail")
 	case x.fails:
@@ -562,6 +572,9 @@ func (run *testRun) compare(title string, s *fixtureStep, match []cdc.RuleMatch,
 		return fail(x.place, "the rule is not for %ss", s.op).Hint("add %s to 'on'", s.op)
 	case x.change != "":
 		return fail(x.place.At("change"), "the row is not in the filter before or after, but it should have %s", x.change)
+	}
+	if run.dropped {
+		return fail(x.place, "plugin %s drops it, but the rule should match", run.rule.Filter.Plugin)
 	}
 	return fail(x.place, "the rule does not match, but it should")
 }

@@ -221,7 +221,7 @@ func (a *app) explainAll(kind string, x *explanations) error {
 		for _, group := range []struct {
 			outcome     rules.Outcome
 			sign, style string
-		}{{rules.Matched, "✓", green}, {rules.Failing, "!", yellow}, {rules.NotMatched, "✗", red}} {
+		}{{rules.Matched, "✓", green}, {rules.Failing, "!", yellow}, {rules.Undecided, "?", yellow}, {rules.NotMatched, "✗", red}} {
 			for _, x := range all {
 				if x.Outcome == group.outcome {
 					fmt.Fprintf(w, "%s %s %s\n", a.ui.out(group.style, group.sign), x.Rule, x.Summary)
