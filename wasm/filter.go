@@ -84,6 +84,7 @@ func (f *Filter) Judge(ctx context.Context, events []cdc.Event, verdicts []cdc.V
 			return err
 		}
 	}
+	defer f.part.forget()
 	deadline := f.plugin.host.now().Add(f.plugin.limits.Wall)
 	for at := 0; at < len(events); {
 		done, err := f.judge(ctx, deadline, events[at:], verdicts[at:])
@@ -93,7 +94,20 @@ func (f *Filter) Judge(ctx context.Context, events []cdc.Event, verdicts []cdc.V
 		at += done
 	}
 	f.plugin.stats.batches.Add(1)
+	if f.part.skipped {
+		f.countSkipped(verdicts)
+	}
 	return f.broken
+}
+
+// countSkipped counts the events of tables that the plugin cannot judge.
+func (f *Filter) countSkipped(verdicts []cdc.Verdict) {
+	for _, v := range verdicts {
+		if _, skipped := v.Err.(*cdc.Error); skipped {
+			f.plugin.stats.events.Add(1)
+			f.plugin.stats.errors.Add(1)
+		}
+	}
 }
 
 // judge judges some of the events, and returns how many.

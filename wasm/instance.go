@@ -310,12 +310,16 @@ func (i *instance) begin(ctx context.Context, budget int64, deadline time.Time, 
 	i.budget, i.deadline, i.watch = budget, deadline, watch
 	i.slice = max(1000, min(slice, i.plugin.limits.Fuel/8))
 	i.given, i.at, i.since, i.visited, i.spent = 0, 0, 0, 0, false
+	i.linear.refuse = false
 	if i.fuel != nil {
 		i.given = min(i.slice, budget)
 		i.fuel.Set(uint64(i.given))
 		i.depth.Set(0)
 	}
 	i.current, i.slept, i.drawn = 0, 0, 0
+	if cap(i.json) > 4*maxBytes {
+		i.json = nil
+	}
 }
 
 // used is the fuel that has been used since then.

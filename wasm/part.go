@@ -81,13 +81,23 @@ type part struct {
 	events  []cdc.Event
 	tables  []*projection
 	index   []int // of each event among those that were to be judged
+	skipped bool  // there were events of tables that the plugin cannot judge
+}
+
+// forget lets go of the events, which keep a frame in memory.
+func (p *part) forget() {
+	clear(p.events)
+	clear(p.tables)
+	p.events, p.tables, p.skipped = p.events[:0], p.tables[:0], false
 }
 
 // fill takes up to size events, as many as fit, and returns how many. Those of tables that the plugin cannot judge get their verdict.
 func (p *part) fill(events []cdc.Event, verdicts []cdc.Verdict, size int) (done int) {
 	p.events, p.tables, p.index = p.events[:0], p.tables[:0], p.index[:0]
 	w := &p.builder
-	w.Recycle(p.frame)
+	if len(p.frame) <= 4*maxBytes { // a larger one is rare
+		w.Recycle(p.frame)
+	}
 	p.frame = nil
 	w.Reset(cdc.Header{Source: events[0].Batch().Header().Source})
 	var table *cdc.Table // of the event before
@@ -107,8 +117,7 @@ func (p *part) fill(events []cdc.Event, verdicts []cdc.Verdict, size int) (done 
 		}
 		if seen.err != nil {
 			verdicts[done] = cdc.Verdict{Err: seen.err}
-			p.filter.plugin.stats.events.Add(1)
-			p.filter.plugin.stats.errors.Add(1)
+			p.skipped = true
 			done++
 			continue
 		}
