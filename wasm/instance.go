@@ -278,7 +278,7 @@ func (i *instance) restore(ctx context.Context) error {
 		return i.start(ctx)
 	}
 	all, _ := i.memory.Read(0, i.pristine.size)
-	clear(all[copy(all, i.pristine.memory):])
+	refill(all, i.pristine.memory)
 	for n, v := range i.variables {
 		v.Set(i.pristine.variables[n])
 	}

@@ -81,3 +81,21 @@ func (l *linear) Free() {
 		l.budget.give(l.size)
 	})
 }
+
+// refill makes dst what src is, and zero behind it. It does so in pieces: the garbage collector cannot interrupt a long copy.
+func refill(dst, src []byte) {
+	for len(dst) > 0 {
+		n := min(1<<20, len(dst))
+		src = refillPiece(dst[:n], src)
+		dst = dst[n:]
+	}
+}
+
+// refillPiece is a function of its own because calling one is where the collector can step in.
+//
+//go:noinline
+func refillPiece(dst, src []byte) (rest []byte) {
+	n := copy(dst, src)
+	clear(dst[n:])
+	return src[n:]
+}

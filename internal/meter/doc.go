@@ -9,6 +9,7 @@
 //     are given. The cost is a function of the module and its input, so it is the same on every machine.
 //   - depth: a second global that calls within a cycle of the call graph, direct or through a table, add the size of the frame
 //     to. Calls outside of cycles cannot nest deeper than the longest path of the graph, which is bounded once for all.
+//   - pieces: instructions on more than a megabyte of memory are done a megabyte at a time, with a visit of the host after each.
 //   - bounds: memories and tables cannot grow beyond what they are allowed.
 //   - the module's variables under names of their own, so that a host can put them back as they were.
 //

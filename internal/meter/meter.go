@@ -8,12 +8,12 @@ import (
 )
 
 // Version changes when the same module is rewritten in another way.
-const Version = 2
+const Version = 3
 
 // The names that a rewritten module has besides its own. They begin with what no module may use, see [Reserved].
 const (
 	HostModule = "cdc:meter" // of the import
-	Yield      = "yield"     // called with no arguments when fuel is below zero or depth is above its limit
+	Yield      = "yield"     // called with no arguments when fuel is below zero or depth is above its limit, and between pieces
 	Fuel       = Reserved + "fuel"
 	Depth      = Reserved + "depth"
 	Variable   = Reserved + "var." // and the index of a global of the module

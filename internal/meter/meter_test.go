@@ -95,9 +95,11 @@ var errDeep = errors.New("too deep")
 type host struct {
 	left, slice int64
 	depth       uint32
+	visits      int
 }
 
 func (h *host) yield(_ context.Context, m api.Module, _ []uint64) {
+	h.visits++
 	fuel := m.ExportedGlobal(Fuel).(api.MutableGlobal)
 	if uint32(m.ExportedGlobal(Depth).Get()) > h.depth {
 		panic(errDeep)
