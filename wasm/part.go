@@ -11,20 +11,21 @@ import (
 type projection struct {
 	err    error // it cannot judge it
 	table  *cdc.Table
-	before []int // columns of the table for each one that the plugin reads, -1: there is none; nil: it does not read the image
+	before []int // columns of the table for each one that the plugin reads, -1: there is none; all of them if it does not read the image
 	after  []int
+	reads  struct{ before, after bool }
 	edits  []int // columns of the table for each that the plugin may edit
 
 	// in the part that is being made
 	part   uint64 // its number
 	number int
-	blank  uint32 // an image without values, which all events share whose image the plugin does not read
+	blank  uint32 // an image without values, for updates one of whose images the plugin does not read
 }
 
 // add puts the table into a frame.
 func (p *projection) add(w *cdc.Builder, part uint64) {
 	p.part, p.number = part, w.AddTable(p.table)
-	if p.before == nil || p.after == nil {
+	if !p.reads.before || !p.reads.after {
 		w.BeginRow(len(p.table.Columns))
 		p.blank = w.EndRow()
 	}
@@ -51,20 +52,21 @@ func (p *Plugin) project(t *cdc.Table) *projection {
 	}
 	m := p.manifest
 	out := &projection{table: &cdc.Table{Schema: t.Schema, Name: t.Name, Columns: make([]cdc.Column, len(m.Columns))}}
-	columns := make([]int, len(m.Columns))
+	columns, none := make([]int, len(m.Columns)), make([]int, len(m.Columns))
 	for i, c := range m.Columns {
-		columns[i] = t.Column(c.Name)
+		columns[i], none[i] = t.Column(c.Name), -1
 		if columns[i] >= 0 {
 			out.table.Columns[i] = t.Columns[columns[i]]
 		} else {
 			out.table.Columns[i] = cdc.Column{Name: c.Name, Kind: cdc.KindString, Nullable: true}
 		}
 	}
+	out.before, out.after = none, none
 	if m.Images != "after" {
-		out.before = columns
+		out.before, out.reads.before = columns, true
 	}
 	if m.Images != "before" {
-		out.after = columns
+		out.after, out.reads.after = columns, true
 	}
 	for _, name := range m.Edits {
 		out.edits = append(out.edits, t.Column(name))
@@ -130,13 +132,13 @@ func (p *part) fill(events []cdc.Event, verdicts []cdc.Verdict, size int) (done 
 		op := e.Op()
 		before, after, copied := uint32(0), uint32(0), uint32(0)
 		if op == cdc.OpUpdate || op == cdc.OpDelete {
-			if before = seen.blank; seen.before != nil {
+			if before = seen.blank; seen.reads.before || op == cdc.OpDelete { // an event has an image of its own: frames may name none too often
 				before = w.CopyColumns(e.Before(), seen.before)
 				copied = before
 			}
 		}
 		if op != cdc.OpDelete {
-			if after = seen.blank; seen.after != nil {
+			if after = seen.blank; seen.reads.after || op != cdc.OpUpdate {
 				after = w.CopyColumns(e.After(), seen.after)
 				copied = cmp.Or(copied, after)
 			}
