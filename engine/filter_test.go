@@ -513,3 +513,41 @@ func (a always) Judge(_ context.Context, _ []cdc.Event, verdicts []cdc.Verdict) 
 	}
 	return nil
 }
+
+// A plugin that cannot be had, or that is in quarantine, stops the line; a person can say that other rules hold for the batch.
+func TestWhileAPluginCannotBeHadOtherRulesMayBeSaidToHold(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		ps   plugins
+		want string
+	}{
+		{"not there", plugins{open: map[string]error{"ten": cdc.Errorf("CDCD-2508", "it is not there").WithFix("copy it")}},
+			"CDCD-2508: revision 7.x, frame 5: rule f: plugin ten: CDCD-2508: it is not there"},
+		{"in quarantine", plugins{world: map[string]error{"ten": cdc.Errorf("CDCD-2540", "in quarantine")}},
+			"CDCD-2540: revision 7.x, frame 5: rule f: plugin ten: CDCD-2540: in quarantine"},
+	} {
+		tt.ps.judge = small().judge
+		j := &journal{}
+		set := parse(t, filtered("f", "", "ten", "acme", ""))
+		e := newEngine(t, j, nil, func(c *engine.Config) {
+			c.Filter = tt.ps.filter
+			c.Sets = func(context.Context, *cdc.Batch) (*rules.Set, error) { return set, nil }
+		})
+		b := newBatch(t, 1, 1, 10)
+		b.Seq, b.Rules = 5, cdc.Revision{No: 7, ID: "x"}
+		for range 2 {
+			err := e.Handle(t.Context(), b)
+			var own *cdc.Error
+			if err == nil || err.Error() != tt.want || !errors.As(err, &own) || !strings.HasSuffix(own.Fix, "have the changes from here on judged by other rules: cdcd rules adopt 7.x --from 5 --why '…'") {
+				t.Errorf("%s: %v, %+v", tt.name, err, own)
+			}
+		}
+		if got := j.take(); got != nil {
+			t.Errorf("%s: sinks were called: %q", tt.name, got)
+		}
+		set = parse(t, rule("other", "true", "acme", "")) // adopted
+		if err := e.Handle(t.Context(), b); err != nil {
+			t.Errorf("%s: by other rules: %v", tt.name, err)
+		}
+	}
+}

@@ -239,7 +239,7 @@ type pluginsConfig struct {
 	Compiled string `yaml:"compiled"`
 	// CompileMemory is what the process may have that compiles a plugin.
 	CompileMemory strictyaml.Size `yaml:"compile_memory" default:"2GiB"`
-	// CompileTime is how long it may take to compile a plugin.
+	// CompileTime is how much time of processors compiling a plugin may take. It is done once for each version.
 	CompileTime strictyaml.Duration `yaml:"compile_time" default:"30s"`
 	// Limits bounds single plugins, by their name. What a plugin may use is said here and nowhere else.
 	Limits map[string]*pluginLimits `yaml:"limits"`

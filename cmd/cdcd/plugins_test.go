@@ -80,7 +80,7 @@ func TestWhatTheCompilerRunsAwayOnHurtsNobodyHere(t *testing.T) {
 		module []byte
 		want   string
 	}{
-		{"loops in loops", hostileModule(loops(500)), "it took longer than 1.5s|signal: killed|fatal error: "},
+		{"loops in loops", hostileModule(loops(500)), "it took more than 1.5s of processor time|it took longer than 6s|fatal error: "},
 		{"four billion imports in 13 bytes", []byte{0, 'a', 's', 'm', 1, 0, 0, 0, 2, 5, 0xff, 0xff, 0xff, 0xff, 0x0f}, "fatal error: "},
 		{"not valid", hostileModule([]byte{0, 0x6a, 0x0b}), "cannot be compiled: "},
 		{"nothing", nil, "cannot be compiled: "},

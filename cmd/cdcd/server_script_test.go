@@ -49,7 +49,7 @@ func TestScriptWithServers(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits,
-			"guest": guest,
+			"guest": writeGuest,
 			"server": func(ts *testscript.TestScript, _ bool, args []string) {
 				start := map[string]func(testing.TB, ...string) *testenv.Server{"mariadb": testenv.MariaDB, "mysql": testenv.MySQL}[args[0]]
 				s := start(t, args[1:]...)
@@ -172,8 +172,8 @@ func TestScriptWithServers(t *testing.T) {
 	})
 }
 
-// guest writes a plugin.
-func guest(ts *testscript.TestScript, _ bool, args []string) {
+// writeGuest writes a plugin.
+func writeGuest(ts *testscript.TestScript, _ bool, args []string) {
 	module, err := os.ReadFile(filepath.Join(repository, "wasm", "testdata", "guest.wasm"))
 	ts.Check(err)
 	module, err = wasm.AppendManifest(module, guestManifest("guest", args[1], args[2]))

@@ -32,7 +32,7 @@ type Work func(ctx context.Context, args []string, input io.Reader) error
 // Limits bound the child.
 type Limits struct {
 	Memory int64         // bytes of address space beyond what a program takes that does nothing
-	Time   time.Duration // from its start, and of processors' time
+	Time   time.Duration // of processors; by the clock it may take four times as long, for the machine may be busy
 	Files  int64         // bytes of the largest file that it may write; 0: 1 GiB
 }
 
@@ -94,7 +94,7 @@ func Run(ctx context.Context, work string, args []string, input []byte, limits L
 	cmd.Stdin = bytes.NewReader(input)
 	said := &lastWords{}
 	cmd.Stderr = said
-	ctx, cancel := context.WithTimeout(ctx, limits.Time)
+	ctx, cancel := context.WithTimeout(ctx, 4*limits.Time)
 	defer cancel()
 	p, err := child.Start(cmd)
 	if err != nil {
@@ -105,7 +105,7 @@ func Run(ctx context.Context, work string, args []string, input []byte, limits L
 	case <-ctx.Done():
 		p.Kill()
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return fmt.Errorf("it took longer than %s", limits.Time)
+			return fmt.Errorf("it took longer than %s", 4*limits.Time)
 		}
 		return ctx.Err()
 	}
@@ -116,6 +116,8 @@ func Run(ctx context.Context, work string, args []string, input []byte, limits L
 		return nil
 	case errors.As(err, &exit) && exit.ExitCode() == failedCode:
 		return &Failed{said.text()}
+	case errors.As(err, &exit) && exit.UserTime()+exit.SystemTime() >= limits.Time*9/10: // the two are counted in other steps
+		return fmt.Errorf("it took more than %s of processor time", limits.Time)
 	}
 	return fmt.Errorf("%s: %w", said.text(), err)
 }
