@@ -28,10 +28,10 @@ func TestTheConfigurationOfAPluginHasOneFormAndAllItsDigits(t *testing.T) {
 		`{plugin: p}`:               `{}`,
 		`{plugin: p, config: {}}`:   `{}`,
 		`{plugin: p, config: null}`: `{}`,
-		`{plugin: p, config: {b: 1, a: {y: [x, ~, true], x: "1"}}}`:                           `{"a":{"x":"1","y":["x",null,true]},"b":1}`,
-		`{plugin: p, config: {n: 12345678901234567890.10, e: 1e3, big: 1_000_000, neg: -0}}`:  `{"big":1000000,"e":1e3,"n":12345678901234567890.10,"neg":-0}`,
-		`{plugin: p, config: {"ü<&>": "a\"b\\\n\u2028", 1: x, day: 2026-01-01, "": ""}}`:      "{\"\":\"\",\"1\":\"x\",\"day\":\"2026-01-01\",\"ü<&>\":\"a\\\"b\\\\\\n\u2028\"}",
-		"\n      plugin: p\n      config:\n        text: |\n          two\n          lines\n": `{"text":"two\nlines\n"}`,
+		`{plugin: p, config: {b: 1, a: {y: [x, ~, true], x: "1"}}}`:                                        `{"a":{"x":"1","y":["x",null,true]},"b":1}`,
+		`{plugin: p, config: {n: 12345678901234567890.10, e: 1e3, big: 1_000_000, huge: -4e900, neg: -0}}`: `{"big":1000000,"e":1e3,"huge":-4e900,"n":12345678901234567890.10,"neg":-0}`,
+		`{plugin: p, config: {"ü<&>": "a\"b\\\n\u2028", 1: x, day: 2026-01-01, "": ""}}`:                   "{\"\":\"\",\"1\":\"x\",\"day\":\"2026-01-01\",\"ü<&>\":\"a\\\"b\\\\\\n\u2028\"}",
+		"\n      plugin: p\n      config:\n        text: |\n          two\n          lines\n":              `{"text":"two\nlines\n"}`,
 	} {
 		r := mustParse(t, withFilter(src))[0]
 		want := &Filter{Plugin: "p", Config: []byte(want)}

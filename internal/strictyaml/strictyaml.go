@@ -2,6 +2,7 @@ package strictyaml
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -483,6 +484,10 @@ func (w *walker) any(n *yaml.Node, path []any) (any, bool) {
 		return nil, true
 	case "!!bool":
 		return strings.EqualFold(n.Value, "true"), true
+	case "!!str": // so says YAML of a number that no float64 can hold
+		if n.Style == 0 && jsonNumberText.MatchString(n.Value) {
+			return json.Number(n.Value), true
+		}
 	case "!!int", "!!float":
 		num, ok := jsonNumber(n.Value)
 		if !ok {

@@ -54,7 +54,7 @@ feeds:
       lines
 nats: {to: 2026-11-21}
 owner: me
-any: {a: 1, b: [18446744073709551616, -0.10, +1.5e3, .5], c: null, d: yes, e: "1", f: true, g: 2026-11-21}
+any: {a: 1, b: [18446744073709551616, -0.10, +1.5e3, .5], c: null, d: yes, e: "1", f: true, g: 2026-11-21, h: [1e400, "1e400", -1e400x]}
 `
 	var got testFile
 	_, err := Decode("f.yaml", []byte(src), &got, Config{})
@@ -66,7 +66,7 @@ any: {a: 1, b: [18446744073709551616, -0.10, +1.5e3, .5], c: null, d: yes, e: "1
 		Feeds: map[string]testFeed{"acme": {"s3://x"}, "b c": {"two\nlines\n"}}, Nats: &testFeed{"2026-11-21"},
 		Inline: testInline{"me"},
 		Any: map[string]any{"a": json.Number("1"), "b": []any{json.Number("18446744073709551616"), json.Number("-0.10"), json.Number("1.5e3"), json.Number("0.5")},
-			"c": nil, "d": "yes", "e": "1", "f": true, "g": "2026-11-21"},
+			"c": nil, "d": "yes", "e": "1", "f": true, "g": "2026-11-21", "h": []any{json.Number("1e400"), "1e400", "-1e400x"}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
