@@ -5,7 +5,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
 # Packages whose tests run under the race detector. The others start real servers and run long as it is.
-RACE := ./cdc/... ./engine/... ./bus/... ./sinks/...
+RACE := ./cdc/... ./engine/... ./bus/... ./sinks/... ./wasm
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo setup test bench bench-rules mutate-rules fuzz lint generate clean

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -584,5 +585,43 @@ func TestAPluginIsUnloadedWithItsLastFilter(t *testing.T) {
 	}
 	if err := f.Judge(t.Context(), acts(t, act{1, 0}), make([]cdc.Verdict, 1)); err == nil {
 		t.Error("a closed filter has judged")
+	}
+}
+
+// Filters of one plugin are used by as many goroutines, while others look at it and take it away.
+func TestFiltersOfOnePluginDoNotMeet(t *testing.T) {
+	h := newHost(t, Config{Log: func(Line) {}})
+	p := load(t, h, cguest(t), Limits{Failures: -1})
+	all, want := repeat(100, map[int]act{7: {4, 0}, 8: {9, 2}, 50: {12, 0}, 70: {8, 0}, 71: {23, 0}, 90: {20, 0}})
+	want[7], want[8], want[50], want[70], want[71], want[90] = "unreachable", "keep", "keep", "keep", "keep", "answer"
+	events := acts(t, all...)
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			f, err := p.Filter(t.Context(), nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			verdicts := make([]cdc.Verdict, len(events))
+			for range 5 {
+				if err := f.Judge(t.Context(), events, verdicts); err != nil {
+					t.Error(err)
+				}
+				for i, v := range verdicts {
+					if got := verdict(v); got != want[i] {
+						t.Errorf("change %d: got %s, want %s", i, got, want[i])
+					}
+				}
+				_ = p.Stats()
+			}
+			if err := f.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if s := p.Stats(); s.Events != 4*5*100 || s.Metrics["counted"] != 4*5*2 || s.Instances != 0 || s.Memory != 0 {
+		t.Errorf("got %+v", s)
 	}
 }
