@@ -22,7 +22,11 @@ func TestMain(m *testing.M) {
 //
 //	exits CODE COMMAND [ARG…]
 //
-// which runs a command and demands that exit code.
+// which runs a command and demands that exit code, and
+//
+//	guest FILE VERSION COLUMN
+//
+// which writes a plugin.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
@@ -34,6 +38,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits,
+			"guest": writeGuest,
 		},
 	})
 }
