@@ -1,12 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
 )
 
@@ -84,5 +86,29 @@ func TestVersionsThatNoRevisionNamesAreRemovedAfterAWhile(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(s.kept, "README")); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTheVersionsOfTheNewestRevisionsAreKept(t *testing.T) {
+	stream, err := bus.Open(t.Context(), bus.Config{Source: "shop", Writer: "test", Dir: t.TempDir(), AllowUnsynced: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	store, err := stream.Rules(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := cdc.Revision{}
+	for i := range keptRevisions + 10 {
+		one := bus.StoredRule{Name: "r", Text: "x", Version: "v", Mode: "active", Plugin: fmt.Sprint("sha256:", i+1)}
+		if base, err = store.Publish(t.Context(), base, bus.Publication{Who: "test", Kind: "push", Changed: []bus.StoredRule{one}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := &pipeline{stream: stream, desk: &ruleDesk{book: newRuleBook(store)}}
+	named, err := p.namedPlugins(t.Context())
+	if err != nil || len(named) != keptRevisions+1 || !named["sha256:10"] || named["sha256:9"] || !named[fmt.Sprint("sha256:", keptRevisions+10)] {
+		t.Errorf("%d versions are named, %v: %v", len(named), err, named)
 	}
 }
