@@ -241,6 +241,8 @@ type pluginsConfig struct {
 	CompileMemory strictyaml.Size `yaml:"compile_memory" default:"2GiB"`
 	// CompileTime is how much time of processors compiling a plugin may take. It is done once for each version.
 	CompileTime strictyaml.Duration `yaml:"compile_time" default:"30s"`
+	// TrustedKeys are public keys of minisign, as files or themselves. With any, `cdcd plugin pull` only fetches what one of them has signed.
+	TrustedKeys []string `yaml:"trusted_keys"`
 	// Limits bounds single plugins, by their name. What a plugin may use is said here and nowhere else.
 	Limits map[string]*pluginLimits `yaml:"limits"`
 }
@@ -462,6 +464,11 @@ func (c *config) resolve(dir string) {
 	at(&c.DeadLetters.Dir)
 	at(&c.Plugins.Dir)
 	at(&c.Plugins.Compiled)
+	for i, key := range c.Plugins.TrustedKeys {
+		if !strings.HasPrefix(key, "RW") { // a file
+			at(&c.Plugins.TrustedKeys[i])
+		}
+	}
 	at(&c.captured().MaskKeyFiles.HMAC)
 	at(&c.captured().MaskKeyFiles.Encrypt)
 	for i := range c.Rules {

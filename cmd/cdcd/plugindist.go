@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -117,8 +118,8 @@ func newPluginPullCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pull PLACE",
 		Short: "Fetch a plugin into the folder of plugins",
-		Long: `Fetch a plugin as NAME.wasm, NAME being what its manifest says, into the folder of plugins. With --key it must
-be signed with one of the keys; its signature is kept beside it.` + placesLong + `
+		Long: `Fetch a plugin as NAME.wasm, NAME being what its manifest says, into the folder of plugins. With --key, or
+plugins.trusted_keys in the configuration, it must be signed with one of the keys; its signature is kept beside it.` + placesLong + `
 
 What is behind a tag can change; oci://HOST/REPOSITORY@sha256:… cannot.`,
 		Example: `  cdcd plugin pull oci://ghcr.io/shop/fraud-score:1.2.0 --key shop.pub
@@ -129,6 +130,14 @@ What is behind a tag can change; oci://HOST/REPOSITORY@sha256:… cannot.`,
 			if err != nil {
 				return err
 			}
+			switch cfg, err := a.config(); {
+			case err == nil:
+				keys = append(keys, cfg.Plugins.TrustedKeys...)
+				dir = cmp.Or(dir, cfg.Plugins.Dir)
+			case !missingConfig(a):
+				return err
+			}
+			dir = cmp.Or(dir, "plugins")
 			trusted, err := trustedKeys(keys)
 			if err != nil {
 				return err
@@ -173,7 +182,7 @@ What is behind a tag can change; oci://HOST/REPOSITORY@sha256:… cannot.`,
 		},
 	}
 	from.flags(cmd)
-	cmd.Flags().StringVar(&dir, "dir", "plugins", "folder of plugins")
+	cmd.Flags().StringVar(&dir, "dir", "", "folder of plugins (default: plugins.dir of the configuration, or plugins)")
 	cmd.Flags().StringVar(&file, "file", "", "file to write instead, whatever is there")
 	cmd.Flags().StringVar(&digest, "digest", "", "digest that the plugin itself must have, sha256:…")
 	cmd.Flags().StringArrayVar(&keys, "key", nil, "public key that is trusted: a file, or the key itself (repeatable)")
