@@ -116,7 +116,7 @@ type observation struct {
 	Fuel    int64
 
 	stopped string // by whom, before it was done
-	unknown bool   // what fuel it took, because there is no instance to ask
+	unknown bool   // what fuel it took, because a call trapped
 }
 
 // observe makes an instance and calls all its functions, again after a trap.
@@ -172,7 +172,25 @@ func observe(t *testing.T, wasm []byte, config wazero.RuntimeConfig, k *tank) (o
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	// Each call has fuel of its own, as the host gives it. A call takes what is known once it returns: a trap leaves behind what
+	// the fuel was when it was last put back.
+	took := func() {
+		if k == nil {
+			return
+		}
+		fuel := mod.ExportedGlobal(meter.Fuel).(api.MutableGlobal)
+		used := given - k.left - int64(fuel.Get())
+		if o.Fuel = max(o.Fuel, used); used > given {
+			o.stopped = errSpent.Error()
+		}
+		k.left = given
+		fuel.Set(0)
+	}
+	took()
 	for i, name := range append(names, names...) {
+		if o.stopped != "" {
+			return o
+		}
 		f := mod.ExportedFunction(name)
 		args, ok := arguments(f.Definition(), uint64(i))
 		if !ok {
@@ -180,6 +198,7 @@ func observe(t *testing.T, wasm []byte, config wazero.RuntimeConfig, k *tank) (o
 		}
 		results, err := f.Call(ctx, args...)
 		if err == nil {
+			took()
 			for i, of := range f.Definition().ResultTypes() {
 				if of == api.ValueTypeI32 || of == api.ValueTypeF32 { // the compiler leaves anything in the upper half
 					results[i] = uint64(uint32(results[i]))
@@ -193,8 +212,11 @@ func observe(t *testing.T, wasm []byte, config wazero.RuntimeConfig, k *tank) (o
 		if last {
 			return o
 		}
+		o.unknown = true
 		if k != nil { // as a host does that uses an instance again
 			mod.ExportedGlobal(meter.Depth).(api.MutableGlobal).Set(0)
+			mod.ExportedGlobal(meter.Fuel).(api.MutableGlobal).Set(0)
+			k.left = given
 		}
 	}
 	for i := range 10 {
@@ -206,9 +228,6 @@ func observe(t *testing.T, wasm []byte, config wazero.RuntimeConfig, k *tank) (o
 		if all, ok := memory.Read(0, memory.Size()); ok {
 			o.Memory = crc64.Checksum(all, table)
 		}
-	}
-	if k != nil {
-		o.Fuel = given - k.left - int64(mod.ExportedGlobal(meter.Fuel).Get())
 	}
 	return o
 }

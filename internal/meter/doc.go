@@ -7,8 +7,8 @@
 //     module can do takes long without passing such a place: what stands outside of loops is run once for each call, what
 //     stands in a loop once each time round, and instructions on whole blocks of memory are charged for the length that they
 //     are given. The cost is a function of the module and its input, so it is the same on every machine.
-//   - depth: a second global that calls within a cycle of the call graph, direct or through a table, add the size of the frame
-//     to. Calls outside of cycles cannot nest deeper than the longest path of the graph, which is bounded once for all.
+//   - depth: a second global that some calls, direct or through a table, add the size of the frames that they stand for to: each
+//     cycle of the call graph has such a call, and no path without one is long, so what is counted bounds the stack.
 //   - pieces: instructions on more than a megabyte of memory are done a megabyte at a time, with a visit of the host after each.
 //   - bounds: memories and tables cannot grow beyond what they are allowed.
 //   - the module's variables under names of their own, so that a host can put them back as they were.
@@ -18,16 +18,26 @@
 //
 // # What it costs
 //
-// [Cost] is the price of an instruction. Fuel is charged for all code of a function or a loop, whether a branch skips it or
-// not: that keeps the places few, and the charge is still proportional to the time within the constant factor that the longest
-// branch makes.
+// [Cost] is the price of an instruction. Code is charged where it begins: a function when it is entered, a loop each time round,
+// and a branch of some size where it branches off, so that what is skipped is not paid; smaller ones are paid with the code before
+// them, whether they are taken or not. A small function without loops that is only called directly is paid by its callers, and
+// looks at nothing itself.
+//
+// Whether fuel is left is looked at when a function is entered, and at the head of a loop: elsewhere it may go below zero, and
+// that is seen at the next such place. In a function with loops it is kept in a local, which goes back to the global before calls
+// and at the end; so behind a trap the global holds what it was when it was last put back.
+//
+// The code that standard Go makes of a function is a loop around a br_table, by way of which all jumps go. A jump whose target
+// stands before it as a constant becomes a branch to that target, if it leads forward. This saves more than the metering of such code costs.
 //
 // # Why it is sound
 //
 // A module can only name what it has: package wasmbin has refused every index beyond that, so none of the globals that are
 // appended can be read or written by the module's own code, and no function of its own is the one that refills them. A branch
-// goes forward, or to the head of a loop that it stands in; so between two places that are charged the code runs forward only,
-// and each instruction at most once.
+// goes forward, or to the head of a loop that it stands in; so between two looks at the fuel a function runs forward only, and each
+// instruction at most once. Functions that do not look when they are entered have no loops, or come to one before they call
+// anything that takes fuel; those that leave it to their callers to pay do a bounded amount, with all that they call of their
+// kind, and none is its own caller by way of others of their kind.
 //
 // The idea is that of metering by injection: wasm-instrument (parity), pwasm-utils, and the NEAR runtime, which found that the
 // checks have to come before the injection (near/nearcore 4410).

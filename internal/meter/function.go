@@ -3,44 +3,57 @@ package meter
 import "github.com/cdcd-project/cdcd/internal/wasmbin"
 
 // function rewrites one function after the other.
+//
+// A function with loops or many places has the fuel in a local, where compiled code keeps it in a register, and puts it back for
+// everybody else: before calls, and when it ends. The others take it from the global.
 type function struct {
 	*rewriter
-	out    []byte
-	costs  []int64 // of the entry, and of each loop in order
-	open   []int   // while costs are summed: the place that each open block's code is charged to
-	spare  uint32  // local of type i64
-	length uint32  // local of type i32
-	to     uint32  // locals of type i32, in functions with bulk instructions only
-	from   uint32
-	bulk   bool // it is one
+	out        []byte
+	marks      []mark
+	nest       []int // marks of the blocks around, the function first
+	before     before
+	dispatches []dispatch
+	breaths    []int // numbers of calls behind which there is a mark
+	open       []branch
+	inLocal    bool   // the fuel is in the local
+	spare      uint32 // local of type i64: the fuel, if it is in a local
+	length     uint32 // local of type i32
+	to         uint32 // locals of type i32, in functions with bulk instructions only
+	from       uint32
+	bulk       bool // it is one
 }
 
 // rewrite returns the body of a function, without its size. The slice is reused.
 func (f *function) rewrite(number uint32, b *wasmbin.Body) []byte {
-	f.sum(b)
-	params := len(f.m.Types[f.m.Funcs[number]].Params)
-	f.spare = uint32(params + b.Locals)
+	f.places(number, b)
+	t := f.m.Types[f.m.Funcs[number]]
+	f.spare = uint32(len(t.Params) + b.Locals)
 	f.length, f.to, f.from = f.spare+1, f.spare+2, f.spare+3
 	locals := []byte{1, wasmbin.I64, 1, wasmbin.I32}
 	if f.bulk {
 		locals[2] = 3
 	}
 	f.out = append(f.out[:0], grown(b.Groups, 2, locals)...)
-	f.charge(f.costs[0])
-	place := 1
+	if f.inLocal {
+		f.load()
+	}
+	if !f.prices[number].paid {
+		f.charge(f.marks[0].place, !f.beginsWithLoop())
+	}
+	if f.inLocal { // what branches to the end of the function, and returns, ends here
+		f.out = append(f.out, byte(wasmbin.Block))
+		f.out = append(f.out, f.blockType(t.Results)...)
+	}
+	f.nest, f.before = append(f.nest[:0], 0), before{}
+	next, calls, breaths := 1, 0, f.breaths
 	code := b.Walk()
 	for i, ok := code.Next(); ok; i, ok = code.Next() {
 		shift, long := lengthCost(i.Op)
 		switch {
-		case i.Op == wasmbin.Loop:
-			f.out = append(f.out, i.Bytes...)
-			f.charge(f.costs[place])
-			place++
 		case i.Op == wasmbin.Call || i.Op == wasmbin.CallIndirect:
 			f.call(number, i)
 		case i.Op == wasmbin.RefFunc:
-			f.out = append(f.out, byte(i.Op))
-			f.out = wasmbin.AppendU32(f.out, f.shift(i.Index))
+			f.local(byte(i.Op), f.shift(i.Index))
 		case long:
 			f.chargeLength(shift)
 			if inPieces(i.Op) {
@@ -48,56 +61,123 @@ func (f *function) rewrite(number uint32, b *wasmbin.Body) []byte {
 			} else {
 				f.out = append(f.out, i.Bytes...)
 			}
+		case i.Op == wasmbin.Loop && f.marks[next].again:
+			f.loop(i, f.marks[next])
+		case i.Op == wasmbin.Br || i.Op == wasmbin.BrIf || i.Op == wasmbin.BrTable:
+			f.branch(i)
+		case i.Op == wasmbin.Return && f.inLocal:
+			f.local(byte(wasmbin.Br), uint32(len(f.nest)-1))
+		case i.Op == wasmbin.Unreachable && f.inLocal:
+			f.store()
+			f.out = append(f.out, i.Bytes...)
 		default:
 			f.out = append(f.out, i.Bytes...)
 		}
+		if i.Op == wasmbin.Call {
+			calls++
+		}
+		breath := i.Op == wasmbin.Call && len(breaths) > 0 && breaths[0] == calls
+		if breath {
+			breaths = breaths[1:]
+		}
+		if breath || isMark(i.Op) {
+			f.nested(i, next)
+			if m := f.marks[next]; m.place > 0 {
+				f.charge(m.place, breath)
+			}
+			next++
+		}
+		f.before.follow(i)
+	}
+	if f.inLocal {
+		f.store()
+		f.out = append(f.out, byte(wasmbin.End))
 	}
 	return f.out
 }
 
-// sum finds out what the entry and each loop are charged.
-func (f *function) sum(b *wasmbin.Body) {
-	f.costs, f.open, f.bulk = append(f.costs[:0], 1), append(f.open[:0], 0), false
-	code := b.Walk()
-	for i, ok := code.Next(); ok; i, ok = code.Next() {
-		here := f.open[len(f.open)-1]
-		switch i.Op {
-		case wasmbin.Loop:
-			f.open = append(f.open, len(f.costs))
-			f.costs = append(f.costs, 1)
-		case wasmbin.Block, wasmbin.If:
-			f.open = append(f.open, here)
-		case wasmbin.End:
-			f.open = f.open[:len(f.open)-1]
-		}
-		f.costs[here] += Cost(i.Op)
-		f.bulk = f.bulk || inPieces(i.Op)
+// loop begins a loop, and looks whether there is fuel. After the host has given some the loop is begun anew where it can be: that
+// disturbs the registers of the compiled code less than a join does.
+func (f *function) loop(i wasmbin.Instr, m mark) {
+	f.out = append(f.out, i.Bytes...)
+	f.local(0x20, f.spare)
+	if !m.plain {
+		f.out = append(f.out, 0x42, 0, 0x59) // i64.const 0, i64.ge_s
+		f.orYield()
+		return
 	}
+	f.out = append(f.out, 0x42, 0, 0x53, byte(wasmbin.If), 0x40) // i64.const 0, i64.lt_s, if
+	f.visit()
+	f.out = append(f.out, byte(wasmbin.Br), 1, byte(wasmbin.End))
 }
 
-// charge takes fuel. It leaves the stack as it was.
-func (f *function) charge(cost int64) {
-	f.get(f.fuel)
+// branch writes a branch.
+func (f *function) branch(i wasmbin.Instr) {
+	labels := f.labels(i)
+	if i.Op == wasmbin.BrTable {
+		n, _ := u32(i.Bytes[1:])
+		f.out = wasmbin.AppendU32(append(f.out, byte(i.Op)), n)
+		for label, ok := labels(); ok; label, ok = labels() {
+			f.out = wasmbin.AppendU32(f.out, f.label(label))
+		}
+		return
+	}
+	label, _ := labels()
+	if forward, ok := f.threaded(i); ok {
+		label = forward
+	}
+	if i.Op == wasmbin.BrIf && int64(label) < int64(len(f.nest)) {
+		if m := f.marks[f.nest[len(f.nest)-1-int(label)]]; m.op == wasmbin.Loop && m.plain { // the compiler makes better code of this
+			f.out = append(f.out, byte(wasmbin.If), 0x40)
+			f.local(byte(wasmbin.Br), label+1)
+			f.out = append(f.out, byte(wasmbin.End))
+			return
+		}
+	}
+	f.local(byte(i.Op), f.label(label))
+}
+
+// label returns a label. What leads out of the function is not valid, and does not become so by the block around it.
+func (f *function) label(l uint32) uint32 {
+	if int64(l) >= int64(len(f.nest)) {
+		return 1 << 31
+	}
+	return l
+}
+
+// charge takes fuel, and looks whether there was enough if it is checked. It leaves the stack as it was.
+func (f *function) charge(cost uint32, checked bool) {
+	f.fuelNow()
 	f.out = append(f.out, 0x42)
-	f.out = wasmbin.AppendS64(f.out, cost)
-	f.take()
+	f.out = wasmbin.AppendS64(f.out, int64(cost))
+	f.take(checked)
 }
 
 // take takes what is on the stack from the fuel below it.
-func (f *function) take() {
+func (f *function) take(checked bool) {
 	f.out = append(f.out, 0x7d) // i64.sub
-	f.local(0x22, f.spare)      // local.tee
-	f.set(f.fuel)
-	f.local(0x20, f.spare)
-	f.out = append(f.out, 0x42, 0, 0x53, 0x04, 0x40, 0x10) // i64.const 0, i64.lt_s, if, call
-	f.out = wasmbin.AppendU32(f.out, f.yield)
-	f.out = append(f.out, 0x0b)
+	switch {
+	case f.inLocal && checked:
+		f.local(0x22, f.spare) // local.tee
+	case f.inLocal:
+		f.local(0x21, f.spare) // local.set
+	case checked:
+		f.local(0x22, f.spare)
+		f.set(f.fuel)
+		f.local(0x20, f.spare)
+	default:
+		f.set(f.fuel)
+	}
+	if checked {
+		f.out = append(f.out, 0x42, 0, 0x59) // i64.const 0, i64.ge_s
+		f.orYield()
+	}
 }
 
 // chargeLength takes fuel for the length on top of the stack, which stays there.
 func (f *function) chargeLength(shift int) {
-	f.local(0x22, f.length)
-	f.get(f.fuel)
+	f.local(0x21, f.length)
+	f.fuelNow()
 	f.local(0x20, f.length)
 	f.out = append(f.out, 0xad, 0x42) // i64.extend_i32_u, i64.const
 	if shift < 0 {
@@ -105,7 +185,8 @@ func (f *function) chargeLength(shift int) {
 	} else {
 		f.out = append(wasmbin.AppendS64(f.out, int64(shift)), 0x88) // i64.shr_u
 	}
-	f.take()
+	f.take(true)
+	f.local(0x20, f.length)
 }
 
 // inPieces says whether an instruction may be about more memory than can be moved at one go: the engine does not come up for air
@@ -201,16 +282,22 @@ func (f *function) pieces(i wasmbin.Instr) {
 // endPiece ends the loop over pieces after what is still to be done in it.
 func (f *function) endPiece(rest func()) {
 	rest()
-	f.out = append(f.out, 0x10)
-	f.out = wasmbin.AppendU32(f.out, f.yield)
+	f.visit()
 	f.local(0x20, f.length)
 	f.out = wasmbin.AppendS64(append(f.out, 0x41), piece)
 	f.out = append(f.out, 0x4b, 0x0d, 0, 0x0b) // i32.gt_u, br_if 0, end
 }
 
-// call writes a call, between adding and taking away the frame if it may be one of a cycle.
+// call writes a call, between adding and taking away the frame if it is counted.
 func (f *function) call(caller uint32, i wasmbin.Instr) {
 	frame, counted := f.calls.counted(caller, i)
+	callee := price{}
+	if i.Op == wasmbin.Call {
+		callee = f.prices[i.Index]
+	}
+	if f.inLocal && !callee.silent {
+		f.store()
+	}
 	if counted {
 		f.get(f.depth)
 		f.out = append(f.out, 0x41)
@@ -221,13 +308,11 @@ func (f *function) call(caller uint32, i wasmbin.Instr) {
 		f.local(0x20, f.length)
 		f.out = append(f.out, 0x41)
 		f.out = wasmbin.AppendS64(f.out, int64(f.limits.Depth))
-		f.out = append(f.out, 0x4b, 0x04, 0x40, 0x10) // i32.gt_u, if, call
-		f.out = wasmbin.AppendU32(f.out, f.yield)
-		f.out = append(f.out, 0x0b)
+		f.out = append(f.out, 0x4d) // i32.le_u
+		f.orYield()
 	}
 	if i.Op == wasmbin.Call {
-		f.out = append(f.out, byte(i.Op))
-		f.out = wasmbin.AppendU32(f.out, f.shift(i.Index))
+		f.local(byte(i.Op), f.shift(i.Index))
 	} else {
 		f.out = append(f.out, i.Bytes...)
 	}
@@ -238,6 +323,48 @@ func (f *function) call(caller uint32, i wasmbin.Instr) {
 		f.out = append(f.out, 0x6b) // i32.sub
 		f.set(f.depth)
 	}
+	if f.inLocal && !callee.steady {
+		f.load()
+	}
+}
+
+// orYield calls the host unless what is on the stack is true. The compiler keeps values in registers behind a join if they are in
+// registers at the end of the first branch, so the branch that is taken comes first, though there is nothing in it.
+func (f *function) orYield() {
+	f.out = append(f.out, byte(wasmbin.If), 0x40, byte(wasmbin.Else))
+	f.visit()
+	f.out = append(f.out, byte(wasmbin.End))
+}
+
+// visit calls the host, which may give fuel.
+func (f *function) visit() {
+	if f.inLocal {
+		f.store()
+	}
+	f.local(byte(wasmbin.Call), f.yield)
+	if f.inLocal {
+		f.load()
+	}
+}
+
+// fuelNow puts the fuel on the stack.
+func (f *function) fuelNow() {
+	if f.inLocal {
+		f.local(0x20, f.spare)
+	} else {
+		f.get(f.fuel)
+	}
+}
+
+// load takes the fuel into the local, and store puts it back.
+func (f *function) load() {
+	f.get(f.fuel)
+	f.local(0x21, f.spare)
+}
+
+func (f *function) store() {
+	f.local(0x20, f.spare)
+	f.set(f.fuel)
 }
 
 func (f *function) get(global uint32) { f.local(0x23, global) }

@@ -7,19 +7,29 @@ import (
 	"github.com/cdcd-project/cdcd/internal/wasmbin"
 )
 
-// callGraph knows which calls can be part of a cycle. Its nodes are the functions, and behind them one node for each type,
-// which stands for what a call through a table of that type may reach: any function of the type that is named elsewhere than
-// in a call.
+// callGraph knows which calls have to be counted so that calls cannot nest without bound. Its nodes are the functions, and behind
+// them one node for each type, which stands for what a call through a table of that type may reach: any function of the type that
+// is named elsewhere than in a call.
+//
+// Each cycle has a call that is counted, and no path without one is longer than [uncounted] words. So a call that is counted
+// stands for the function that it calls and the longest such path behind it, and the stack is never deeper than what is counted,
+// and one such path more.
 type callGraph struct {
 	m      *wasmbin.Module
-	frames []uint32 // words of a function's frame, about; of a type the most of its functions
-	group  []int32  // strongly connected component of each node
-	alias  []uint32 // for each type the first that is the same
-	all    bool     // even the paths without a cycle could be too long: all calls count
+	frames []uint32   // words of a function's frame, about, and of the longest path behind it; of a type the most of its functions
+	counts [][]uint32 // the nodes that a function's calls are counted to, in order
+	group  []int32    // strongly connected component of each node
+	order  []uint32   // the nodes so that those that a node leads to stand before it, unless they are in its component
+	alias  []uint32   // for each type the first that is the same
+	named  []bool     // functions that are named elsewhere than in a call
 }
 
+// uncounted is how many words the calls that are not counted may take. The small functions at the ends of the graph, which are
+// called most, fit into it; beyond it counting is coarser the larger it is.
+const uncounted = 1 << 10
+
 // graph makes the graph. Both its size and the time are in proportion to the module.
-func graph(m *wasmbin.Module, depth uint32) *callGraph {
+func graph(m *wasmbin.Module) *callGraph {
 	g := &callGraph{m: m, alias: sameTypes(m)}
 	functions := len(m.Funcs)
 	g.frames = make([]uint32, functions+len(m.Types))
@@ -30,9 +40,9 @@ func graph(m *wasmbin.Module, depth uint32) *callGraph {
 		g.frames[f] = uint32(16 + words(t.Params) + words(t.Results) + b.Locals + len(b.Code)/16)
 	}
 	edges := make([][]uint32, len(g.frames))
-	named := make([]bool, functions)
+	g.named = make([]bool, functions)
 	for _, ref := range m.FuncRefs {
-		named[ref.Index] = true
+		g.named[ref.Index] = true
 	}
 	for i := range m.Bodies {
 		f := m.ImportedFuncs + i
@@ -45,21 +55,20 @@ func graph(m *wasmbin.Module, depth uint32) *callGraph {
 					g.frames[f] += uint32(n)
 				}
 			case wasmbin.RefFunc:
-				named[in.Index] = true
+				g.named[in.Index] = true
 			}
 		}
 		slices.Sort(edges[f])
 		edges[f] = slices.Compact(edges[f])
 	}
-	for f, is := range named {
+	for f, is := range g.named {
 		if is {
 			t := functions + int(g.alias[m.Funcs[f]])
 			edges[t] = append(edges[t], uint32(f))
-			g.frames[t] = max(g.frames[t], g.frames[f])
 		}
 	}
-	order := g.connect(edges)
-	g.all = g.longest(edges, order) > uint64(depth)
+	g.connect(edges)
+	g.count(edges)
 	return g
 }
 
@@ -82,10 +91,11 @@ func (g *callGraph) target(i wasmbin.Instr) uint32 {
 	return uint32(len(g.m.Funcs)) + g.alias[i.Index]
 }
 
-// counted reports whether a call must count the frame that it makes, and how large that is.
+// counted reports whether a call must count, and how many words it stands for.
 func (g *callGraph) counted(caller uint32, i wasmbin.Instr) (frame uint32, is bool) {
 	to := g.target(i)
-	return g.frames[to], g.frames[to] > 0 && (g.all || g.group[caller] == g.group[to])
+	_, is = slices.BinarySearch(g.counts[caller], to)
+	return g.frames[to], is
 }
 
 func sameTypes(m *wasmbin.Module) []uint32 {
@@ -101,9 +111,8 @@ func sameTypes(m *wasmbin.Module) []uint32 {
 	return alias
 }
 
-// connect finds the strongly connected components (Tarjan 1972), without recursion, and returns the nodes so that those that a
-// node leads to stand before it, unless they are in its component.
-func (g *callGraph) connect(edges [][]uint32) (order []uint32) {
+// connect finds the strongly connected components (Tarjan 1972), without recursion, and the order.
+func (g *callGraph) connect(edges [][]uint32) {
 	n := len(edges)
 	g.group = make([]int32, n)
 	index, low := make([]int32, n), make([]int32, n) // from 1; 0: not seen
@@ -143,7 +152,7 @@ func (g *callGraph) connect(edges [][]uint32) (order []uint32) {
 					top := stack[len(stack)-1]
 					stack, onStack[top] = stack[:len(stack)-1], false
 					g.group[top] = groups
-					order = append(order, top)
+					g.order = append(g.order, top)
 					if top == v {
 						break
 					}
@@ -153,32 +162,44 @@ func (g *callGraph) connect(edges [][]uint32) (order []uint32) {
 			path = path[:len(path)-1]
 		}
 	}
-	return order
 }
 
-// longest returns how many words the frames of the longest path take that does not go round in a cycle. In a component all
-// calls are counted when they are made, so it stands for its largest frame.
-func (g *callGraph) longest(edges [][]uint32, order []uint32) uint64 {
-	groups := int32(0)
-	for _, group := range g.group {
-		groups = max(groups, group+1)
-	}
-	below, frame := make([]uint64, groups), make([]uint64, groups)
-	most := uint64(0)
-	for at := 0; at < len(order); {
-		group := g.group[order[at]]
-		for ; at < len(order) && g.group[order[at]] == group; at++ {
-			v := order[at]
-			if int(v) < len(g.m.Funcs) { // what a type leads to is counted itself
-				frame[group] = max(frame[group], uint64(g.frames[v]))
-			}
-			for _, to := range edges[v] {
-				if g.group[to] != group {
-					below[group] = max(below[group], below[g.group[to]]+frame[g.group[to]])
-				}
-			}
+// count chooses the calls that are counted: all that go through a table within a component, those that lead back on a path that
+// is followed through what remains, and those that would make an uncounted path too long. On the way back along the path it adds
+// up the frames.
+func (g *callGraph) count(edges [][]uint32) {
+	functions := uint32(len(g.m.Funcs))
+	const onPath, done = 1, 2
+	state := make([]uint8, len(edges))
+	next := make([]int, len(edges))
+	below := make([]uint32, len(edges))
+	g.counts = make([][]uint32, functions)
+	var path []uint32
+	count := func(v, to uint32) { g.counts[v] = append(g.counts[v], to) }
+	for root := range uint32(len(edges)) {
+		if state[root] != 0 {
+			continue
 		}
-		most = max(most, below[group]+frame[group])
+		path, state[root] = append(path, root), onPath
+		for len(path) > 0 {
+			v := path[len(path)-1]
+			if next[v] == len(edges[v]) {
+				g.frames[v] += below[v]
+				path, state[v] = path[:len(path)-1], done
+				continue
+			}
+			to := edges[v][next[v]]
+			if to >= functions && g.group[v] == g.group[to] || state[to] == onPath {
+				count(v, to)
+			} else if state[to] == 0 {
+				path, state[to] = append(path, to), onPath
+				continue // and this edge is looked at again behind it
+			} else if v < functions && g.frames[to] > uncounted {
+				count(v, to)
+			} else {
+				below[v] = max(below[v], g.frames[to])
+			}
+			next[v]++
+		}
 	}
-	return most
 }

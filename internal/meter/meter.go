@@ -2,13 +2,14 @@ package meter
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cdcd-project/cdcd/internal/wasmbin"
 )
 
 // Version changes when the same module is rewritten in another way.
-const Version = 3
+const Version = 4
 
 // The names that a rewritten module has besides its own. They begin with what no module may use, see [Reserved].
 const (
@@ -94,12 +95,13 @@ func rewrite(m *wasmbin.Module, limits Limits, bare bool) ([]byte, error) {
 		return nil, fmt.Errorf("it imports a table, a memory or a global; plugins have their own")
 	}
 	w := &rewriter{m: m, limits: limits, bare: bare}
-	if !bare {
-		w.calls = graph(m, limits.Depth)
-	}
 	w.yield = uint32(m.ImportedFuncs)
 	w.fuel = uint32(len(m.Globals))
 	w.depth = w.fuel + 1
+	if !bare {
+		w.calls = graph(m)
+		w.price()
+	}
 	out := w.module()
 	if w.over {
 		return nil, fmt.Errorf("metered, its code has more than %d bytes", maxCode)
@@ -119,6 +121,51 @@ type rewriter struct {
 	yield       uint32 // index of the function
 	fuel, depth uint32 // indexes of the globals
 	over        bool   // there would be more than maxCode
+
+	prices  []price  // of the functions
+	checked []bool   // functions that must look themselves whether there is fuel
+	blocks  []string // results of blocks that need a type of their own, which is appended behind that of yield
+}
+
+// price finds the prices of all functions, of those that are called before those that call them.
+func (w *rewriter) price() {
+	w.prices = make([]price, len(w.m.Funcs))
+	w.checked = make([]bool, len(w.m.Funcs))
+	for i := range w.m.ImportedFuncs {
+		w.prices[i] = price{known: true, paid: true} // what it does is the host's to bound
+	}
+	f := &function{rewriter: w}
+	for _, number := range w.calls.order {
+		if i := int(number) - w.m.ImportedFuncs; i >= 0 && i < len(w.m.Bodies) {
+			w.prices[number] = f.places(number, &w.m.Bodies[i])
+		}
+	}
+}
+
+// blockType returns the type of a block with these results.
+func (w *rewriter) blockType(results []byte) []byte {
+	switch len(results) {
+	case 0:
+		return []byte{0x40}
+	case 1:
+		return results
+	}
+	i := slices.Index(w.blocks, string(results))
+	if i < 0 {
+		i = len(w.blocks)
+		w.blocks = append(w.blocks, string(results))
+	}
+	return wasmbin.AppendS64(nil, int64(len(w.m.Types)+1+i))
+}
+
+// types returns the types that are appended.
+func (w *rewriter) types() (n uint32, out []byte) {
+	out = []byte{0x60, 0, 0} // of yield
+	for _, results := range w.blocks {
+		out = append(out, 0x60, 0)
+		out = appendName(out, results)
+	}
+	return uint32(1 + len(w.blocks)), out
 }
 
 // module writes all sections, those that are missing among them.
@@ -128,6 +175,10 @@ func (w *rewriter) module() []byte {
 		out = append(out, id)
 		out = wasmbin.AppendU32(out, uint32(len(body)))
 		out = append(out, body...)
+	}
+	var code []byte
+	if !w.bare {
+		code = w.code()
 	}
 	bodies := map[byte]wasmbin.Section{}
 	for _, s := range w.m.Sections {
@@ -146,7 +197,8 @@ func (w *rewriter) module() []byte {
 		}
 		switch id {
 		case wasmbin.TypeSection:
-			put(id, grown(s.Body, 1, []byte{0x60, 0, 0}))
+			n, types := w.types()
+			put(id, grown(s.Body, n, types))
 		case wasmbin.ImportSection:
 			put(id, grown(s.Body, 1, w.yieldImport()))
 		case wasmbin.TableSection:
@@ -164,7 +216,7 @@ func (w *rewriter) module() []byte {
 			put(id, grown(w.shifted(s), n, exports))
 		case wasmbin.CodeSection:
 			if there {
-				put(id, w.code())
+				put(id, code)
 			}
 		default:
 			if there {
@@ -197,6 +249,20 @@ func u32(b []byte) (x uint32, used int) {
 		x |= uint32(c&0x7f) << shift
 		if c < 0x80 {
 			return x, used
+		}
+	}
+}
+
+// s64 reads a signed number that has been read before.
+func s64(b []byte) (x int64) {
+	for at, shift := 0, 0; ; at++ {
+		c := b[at]
+		x |= int64(c&0x7f) << shift
+		if shift += 7; c < 0x80 {
+			if shift < 64 && c&0x40 != 0 {
+				x |= -1 << shift
+			}
+			return x
 		}
 	}
 }

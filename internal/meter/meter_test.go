@@ -1,12 +1,14 @@
 package meter
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -142,18 +144,17 @@ func start(t testing.TB, wasm []byte, h *host, config wazero.RuntimeConfig) (api
 	return runtime.Instantiate(ctx, wasm)
 }
 
-// assembled makes a module of one memory of a page, a table of two entries that hold its first two functions, and functions of
-// type ()->i32 with a local of i32 each. All are exported as f0, f1, …
+// assembled makes a module of one memory of a page, a table of two entries that hold its first function, and functions of
+// type ()->i32 with a local of i32 each. The first is exported as f0; the others cannot be called but by calls.
 func assembled(bodies ...[]byte) []byte {
 	section := func(id byte, body ...byte) []byte {
 		return append(wasmbin.AppendU32([]byte{id}, uint32(len(body))), body...)
 	}
 	out := []byte{0, 'a', 's', 'm', 1, 0, 0, 0}
 	out = append(out, section(wasmbin.TypeSection, 1, 0x60, 0, 1, wasmbin.I32)...)
-	functions, exports, code := []byte{byte(len(bodies))}, []byte{byte(len(bodies))}, []byte{byte(len(bodies))}
-	for i, b := range bodies {
+	functions, exports, code := []byte{byte(len(bodies))}, []byte{1, 2, 'f', '0', byte(wasmbin.Function), 0}, []byte{byte(len(bodies))}
+	for _, b := range bodies {
 		functions = append(functions, 0)
-		exports = append(exports, 2, 'f', byte('0'+i), byte(wasmbin.Function), byte(i))
 		body := append(append([]byte{1, 1, wasmbin.I32}, b...), 0x0b)
 		code = append(wasmbin.AppendU32(code, uint32(len(body))), body...)
 	}
@@ -161,7 +162,7 @@ func assembled(bodies ...[]byte) []byte {
 	out = append(out, section(wasmbin.TableSection, 1, wasmbin.FuncRef, 0, 2)...)
 	out = append(out, section(wasmbin.MemorySection, 1, 0, 1)...)
 	out = append(out, section(wasmbin.ExportSection, exports...)...)
-	out = append(out, section(wasmbin.ElementSection, 1, 0, 0x41, 0, 0x0b, 2, 0, byte(min(1, len(bodies)-1)))...)
+	out = append(out, section(wasmbin.ElementSection, 1, 0, 0x41, 0, 0x0b, 2, 0, 0)...)
 	return append(out, section(wasmbin.CodeSection, code...)...)
 }
 
@@ -176,11 +177,31 @@ var (
 	count    = []byte{0x41, 0xe4, 0, 0x21, 0, 0x03, 0x40, 0x20, 0, 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, 0x0b, 0x20, 0} // 100 times round
 )
 
+// goLike is a function as Go compiles them: one loop that begins with a choice of where to go on. It goes from behind the first block to
+// behind the third one and back, for ever.
+var goLike = slices.Concat([]byte{0x03, 0x40, 0x02, 0x40, 0x02, 0x40, 0x02, 0x40}, // loop block block block
+	[]byte{0x20, 0, 0x0e, 2, 0, 1, 2, 0x0b},      // local.get 0, br_table 0 1 2, end
+	[]byte{0x41, 2, 0x21, 0, 0x0c, 2, 0x0b},      // i32.const 2, local.set 0, br 2 to the loop, end
+	[]byte{0x0b},                                 // end
+	[]byte{0x41, 0, 0x21, 0, 0x0c, 0, 0x0b, 0x0}) // i32.const 0, local.set 0, br 0 to the loop, end, unreachable
+
 // tree makes functions that call the next one twice each.
 func tree(n int) (bodies [][]byte) {
 	for i := range n {
 		next := byte(i + 1)
 		bodies = append(bodies, []byte{0x10, next, 0x10, next, 0x6a})
+	}
+	return append(bodies, []byte{0x41, 1})
+}
+
+// fan makes functions that call the next one some times each.
+func fan(n, times int) (bodies [][]byte) {
+	for i := range n {
+		body := []byte{0x41, 0}
+		for range times {
+			body = append(body, 0x10, byte(i+1), 0x6a)
+		}
+		bodies = append(bodies, body)
 	}
 	return append(bodies, []byte{0x41, 1})
 }
@@ -202,6 +223,12 @@ func TestNothingRunsAway(t *testing.T) {
 			{"calls that nest too deep", [][]byte{twice}, 1e9, 0, "too deep"},
 			{"calls that nest too deep, through a table", [][]byte{indirect}, 1e9, 0, "too deep"},
 			{"two functions that call each other, one through a table", [][]byte{other, indirect}, 1e9, 0, "too deep"},
+			{"jumps back and forth by way of a choice", [][]byte{goLike}, 1e6, 0, "out of fuel"},
+			{"a loop that calls what calls it, twice, before it looks", [][]byte{
+				{0x41, 1, 0x1a, 0x10, 1, 0x1a, 0x10, 1, 0x1a, 0x03, 0x40, 0x0c, 0, 0x0b, 0x41, 0}, // call 1, drop, twice, and a loop
+				{0x10, 0}, // call 0
+			}, 1e4, 1 << 30, "out of fuel"},
+			{"small functions that call the next one ten times each", fan(9, 10), 1e6, 0, "out of fuel"},
 			{"memory is filled again and again", [][]byte{fill}, 1e6, 0, "out of fuel"},
 			{"a table grows beyond its bound", [][]byte{grow}, 1e9, 0, "-1"},
 			{"memory grows beyond its bound", [][]byte{pages}, 1e9, 0, "-1"},
@@ -238,6 +265,8 @@ func TestThePriceOfCodeIsTheSameEverywhere(t *testing.T) {
 	}{
 		{"a constant", []byte{0x41, 0}, 2},
 		{"a hundred times round a loop of five instructions", count, 1 + 3 + 100*(1+5)},
+		{"a branch that is not worth a place is paid for by the code before", []byte{0x41, 0, 0x04, 0x40, 0x41, 0, 0x1a, 0x0b, 0x41, 0}, 1 + 2 + 2 + 1},
+		{"a branch that is worth one is paid for when it is taken", slices.Concat([]byte{0x41, 0, 0x04, 0x40}, bytes.Repeat([]byte{0x41, 0, 0x1a}, 50), []byte{0x0b, 0x41, 0}), 1 + 2 + 1},
 		{"memory.fill of a page", []byte{0x41, 0, 0x41, 0, 0x41, 0x80, 0x80, 4, 0xfc, 0x0b, 0, 0x41, 0}, 1 + 3 + 16 + 65536/32 + 1},
 		{"memory.grow by a page", []byte{0x41, 1, 0x40, 0}, 1 + 1 + 16 + 2048},
 	} {

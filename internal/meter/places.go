@@ -1,0 +1,315 @@
+package meter
+
+import (
+	"slices"
+
+	"github.com/cdcd-project/cdcd/internal/wasmbin"
+)
+
+// mark is where code begins that is not always run when the code before it is: behind an instruction that branches, that is
+// branched to, or that chooses.
+type mark struct {
+	op    wasmbin.Op // that instruction; of the first mark, which is the beginning of the function, [wasmbin.Block]
+	again bool       // of a loop: branches lead back to it, so that it is one
+	goes  int32      // of a loop that begins with a choice of where to go on: its number among the dispatches and 1
+	plain bool       // branches to the end of the block, or back to the loop, carry no values
+	calls bool       // between here and the next mark there are calls of functions that are not silent
+	cost  uint32     // of the code between here and the next mark
+	place uint32     // what is charged here; 0: nothing, for the code is paid elsewhere
+}
+
+const (
+	// Code behind a branch that costs less than this is paid by the code before it, whether it is reached or not. Taking fuel
+	// from a local costs less than from a global, so it is less there.
+	worthAPlace      = 64
+	worthALocalPlace = 8
+
+	// The most that a call may cost in whole of a function that leaves it to its callers to pay.
+	worthACall = 1000
+
+	// Calls one behind the other do not cost more than this at once.
+	breath = 1 << 16
+)
+
+// price is what calls of a function need to know of it.
+type price struct {
+	known  bool   // the rest is
+	paid   bool   // the callers pay for what it always does; otherwise it does that itself, and looks whether it can, when it is entered
+	silent bool   // neither it nor what it calls takes fuel, or gives the host a chance to
+	steady bool   // the same but for calls that it does not come back from
+	entry  uint32 // what it always does
+	whole  uint32 // the most that it can do, with what it calls of functions that are paid
+}
+
+// places finds out where in a function how much is charged, and what its price is.
+func (f *function) places(number uint32, b *wasmbin.Body) price {
+	p := price{known: true, paid: !f.calls.named[number] && !f.checked[number], silent: true, steady: true}
+	f.marks = append(f.marks[:0], mark{op: wasmbin.Block, plain: len(f.m.Types[f.m.Funcs[number]].Results) == 0})
+	f.nest, f.dispatches, f.before = append(f.nest[:0], 0), f.dispatches[:0], before{}
+	f.breaths, f.bulk = f.breaths[:0], false
+	calls := 0
+	comesBack := false // the instruction before is a call that makes the function unsteady, if there is more behind it
+	code := b.Walk()
+	for i, ok := code.Next(); ok; i, ok = code.Next() {
+		if comesBack && i.Op != wasmbin.Unreachable {
+			p.steady = false
+		}
+		comesBack = false
+		here := &f.marks[len(f.marks)-1]
+		here.cost += uint32(Cost(i.Op))
+		p.whole += uint32(Cost(i.Op))
+		switch i.Op {
+		case wasmbin.Call:
+			callee := f.prices[i.Index]
+			if !callee.known {
+				f.checked[i.Index] = true // it is in a cycle, and one of each must look
+				p.paid = p.paid && i.Index != number
+			}
+			here.cost += callee.entry
+			p.whole += callee.whole
+			here.calls = here.calls || !callee.silent
+			p.silent = p.silent && callee.silent
+			comesBack = !callee.steady
+			if calls++; here.cost > breath {
+				f.breaths = append(f.breaths, calls)
+				f.marks = append(f.marks, mark{op: wasmbin.Call})
+			}
+		case wasmbin.CallIndirect:
+			here.calls, p.silent, comesBack = true, false, true
+		case wasmbin.Br, wasmbin.BrIf, wasmbin.BrTable:
+			if _, ok := f.threaded(i); !ok {
+				f.branches(i)
+			}
+			if i.Op == wasmbin.BrTable {
+				f.dispatch(i)
+			}
+		default:
+			if _, long := lengthCost(i.Op); long {
+				p.silent, p.steady = false, false
+			}
+			f.bulk = f.bulk || inPieces(i.Op)
+		}
+		if isMark(i.Op) {
+			f.nested(i, len(f.marks))
+			f.marks = append(f.marks, mark{op: i.Op, plain: f.isPlain(i)})
+		}
+		f.before.follow(i)
+	}
+	loops := slices.ContainsFunc(f.marks, func(m mark) bool { return m.again })
+	f.inLocal = loops || len(f.dispatches) > 0
+	split := f.spread()
+	p.paid = p.paid && !f.inLocal && p.whole <= worthACall
+	if !p.paid {
+		return price{known: true}
+	}
+	p.silent = p.silent && !split
+	p.steady = p.steady && !split
+	p.entry = f.marks[0].place
+	return p
+}
+
+func isMark(op wasmbin.Op) bool {
+	switch op {
+	case wasmbin.Block, wasmbin.Loop, wasmbin.If, wasmbin.Else, wasmbin.End, wasmbin.Br, wasmbin.BrIf, wasmbin.BrTable, wasmbin.Return, wasmbin.Unreachable:
+		return true
+	}
+	return false
+}
+
+// nested keeps the marks of the blocks that are open.
+func (f *function) nested(i wasmbin.Instr, mark int) {
+	switch i.Op {
+	case wasmbin.Block, wasmbin.Loop, wasmbin.If:
+		f.nest = append(f.nest, mark)
+	case wasmbin.End:
+		f.nest = f.nest[:len(f.nest)-1]
+	}
+}
+
+// isPlain reports whether branches to a block, loop or if carry no values.
+func (f *function) isPlain(i wasmbin.Instr) bool {
+	switch i.Op {
+	case wasmbin.Block, wasmbin.If, wasmbin.Loop:
+	default:
+		return false
+	}
+	if c := i.Bytes[1]; c&0xc0 == 0x40 { // negative: no values, or one result
+		return c == 0x40 || i.Op == wasmbin.Loop
+	}
+	number, _ := u32(i.Bytes[1:])
+	t := f.m.Types[number]
+	return i.Op == wasmbin.Loop && len(t.Params) == 0 || i.Op != wasmbin.Loop && len(t.Results) == 0
+}
+
+// branches counts branches that lead back to loops.
+func (f *function) branches(i wasmbin.Instr) {
+	labels := f.labels(i)
+	for label, ok := labels(); ok; label, ok = labels() {
+		if int64(label) >= int64(len(f.nest)) {
+			continue // to nowhere: the module is not valid
+		}
+		if m := &f.marks[f.nest[len(f.nest)-1-int(label)]]; m.op == wasmbin.Loop {
+			m.again = true
+		}
+	}
+}
+
+// before is what came directly before an instruction.
+type before struct {
+	get, set uint32 // local that was read or written, and 1
+	constant int64  // value that it was written with, or that is on the stack
+	is       bool   // there is such a value
+}
+
+func (b *before) follow(i wasmbin.Instr) {
+	switch i.Op {
+	case 0x41: // i32.const
+		*b = before{constant: s64(i.Bytes[1:]), is: true}
+	case 0x20: // local.get
+		*b = before{get: i.Index + 1}
+	case 0x21: // local.set
+		*b = before{set: i.Index + 1, constant: b.constant, is: b.is}
+	default:
+		*b = before{}
+	}
+}
+
+// dispatch is the choice, by the value of a local, of the block behind which to go on. Go compiles a function that way: it is one
+// loop that begins with it, and what jumps sets the local and goes back to the loop.
+type dispatch struct {
+	local uint32
+	to    []place
+}
+
+// place is an open block.
+type place struct {
+	mark, level int
+}
+
+// dispatch finds out whether a br_table is what a loop begins with.
+func (f *function) dispatch(i wasmbin.Instr) {
+	if f.before.get == 0 {
+		return
+	}
+	k := len(f.marks) - 1
+	for cost := uint32(2); f.marks[k].op == wasmbin.Block && k > 0; k-- {
+		if f.marks[k].cost != cost || !f.marks[k].plain {
+			return
+		}
+		cost = 0
+	}
+	if m := &f.marks[k]; m.op != wasmbin.Loop || !m.plain || m.cost != 0 {
+		return
+	}
+	d := dispatch{local: f.before.get}
+	labels := f.labels(i)
+	for label, ok := labels(); ok; label, ok = labels() {
+		level := len(f.nest) - 1 - int(label)
+		if int64(label) >= int64(len(f.nest)) {
+			return
+		}
+		d.to = append(d.to, place{f.nest[level], level})
+	}
+	f.dispatches = append(f.dispatches, d)
+	f.marks[k].goes = int32(len(f.dispatches))
+}
+
+// threaded reports whether a branch back to a loop comes to the end of a block around it by way of the dispatch that the loop
+// begins with, and which label that is. Such a branch leads forward, and is as good as one to that label.
+func (f *function) threaded(i wasmbin.Instr) (label uint32, ok bool) {
+	if i.Op != wasmbin.Br || f.before.set == 0 || !f.before.is {
+		return 0, false
+	}
+	back, _ := u32(i.Bytes[1:])
+	if int64(back) >= int64(len(f.nest)) {
+		return 0, false
+	}
+	loop := f.marks[f.nest[len(f.nest)-1-int(back)]]
+	if loop.op != wasmbin.Loop || loop.goes == 0 {
+		return 0, false
+	}
+	d := f.dispatches[loop.goes-1]
+	if d.local != f.before.set {
+		return 0, false
+	}
+	to := d.to[min(uint64(uint32(f.before.constant)), uint64(len(d.to)-1))]
+	if to.level >= len(f.nest) || f.nest[to.level] != to.mark || f.marks[to.mark].op != wasmbin.Block || !f.marks[to.mark].plain {
+		return 0, false
+	}
+	return uint32(len(f.nest) - 1 - to.level), true
+}
+
+// labels returns an iterator over the labels of a branch.
+func (f *function) labels(i wasmbin.Instr) func() (label uint32, ok bool) {
+	at := 1
+	if i.Op == wasmbin.BrTable {
+		_, used := u32(i.Bytes[1:])
+		at += used
+	}
+	return func() (uint32, bool) {
+		if at == len(i.Bytes) {
+			return 0, false
+		}
+		label, used := u32(i.Bytes[at:])
+		at += used
+		return label, true
+	}
+}
+
+// branch is a block, or both branches of an if, while costs are summed from its end to its beginning.
+type branch struct{ sum, otherwise uint32 }
+
+// spread decides which marks become places. It reports whether any but the beginning is one.
+func (f *function) spread() (split bool) {
+	least := uint32(worthAPlace)
+	if f.inLocal {
+		least = worthALocalPlace
+	}
+	f.open = append(f.open[:0], branch{}) // the function itself; the last mark is its end
+	for k := len(f.marks) - 2; k >= 0; k-- {
+		m := &f.marks[k]
+		top := &f.open[len(f.open)-1]
+		top.sum += m.cost
+		switch m.op {
+		case wasmbin.If, wasmbin.Else, wasmbin.End, wasmbin.BrIf:
+			if top.sum >= least {
+				m.place, top.sum, split = top.sum, 0, true
+			}
+		case wasmbin.Call:
+			m.place, top.sum, split = top.sum, 0, true
+		case wasmbin.Loop:
+			if m.again {
+				m.place, top.sum, split = top.sum+1, 0, true
+			}
+		}
+		switch m.op {
+		case wasmbin.End:
+			f.open = append(f.open, branch{})
+		case wasmbin.Else:
+			top.sum, top.otherwise = 0, top.sum
+		case wasmbin.Br, wasmbin.BrTable, wasmbin.Return, wasmbin.Unreachable:
+			top.sum = 0 // nothing comes here
+		case wasmbin.Block, wasmbin.Loop, wasmbin.If:
+			if k > 0 {
+				f.open = f.open[:len(f.open)-1]
+				f.open[len(f.open)-1].sum += max(top.sum, top.otherwise)
+			}
+		}
+	}
+	f.marks[0].place = f.open[0].sum + 1
+	return split
+}
+
+// beginsWithLoop reports whether a function, once it is entered, comes to a loop for sure and calls nothing before that takes fuel.
+func (f *function) beginsWithLoop() bool {
+	for k := range f.marks {
+		m := &f.marks[k]
+		if m.again {
+			return true
+		}
+		if m.op != wasmbin.Block || m.calls {
+			return false
+		}
+	}
+	return false
+}
