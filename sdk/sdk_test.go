@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math/big"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -31,19 +32,19 @@ var orders = &cdc.Table{Schema: "shop", Name: "orders", Columns: []cdc.Column{
 	{Name: "id", Kind: cdc.KindInt64, Key: 1},
 	{Name: "note", Kind: cdc.KindString, Nullable: true},
 	{Name: "status", Kind: cdc.KindEnum, Nullable: true, Members: []string{"new", "paid", "shipped"}},
-	{Name: "total", Kind: cdc.KindDecimal, Nullable: true, Precision: 12, Scale: 2},
+	{Name: "total", Kind: cdc.KindDecimal, Nullable: true, Precision: 65, Scale: 25},
 }}
 
 const columnNote, columnStatus, columnTotal = 1, 2, 3
 
 // paidOrders is what the example paid-orders does, in whatever language.
-func paidOrders(e cdc.Event, threshold int) cdc.Verdict {
+func paidOrders(e cdc.Event, threshold string) cdc.Verdict {
 	before, after := e.Before(), e.After()
-	if e.Op() != cdc.OpUpdate || before.Value(columnStatus) == after.Value(columnStatus) || after.Value(columnStatus).Text() != "paid" {
+	if e.Op() != cdc.OpUpdate || before.Equal(after, columnStatus) || after.Value(columnStatus).Text() != "paid" {
 		return cdc.Verdict{}
 	}
-	var cents int
-	if _, err := fmt.Sscan(strings.Replace(after.Value(columnTotal).Text(), ".", "", 1), &cents); err != nil || cents < 100*threshold {
+	total, ok := new(big.Rat).SetString(after.Value(columnTotal).Text())
+	if least, _ := new(big.Rat).SetString(threshold); !ok || total.Cmp(least) < 0 {
 		return cdc.Verdict{}
 	}
 	edits := &cdc.Edits{Tags: []string{"big"}}
@@ -58,9 +59,33 @@ func paidOrders(e cdc.Event, threshold int) cdc.Verdict {
 	return cdc.Verdict{Keep: true, Edits: edits}
 }
 
-// changes returns a batch of random changes of orders.
-func changes(t *testing.T, r *rand.Rand, n int) *cdc.Batch {
+// changes returns a batch of random changes of orders. Many totals are close to the threshold.
+func changes(t *testing.T, r *rand.Rand, n int, threshold string) []cdc.Event {
 	t.Helper()
+	notes := []cdc.Value{{}, cdc.NullValue(), cdc.TextValue(cdc.KindString, ""), cdc.TextValue(cdc.KindString, "ring twice"),
+		cdc.TextValue(cdc.KindString, strings.Repeat("ü世🦀", r.IntN(30)))}
+	status := []cdc.Value{{}, cdc.NullValue()}
+	for _, text := range []string{"new", "paid", "paid", "paid", "paid", "shipped", "", "Paid", "paid ", "mislaid"} { // the server has members that this table does not know
+		status = append(status, cdc.TextValue(cdc.KindEnum, text))
+	}
+	least, _ := new(big.Rat).SetString(threshold)
+	total := func() cdc.Value {
+		switch r.IntN(12) {
+		case 0:
+			return cdc.Value{}
+		case 1:
+			return cdc.NullValue()
+		case 2:
+			return cdc.TextValue(cdc.KindDecimal, []string{"0", "0.00", "-0.00", strings.Repeat("9", 40) + "." + strings.Repeat("9", 25),
+				"-" + strings.Repeat("9", 40) + ".5"}[r.IntN(5)])
+		case 3, 4:
+			return cdc.TextValue(cdc.KindDecimal, fmt.Sprintf("%d.%02d", r.Int64N(1<<r.IntN(62))-r.Int64N(1<<r.IntN(62)), r.IntN(100)))
+		}
+		scale := r.IntN(26)
+		step := new(big.Rat).SetFrac(big.NewInt(r.Int64N(3)-1), new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil))
+		return cdc.TextValue(cdc.KindDecimal, step.Add(least, step).FloatString(max(scale, 2)))
+	}
+
 	var b cdc.Builder
 	b.Reset(cdc.Header{Source: "shop", Partitions: 1})
 	tx := b.AddTx(cdc.Tx{CommitTime: time.UnixMicro(1795226400123456)})
@@ -68,23 +93,17 @@ func changes(t *testing.T, r *rand.Rand, n int) *cdc.Batch {
 	image := func() uint32 {
 		b.BeginRow(len(orders.Columns))
 		b.SetInt(0, r.Int64())
-		for i, texts := range [][]string{columnNote: {"", "ring twice", strings.Repeat("ü", r.IntN(300))}, columnStatus: {"new", "paid", "paid", "shipped"}} {
-			if texts == nil {
-				continue
-			}
-			if k := r.IntN(len(texts) + 1); k == len(texts) {
-				b.Set(i, cdc.NullValue())
-			} else {
-				b.SetText(i, orders.Columns[i].Kind, texts[k])
-			}
-		}
-		totals := []string{"999.99", "1000.00", "1000.01", fmt.Sprintf("%d.%02d", r.IntN(3000), r.IntN(100)), fmt.Sprintf("-%d.50", r.IntN(3000)), "0.00", "9999999999.99"}
-		b.SetText(columnTotal, cdc.KindDecimal, totals[r.IntN(len(totals))])
+		b.Set(columnNote, notes[r.IntN(len(notes))])
+		b.Set(columnStatus, status[r.IntN(len(status))])
+		b.Set(columnTotal, total())
 		return b.EndRow()
 	}
 	for i := range n {
-		e := cdc.EventInfo{No: uint64(i), Tx: tx, Table: table, Op: []cdc.Op{cdc.OpInsert, cdc.OpUpdate, cdc.OpUpdate, cdc.OpUpdate, cdc.OpDelete}[r.IntN(5)]}
-		if e.Op != cdc.OpInsert {
+		e := cdc.EventInfo{No: uint64(i), Tx: tx, Table: table, Op: cdc.OpUpdate}
+		if r.IntN(4) == 0 {
+			e.Op = []cdc.Op{cdc.OpInsert, cdc.OpDelete, cdc.OpSnapshot}[r.IntN(3)]
+		}
+		if e.Op == cdc.OpUpdate || e.Op == cdc.OpDelete {
 			e.Before = image()
 		}
 		if e.Op != cdc.OpDelete {
@@ -96,7 +115,11 @@ func changes(t *testing.T, r *rand.Rand, n int) *cdc.Batch {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return batch
+	events := make([]cdc.Event, batch.Len())
+	for i := range events {
+		events[i] = batch.Event(i)
+	}
+	return events
 }
 
 func TestTheExampleDecidesTheSameInEveryLanguage(t *testing.T) {
@@ -123,10 +146,8 @@ func TestTheExampleDecidesTheSameInEveryLanguage(t *testing.T) {
 	}
 	defer host.Close()
 	for name, module := range modules {
-		for _, config := range []struct {
-			text      string
-			threshold int
-		}{{`{}`, 1000}, {`{"threshold":25}`, 25}, {`{"threshold":1e2}`, 100}} {
+		for _, config := range []struct{ text, threshold string }{{`{}`, "1000"}, {`{"threshold":25}`, "25"}, {`{"threshold":1e2}`, "100"},
+			{`{"threshold":0}`, "0"}, {`{"threshold":-12.50}`, "-12.50"}} {
 			t.Run(name+" "+config.text, func(t *testing.T) {
 				judgesAlike(t, host, module, config.text, config.threshold)
 			})
@@ -212,7 +233,7 @@ func TestTheExamplesInREADMEsAreBuilt(t *testing.T) {
 	}
 }
 
-func judgesAlike(t *testing.T, host *wasm.Host, module []byte, config string, threshold int) {
+func judgesAlike(t *testing.T, host *wasm.Host, module []byte, config, threshold string) {
 	ctx := context.Background()
 	plugin, err := host.Load(ctx, module, wasm.Limits{})
 	if err != nil {
@@ -230,11 +251,8 @@ func judgesAlike(t *testing.T, host *wasm.Host, module []byte, config string, th
 	r := rand.New(rand.NewPCG(1, 2))
 	kept := 0
 	for range 20 {
-		batch := changes(t, r, 1+r.IntN(500))
-		events, verdicts := make([]cdc.Event, batch.Len()), make([]cdc.Verdict, batch.Len())
-		for i := range events {
-			events[i] = batch.Event(i)
-		}
+		events := changes(t, r, 1+r.IntN(500), threshold)
+		verdicts := make([]cdc.Verdict, len(events))
 		if err := filter.Judge(ctx, events, verdicts); err != nil {
 			t.Fatal(err)
 		}

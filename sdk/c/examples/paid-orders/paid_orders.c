@@ -24,7 +24,8 @@ cdcd_verdict cdcd_filter(cdcd_event *e)
 {
     if (cdcd_op_of(e) != CDCD_UPDATE || !cdcd_changed(e, STATUS) || !cdcd_equals(cdcd_after(e, STATUS), CDCD_TEXT("paid")))
         return CDCD_DROP;
-    if (cdcd_compare_decimals(cdcd_as_text(cdcd_after(e, TOTAL)), threshold) < 0)
+    const cdcd_value total = cdcd_after(e, TOTAL);
+    if (total.kind != CDCD_DECIMAL || cdcd_compare_decimals(cdcd_as_text(total), threshold) < 0) /* NULL is no number */
         return CDCD_DROP;
     cdcd_tag(e, CDCD_TEXT("big"));
     cdcd_metric(METRIC_BIG, 1);

@@ -1,6 +1,6 @@
 // Keeps orders when their status has become 'paid' and their total is at least a threshold. What customers have noted is masked.
 
-import { compareDecimals, Event, filter, Image, init, Json, JsonKind, metric, Op, Value, Verdict } from "../../../assembly";
+import { compareDecimals, Event, filter, Image, init, Json, JsonKind, Kind, metric, Op, Value, Verdict } from "../../../assembly";
 
 export * from "../../../assembly/exports";
 
@@ -24,7 +24,8 @@ function configure(config: Json): string | null {
 
 function judge(event: Event): Verdict {
   if (event.op != Op.Update || !event.changed(STATUS) || !event.after(STATUS).is("paid")) return Verdict.Drop;
-  if (compareDecimals(event.after(TOTAL), threshold) < 0) return Verdict.Drop;
+  const total = event.after(TOTAL);
+  if (total.kind != Kind.Decimal || compareDecimals(total, threshold) < 0) return Verdict.Drop; // NULL is no number
   event.tag("big");
   metric(METRIC_BIG, 1);
   if (event.before(NOTE).length > 0) event.set(Image.Before, EDIT_NOTE, mask);
