@@ -183,7 +183,9 @@ func (p *pipeline) quarantined() []quarantineInfo {
 			all = append(all, quarantineInfo{f.rule.Filter.Plugin, f.rule.Name, f.feed, f.rule.Filter.Fallback.String(), why, f.loaded.plugin.Digest()})
 		}
 	}
-	slices.SortFunc(all, func(a, b quarantineInfo) int { return cmp.Or(strings.Compare(a.Rule, b.Rule), strings.Compare(a.Feed, b.Feed)) })
+	slices.SortFunc(all, func(a, b quarantineInfo) int {
+		return cmp.Or(strings.Compare(a.Rule, b.Rule), strings.Compare(a.Feed, b.Feed))
+	})
 	return all
 }
 

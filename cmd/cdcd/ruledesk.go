@@ -85,7 +85,9 @@ func (d *ruleDesk) answer(ctx context.Context, ask ruleAsk) (any, error) {
 	case "push":
 		return d.push(ctx, p, pub, ask)
 	case "mode":
-		return p.publish(ctx, pub, func(newest *bus.RuleState) (ruleChange, error) { return changeMode(newest, ask.Rule, ask.Mode, d.plugins.pin) })
+		return p.publish(ctx, pub, func(newest *bus.RuleState) (ruleChange, error) {
+			return changeMode(newest, ask.Rule, ask.Mode, d.plugins.pin)
+		})
 	case "rollback":
 		old, err := d.state(ctx, ask.Revision)
 		if err != nil {

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) {
 	apart.Main(map[string]apart.Work{compileWork: compile}) // for tests that are not a process of their own
-	testscript.Main(m, map[string]func(){"cdcd": main}) // as a process, signals included
+	testscript.Main(m, map[string]func(){"cdcd": main})     // as a process, signals included
 }
 
 // Transcripts of the command line are in testdata; go test ./cmd/cdcd -run Script -update writes what they compare
