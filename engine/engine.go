@@ -133,6 +133,7 @@ func (e *Engine) Handle(ctx context.Context, b *cdc.Batch) error {
 		return err
 	}
 	if rs != e.filtered && b.Len() > 0 {
+		e.filtered = nil // of an error half of them are left
 		if err := e.filters.Use(ctx, rs.set); err != nil {
 			return e.without(b, err)
 		}

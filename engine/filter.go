@@ -51,9 +51,14 @@ func NewFilters(open func(context.Context, *rules.Rule) (Filter, error)) *Filter
 }
 
 // Use makes the filters those of the set's rules. Those of rules that were in use already, in the same version, stay; those
-// that go are closed, if they are an io.Closer. After an error it is to be called again. That a filter cannot be had is no
-// error if its rule only watches: the rule fails on every event then.
+// that go are closed, if they are an io.Closer, before others are opened: there may be no memory for both. After an error none
+// is in use, and it is to be called again. That a filter cannot be had is no error if its rule only watches: the rule fails on
+// every event then.
 func (fs *Filters) Use(ctx context.Context, set *rules.Set) error {
+	fs.inUse, fs.names = nil, nil
+	if err := fs.closeOthers(set.Filters()); err != nil {
+		return err
+	}
 	var next []inUse
 	names := map[string]int{}
 	for _, r := range set.Filters() {
@@ -76,14 +81,14 @@ func (fs *Filters) Use(ctx context.Context, set *rules.Set) error {
 		next = append(next, inUse{rule: r, filter: f})
 	}
 	fs.inUse, fs.names = next, names
-	return fs.closeUnused()
+	return nil
 }
 
-// closeUnused closes the filters that no rule in use has.
-func (fs *Filters) closeUnused() error {
+// closeOthers closes the filters that none of the rules has.
+func (fs *Filters) closeOthers(rs []*rules.Rule) error {
 	var errs []error
 	for version, f := range fs.known {
-		if slices.ContainsFunc(fs.inUse, func(u inUse) bool { return u.rule.Version == version }) {
+		if slices.ContainsFunc(rs, func(r *rules.Rule) bool { return r.Version == version }) {
 			continue
 		}
 		delete(fs.known, version)
@@ -97,7 +102,7 @@ func (fs *Filters) closeUnused() error {
 // Close closes all filters.
 func (fs *Filters) Close() error {
 	fs.inUse, fs.names = nil, nil
-	return fs.closeUnused()
+	return fs.closeOthers(nil)
 }
 
 // Judge puts the matches of rules with a filter to it, and takes its verdicts into the decisions, which are of one batch and

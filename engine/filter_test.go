@@ -178,12 +178,17 @@ func TestAPluginIsAskedForOnceAndClosedWhenItsRuleGoes(t *testing.T) {
 		{"another order", func() { e.Swap(parse(t, filtered("g", "", "ten", "acme", ""), filtered("f", "", "all", "acme", ""))) }, []string{"g: 1", "f: 1"}},
 		{"one changes", func() {
 			e.Swap(parse(t, filtered("f", "", "all", "acme", ""), "  - {name: g, tables: [shop.orders], filter: {plugin: ten, config: {b: 1.50, a: [x]}}, to: [acme]}"))
-		}, []string{`open g {"a":["x"],"b":1.50}`, "close g", "f: 1", "g: 1"}},
+		}, []string{"close g", `open g {"a":["x"],"b":1.50}`, "f: 1", "g: 1"}},
 		{"one cannot be had", func() {
 			ps.open = map[string]error{"tag": errors.New("no such plugin")}
 			e.Swap(parse(t, filtered("new", "", "all", "acme", ""), filtered("h", "", "tag", "acme", "")))
 		}, []string{"open new {}", "no h"}},
-		{"it can be had now", func() { ps.open = nil }, []string{"open h {}", "new: 1", "h: 1"}},
+		{"the rules of before", func() {
+			ps.open = nil
+			e.Swap(parse(t, filtered("f", "", "all", "acme", "")))
+		}, []string{"close new", "open f {}", "f: 1"}},
+		{"the same that could not be had", func() { e.Swap(parse(t, filtered("new", "", "all", "acme", ""), filtered("h", "", "tag", "acme", ""))) },
+			[]string{"close f", "open new {}", "open h {}", "new: 1", "h: 1"}},
 		{"none has one", func() { e.Swap(parse(t, rule("a", "true", "acme", ""))) }, []string{"close h", "close new"}},
 	} {
 		if step.do != nil {
@@ -193,7 +198,7 @@ func TestAPluginIsAskedForOnceAndClosedWhenItsRuleGoes(t *testing.T) {
 			t.Errorf("%s: %v", step.name, err)
 		}
 		got := ps.take()
-		if step.name == "it can be had now" { // the old ones go in any order
+		if step.name == "one cannot be had" { // the old ones go in any order
 			got = without(got, "close f", "close g")
 		} else if step.name == "none has one" && len(got) == 2 && got[0] > got[1] {
 			got[0], got[1] = got[1], got[0]
