@@ -85,8 +85,8 @@ func (f *Filter) Judge(ctx context.Context, events []cdc.Event, verdicts []cdc.V
 		}
 	}
 	defer f.part.forget()
-	deadline := f.plugin.host.now().Add(f.plugin.limits.Wall)
 	for at := 0; at < len(events); {
+		deadline := f.plugin.host.now().Add(f.plugin.limits.Wall)
 		done, err := f.judge(ctx, deadline, events[at:], verdicts[at:])
 		if err != nil {
 			return err

@@ -68,7 +68,7 @@ type Limits struct {
 	BatchFuel int64         // for one call; default 200,000,000
 	Start     int64         // for all that it does to begin; default 2,000,000,000
 	LogLines  int           // a second; default 50
-	Wall      time.Duration // for one batch; default 10 s
+	Wall      time.Duration // for one call, of at most 256 events; default 10 s
 	Failures  int           // more of the last Window events than these: it is quarantined; default 50, below zero: never
 	Window    int           // default 1,000
 }

@@ -209,6 +209,25 @@ func TestTheWorldIsToBlame(t *testing.T) {
 	}
 }
 
+// However large the frames are that changes come in, a plugin that is fast enough gets through them.
+func TestTheTimeOfACallDoesNotDependOnTheFrame(t *testing.T) {
+	h := newHost(t, Config{})
+	f := filter(t, load(t, h, cguest(t), Limits{Fuel: 400_000}), "")
+	now := time.Now()
+	h.now = func() time.Time { now = now.Add(time.Second); return now }
+	all := make([]act, 20*maxEvents)
+	for i := range all {
+		all[i] = act{1, 0}
+	}
+	began := now
+	if err := f.Judge(t.Context(), acts(t, all...), make([]cdc.Verdict, len(all))); err != nil {
+		t.Errorf("after %s, of which a call may take 10s: %v", now.Sub(began), err)
+	}
+	if now.Sub(began) < time.Minute {
+		t.Errorf("it took %s: the test is of no use", now.Sub(began))
+	}
+}
+
 func TestPluginsShareABudgetOfMemory(t *testing.T) {
 	h := newHost(t, Config{Memory: 6 << 20})
 	p := load(t, h, cguest(t), Limits{})
