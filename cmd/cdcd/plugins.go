@@ -137,6 +137,10 @@ func (p *plugins) load(ctx context.Context, name, digest string) (*loadedPlugin,
 		}
 		return nil, l.err
 	}
+	if own := l.plugin.Manifest().Name; own != name { // it was loaded under its own
+		p.release(l, digest)
+		return nil, misnamed(name, own)
+	}
 	return l, nil
 }
 

@@ -189,6 +189,7 @@ func TestWhatIsWrongWithAPluginIsAFindingOnItsRule(t *testing.T) {
 		{filterRule(t, "r", "guest, config: {dont: x}", ""), "CDCD-2504: "},
 		{filterRule(t, "r", "guest, config: {do: '@t, and no more'}", ""), "CDCD-2506: "},
 		{filterRule(t, "r", "guest", ""), "CDCD-2507: "},
+		{filterRule(t, "r", "other@"+digestOf(guestPlugin(t, "guest", "1.0.0", "act")), ""), "CDCD-2503: plugin 'other' says in its manifest that it is 'guest'"}, // which runs
 	} {
 		pinned, err := p.pin(tt.rule)
 		if err == nil && pinned.Mode != rules.Draft {

@@ -400,6 +400,7 @@ func (p *pipeline) promote(ctx context.Context, ask pluginAsk) (promotion, error
 	if err := durable.New().Replace(done.File, c.module, 0o644); err != nil {
 		done.Warning = fmt.Sprintf("%s still has another version: %v", done.File, err)
 	}
+	p.reload(ctx) // the version of before, should it come back, is a change then
 	if last, err := p.shadows.finish(ask.Plugin); err == nil {
 		done.Shadow = last
 	}

@@ -20,7 +20,8 @@ import (
 // folder has pushed any: so several machines with the same files push once, and one that still has old files does not
 // take back what others have pushed.
 
-// filesMark is the file in the data folder with the digest of the rule files that were pushed last.
+// filesMark is the file in the data folder with the digest of the rule files that were pushed last, and behind it the revision
+// that they were found to be the same as, if others published that.
 const filesMark = "rules.pushed"
 
 // baseMark is the file beside the configuration that says which revision the rule files were last pulled at.
@@ -145,23 +146,23 @@ func (p *pipeline) pushFiles(ctx context.Context, why string) error {
 		return nil // as without files: taking out all rules is left to `rules push`
 	}
 	digest := filesDigest(files)
-	mark := filepath.Join(p.cfg.Data, filesMark)
-	before, err := os.ReadFile(mark)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	mark, err := p.readMark(ctx)
+	if err != nil {
 		return err
 	}
+	pulled := max(pulledAt(p.cfg.dir()), mark.same.No)
 	switch {
 	case newest.Revision.No == 0:
-	case strings.TrimSpace(string(before)) == digest:
+	case mark.digest == digest:
 		return nil // nothing that was not here before
-	case newest.Files.Files == digest:
-		return os.WriteFile(mark, []byte(digest+"\n"), 0o640)
-	case len(before) == 0:
+	case newest.Files.Files == digest && newest.Files.Revision.No >= pulled:
+		return p.writeMark(pushMark{digest: digest})
+	case mark.digest == "":
 		if err := p.notOlder(ctx, digest); err != nil {
 			return err
 		}
 	}
-	result, err := p.desk.answer(ctx, ruleAsk{Verb: "push", Files: texts, All: true, Dir: p.cfg.dir(), PulledAt: pulledAt(p.cfg.dir()), Who: "run@" + hostName(), Why: why, byItself: true})
+	result, err := p.desk.answer(ctx, ruleAsk{Verb: "push", Files: texts, All: true, Dir: p.cfg.dir(), PulledAt: pulled, Who: "run@" + hostName(), Why: why, byItself: true})
 	if err != nil {
 		return err
 	}
@@ -174,8 +175,45 @@ func (p *pipeline) pushFiles(ctx context.Context, why string) error {
 	}
 	if len(out.Changed) > 0 {
 		p.log.Info("rule files pushed", "event", "rules.pushed", "revision", out.Revision, "changed", len(out.Changed), "checked", out.Checked)
+		return p.writeMark(pushMark{digest: digest})
 	}
-	return os.WriteFile(mark, []byte(digest+"\n"), 0o640)
+	// Others have published what the files say: what is changed in them from now on is changed since then.
+	if newest, err = p.desk.book.store.Newest(ctx); err != nil {
+		return err
+	}
+	mark.digest = digest
+	if c, err := files.merge(newest, newest); err == nil && c.empty() {
+		mark.same = newest.Revision
+	}
+	return p.writeMark(mark)
+}
+
+// pushMark is what the data folder knows of the rule files.
+type pushMark struct {
+	digest string       // of those that were taken up last; "": none
+	same   cdc.Revision // that said the same as the files, without having been published from files
+}
+
+// readMark reads it. A revision that the store does not have is not one to begin with.
+func (p *pipeline) readMark(ctx context.Context) (pushMark, error) {
+	text, err := os.ReadFile(filepath.Join(p.cfg.Data, filesMark))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return pushMark{}, err
+	}
+	digest, rest, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	mark := pushMark{digest: digest}
+	same, err := cdc.ParseRevision(rest)
+	if err != nil || same.No == 0 {
+		return mark, nil
+	}
+	if st, err := p.desk.state(ctx, same.No); err == nil && st.Revision == same {
+		mark.same = same
+	}
+	return mark, ctx.Err()
+}
+
+func (p *pipeline) writeMark(mark pushMark) error {
+	return os.WriteFile(filepath.Join(p.cfg.Data, filesMark), []byte(mark.digest+"\n"+mark.same.String()+"\n"), 0o640)
 }
 
 // notOlder refuses files that were pushed before and that others have replaced since: a machine that is set up anew with
