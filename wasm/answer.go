@@ -100,7 +100,7 @@ func (a *answer) read(judged int, whole bool, verdicts []cdc.Verdict) string {
 			if trap != nil {
 				*at = cdc.Verdict{Err: trap}
 				f.plugin.stats.trap(trap.Kind)
-				f.fail(f.judged + int64(n))
+				f.fail(f.judged+int64(n), p.events[n])
 				errors++
 				break
 			}

@@ -3,6 +3,7 @@ package wasm
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,9 +22,15 @@ type Filter struct {
 	used     int64 // fuel, by the last Judge
 
 	judged   int64   // events
-	failures []int64 // when the last ones were: numbers of events
+	failures []fault // the last ones
 	broken   error   // it is quarantined
 	closed   bool
+}
+
+// fault is a change that the plugin failed on.
+type fault struct {
+	at        int64  // events judged before it
+	epoch, no uint64 // that tell it apart
 }
 
 func newFilter(p *Plugin, i *instance) *Filter {
@@ -132,7 +139,7 @@ func (f *Filter) judge(ctx context.Context, deadline time.Time, events []cdc.Eve
 	}
 	switch {
 	case failed.final:
-		f.blame(&verdicts[blamed], failed.trap)
+		f.blame(events[blamed], &verdicts[blamed], failed.trap)
 		return blamed + 1, nil
 	case failed.lie && offered > 1:
 		f.size = offered / 2
@@ -169,34 +176,37 @@ func (f *Filter) alone(ctx context.Context, deadline time.Time, failed *failure,
 		return blamed + 1, nil
 	}
 	f.size = maxEvents
-	f.blame(&verdicts[blamed], again.trap)
+	f.blame(events[blamed], &verdicts[blamed], again.trap)
 	return blamed + 1, f.instance.restore(ctx)
 }
 
 // blame says that the plugin cannot judge an event.
-func (f *Filter) blame(verdict *cdc.Verdict, trap *Trap) {
+func (f *Filter) blame(e cdc.Event, verdict *cdc.Verdict, trap *Trap) {
 	*verdict = cdc.Verdict{Err: trap}
 	s := &f.plugin.stats
 	s.trap(trap.Kind)
 	s.errors.Add(1)
 	s.events.Add(1)
-	f.fail(f.judged)
+	f.fail(f.judged, e)
 	f.judged++
 }
 
-// fail counts an event that the plugin has failed on, and opens the circuit if there are too many.
-func (f *Filter) fail(event int64) {
+// fail counts an event that the plugin has failed on, and opens the circuit if there are too many. An event that is offered again, since
+// the world was not ready for what came of its batch, counts once.
+func (f *Filter) fail(at int64, e cdc.Event) {
 	l := &f.plugin.limits
 	if l.Failures < 0 || f.broken != nil {
 		return
 	}
-	f.failures = append(f.failures, event)
+	one := fault{at, e.Batch().Header().Epoch, e.No()}
+	again := func(o fault) bool { return o.epoch == one.epoch && o.no == one.no }
+	f.failures = append(slices.DeleteFunc(f.failures, again), one)
 	if len(f.failures) <= l.Failures {
 		return
 	}
 	first := f.failures[0]
 	f.failures = f.failures[:copy(f.failures, f.failures[1:])]
-	if event-first < int64(l.Window) {
+	if one.at-first.at < int64(l.Window) {
 		f.plugin.stats.quarantined.Add(1)
 		f.broken = cdc.Errorf("CDCD-2540", "plugin %s is quarantined: it has failed on more than %d of the last %d changes", f.plugin.label,
 			l.Failures, l.Window).WithFix("see why with: cdcd plugin list; publish a version that is mended, or choose a fallback in the rule's filter")

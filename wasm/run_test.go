@@ -184,6 +184,25 @@ func TestAPluginThatKeepsFailingIsQuarantined(t *testing.T) {
 	}
 }
 
+// While a store cannot be reached the same batch is judged again and again: that says nothing new about the plugin.
+func TestAFailureCountsOnceHoweverOftenItsChangeIsOffered(t *testing.T) {
+	p := load(t, newHost(t, Config{}), cguest(t), Limits{Failures: 3, Window: 10})
+	f := filter(t, p, "")
+	events := acts(t, act{4, 0}, act{1, 0}, act{4, 0}, act{4, 0}, act{4, 0})
+	for range 10 {
+		verdicts := make([]cdc.Verdict, 4)
+		if err := f.Judge(t.Context(), events[:4], verdicts); err != nil {
+			t.Fatal(err)
+		}
+		if verdicts[0].Err == nil || verdicts[1].Err != nil {
+			t.Fatalf("got %v", verdicts)
+		}
+	}
+	if err := f.Judge(t.Context(), events[4:], make([]cdc.Verdict, 1)); cdc.CodeOf(err) != "CDCD-2540" {
+		t.Errorf("at the fourth change: %v", err)
+	}
+}
+
 // What is not the plugin's fault leaves it as it was, and the batch is judged when it is offered again.
 func TestTheWorldIsToBlame(t *testing.T) {
 	h := newHost(t, Config{})

@@ -74,6 +74,8 @@ func Run(ctx context.Context, cfg Config, source func(ctx context.Context, next 
 			if err := w.run(running, work); err != nil {
 				fail(err)
 			}
+			for range work { // after a failure: the source may be about to hand one over
+			}
 		})
 	}
 	stop := t.tell(cfg.Progress)

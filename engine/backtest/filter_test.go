@@ -114,3 +114,25 @@ func TestABackTestEndsWhenAPluginCannotBeAsked(t *testing.T) {
 		}
 	}
 }
+
+// A source may go on for hours: it is stopped when a plugin cannot be asked, not heard to its end.
+func TestASourceIsStoppedWhenAPluginCannotBeAsked(t *testing.T) {
+	draft := set(t, filtered("f", "true", "{plugin: score}"))
+	slow := errors.New("it takes too long")
+	whole := false
+	_, err := Run(t.Context(), Config{Draft: draft, Workers: 2, Filter: func(context.Context, *rules.Rule) (engine.Filter, error) {
+		return &plugin{"", new(atomic.Int64), slow}, nil
+	}}, func(ctx context.Context, next cdc.Handler) error {
+		some := batches(t, 1, change{1, 10, "2026-11-01T10:00:00Z"})
+		for range 1_000_000 {
+			if err := next(ctx, some[0]); err != nil {
+				return err
+			}
+		}
+		whole = true
+		return nil
+	})
+	if want := "rule f: plugin score: it takes too long"; err == nil || err.Error() != want || whole {
+		t.Errorf("got %v, want %s; heard to the end: %t", err, want, whole)
+	}
+}

@@ -98,13 +98,9 @@ func newWorker(t *trial) *worker {
 	return w
 }
 
-// run judges batches until there are no more of them. When it fails, it only takes them.
+// run judges batches until there are no more of them, or it fails.
 func (w *worker) run(ctx context.Context, work <-chan *cdc.Batch) (err error) {
-	defer func() {
-		for range work {
-		}
-		err = errors.Join(err, w.draftFilters.Close(), w.activeFilters.Close())
-	}()
+	defer func() { err = errors.Join(err, w.draftFilters.Close(), w.activeFilters.Close()) }()
 	if err := w.draftFilters.Use(ctx, w.t.draft); err != nil {
 		return err
 	}
