@@ -64,6 +64,7 @@ type Engine struct {
 	cfg   Config
 	feeds []string // names of the sinks, sorted
 	rules atomic.Pointer[ruleset]
+	ask   bool // for the rules of the batch once more: somebody may have said that others hold for it
 
 	filters  *Filters // of the rules of filtered
 	filtered *ruleset
@@ -232,7 +233,7 @@ func (e *Engine) halt(b *cdc.Batch, d *cdc.Decision, failed cdc.RuleError) error
 		return cdc.Errorf("CDCD-5001", "rule %s could not judge event %s of %s and says on_error: halt: %w", failed.Rule.Name, d.Event.ID(), d.Event.Table(), failed.Err).
 			WithFix("mend the rule (it is taken up without a restart), or set on_error: dead_letter")
 	}
-	e.rules.Store(nil) // somebody may say that other rules hold for this batch
+	e.ask = true
 	revision := cmp.Or(b.Rules.String(), "0")
 	return cdc.Errorf("CDCD-5001", "rule %s of revision %s could not judge event %s of %s in frame %d and says on_error: halt: %w",
 		failed.Rule.Name, revision, d.Event.ID(), d.Event.Table(), b.Seq, failed.Err).
@@ -246,7 +247,7 @@ func (e *Engine) without(b *cdc.Batch, err error) error {
 	if e.cfg.Sets == nil || !errors.As(err, &own) {
 		return err
 	}
-	e.rules.Store(nil)
+	e.ask = true
 	revision := cmp.Or(b.Rules.String(), "0")
 	fix := fmt.Sprintf("have the changes from here on judged by other rules: cdcd rules adopt %s --from %d --why '…'", revision, b.Seq)
 	if own.Fix != "" {
@@ -258,7 +259,7 @@ func (e *Engine) without(b *cdc.Batch, err error) error {
 // ruleset returns what a batch is judged by.
 func (e *Engine) ruleset(ctx context.Context, b *cdc.Batch) (*ruleset, error) {
 	rs := e.rules.Load()
-	if e.cfg.Sets == nil || rs != nil && rs.revision == b.Rules || b.Len() == 0 {
+	if e.cfg.Sets == nil || rs != nil && rs.revision == b.Rules && !e.ask || b.Len() == 0 {
 		return rs, nil
 	}
 	set, err := e.cfg.Sets(ctx, b)
@@ -275,6 +276,7 @@ func (e *Engine) ruleset(ctx context.Context, b *cdc.Batch) (*ruleset, error) {
 		}
 	}
 	e.rules.Store(next)
+	e.ask = false
 	return next, nil
 }
 

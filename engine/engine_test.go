@@ -484,3 +484,24 @@ func TestAnIncompleteEventIsNotDeliveredButPutAside(t *testing.T) {
 		t.Errorf("with on_error: halt: %v", err)
 	}
 }
+
+// The line may stand at a halted batch for long: what is compiled stays, however often the batch is offered.
+func TestABatchThatIsHaltedIsOfferedAgainAndNothingIsCompiled(t *testing.T) {
+	texts := []string{rule("big", "after.total > 100", "acme", ", on_error: halt")}
+	for i := range 200 {
+		texts = append(texts, rule(fmt.Sprint("r", i), fmt.Sprintf("after.total == %d", 1000+i), "acme", ""))
+	}
+	set := parse(t, texts...)
+	e := newEngine(t, &journal{}, nil, func(c *engine.Config) {
+		c.Observe, c.DeadLetter = nil, nil
+		c.Sinks = map[string]engine.Sink{"acme": sink{"acme", &journal{}}}
+		c.Sets = func(context.Context, *cdc.Batch) (*rules.Set, error) { return set, nil }
+	})
+	b := newBatch(t, 7, -1)
+	b.Rules = cdc.Revision{No: 5, ID: "0123456789abcdef"}
+	var err error
+	allocs := testing.AllocsPerRun(3, func() { err = e.Handle(t.Context(), b) }) // it calls once before it counts
+	if cdc.CodeOf(err) != "CDCD-5001" || allocs > 1000 {
+		t.Errorf("%v allocations for %d rules, %v", allocs, len(texts), err)
+	}
+}
