@@ -35,6 +35,7 @@ const (
 	maxRoute   = 1024
 	maxError   = 1024
 	maxEntries = 32 << 10 // of a call: to read them costs the plugin nothing
+	maxCopied  = 64 << 20 // bytes of texts, of a batch: they are the host's, and outlive the call
 )
 
 // answer reads what a plugin has answered, none of which is to be trusted. All of it is copied: the memory changes with the next call.
@@ -45,6 +46,7 @@ type answer struct {
 	altered []int32 // for each image and column that may be edited, where its edit stands among those of the event, plus 1
 	next    entry
 	more    bool // there is a next one
+	copied  int  // bytes of texts of this batch
 }
 
 // entry is one of the edit log. Its text is in the plugin's memory.
@@ -85,6 +87,7 @@ func (a *answer) read(judged int, whole bool, verdicts []cdc.Verdict) string {
 			return what
 		}
 	}
+	t := &i.tally
 	var kept, dropped, changed, errors int64
 	for n, v := range given {
 		at := &verdicts[p.index[n]]
@@ -99,7 +102,7 @@ func (a *answer) read(judged int, whole bool, verdicts []cdc.Verdict) string {
 			edits, trap := a.edits(n)
 			if trap != nil {
 				*at = cdc.Verdict{Err: trap}
-				f.plugin.stats.trap(trap.Kind)
+				t.trap(trap.Kind)
 				f.fail(f.judged+int64(n), p.events[n])
 				errors++
 				break
@@ -110,22 +113,23 @@ func (a *answer) read(judged int, whole bool, verdicts []cdc.Verdict) string {
 		case verdictError:
 			trap := a.refusal(n)
 			*at = cdc.Verdict{Err: trap}
-			f.plugin.stats.trap(trap.Kind)
+			t.trap(trap.Kind)
 			errors++
 		}
 	}
 	f.judged += int64(judged)
-	s := &f.plugin.stats
-	s.events.Add(int64(judged))
-	s.kept.Add(kept)
-	s.dropped.Add(dropped)
-	if changed > 0 {
-		s.edited.Add(changed)
-	}
-	if errors > 0 {
-		s.errors.Add(errors)
-	}
+	t.events += int64(judged)
+	t.kept += kept
+	t.dropped += dropped
+	t.edited += changed
+	t.errors += errors
 	return ""
+}
+
+// tooMuch is the error of a batch whose edits have more than maxCopied bytes.
+func (a *answer) tooMuch() error {
+	return cdc.Errorf("CDCD-2542", "plugin %s: its edits of one batch of changes have more than %d MiB", a.filter.plugin.label, maxCopied>>20).
+		WithFix("look into the plugin: it writes more than there is to judge")
 }
 
 // open begins to read the log.
@@ -213,7 +217,9 @@ func (a *answer) edits(event int) (*cdc.Edits, *Trap) {
 	wrong := ""
 	for a.more && a.next.event <= uint32(event) {
 		if e := &a.next; e.event == uint32(event) && wrong == "" {
-			wrong = a.take(out, e, p.events[event], p.tables[event])
+			if a.copied += len(e.text); a.copied <= maxCopied {
+				wrong = a.take(out, e, p.events[event], p.tables[event])
+			}
 		}
 		a.advance()
 	}

@@ -86,33 +86,49 @@ func (f *Filter) Judge(ctx context.Context, events []cdc.Event, verdicts []cdc.V
 	case f.broken != nil:
 		return f.broken
 	}
+	defer f.part.forget()
+	if err := f.judgeAll(ctx, events, verdicts); err != nil { // nothing of it counts: all of it is offered again
+		f.instance.tally.reset()
+		return err
+	}
+	f.instance.tally.batches = 1
+	if f.part.skipped {
+		f.countSkipped(verdicts)
+	}
+	f.instance.settleUp()
+	return f.broken
+}
+
+func (f *Filter) judgeAll(ctx context.Context, events []cdc.Event, verdicts []cdc.Verdict) error {
 	if f.instance.module == nil { // it could not be brought back the last time
 		if err := f.instance.restore(ctx); err != nil {
 			return err
 		}
 	}
-	defer f.part.forget()
+	f.answer.copied = 0
 	for at := 0; at < len(events); {
+		if ctx.Err() != nil { // a call may take no time, and beginning again after each a lot
+			return context.Cause(ctx)
+		}
 		deadline := f.plugin.host.now().Add(f.plugin.limits.Wall)
 		done, err := f.judge(ctx, deadline, events[at:], verdicts[at:])
 		if err != nil {
 			return err
 		}
+		if f.answer.copied > maxCopied {
+			return f.answer.tooMuch()
+		}
 		at += done
 	}
-	f.plugin.stats.batches.Add(1)
-	if f.part.skipped {
-		f.countSkipped(verdicts)
-	}
-	return f.broken
+	return nil
 }
 
 // countSkipped counts the events of tables that the plugin cannot judge.
 func (f *Filter) countSkipped(verdicts []cdc.Verdict) {
 	for _, v := range verdicts {
 		if _, skipped := v.Err.(*cdc.Error); skipped {
-			f.plugin.stats.events.Add(1)
-			f.plugin.stats.errors.Add(1)
+			f.instance.tally.events++
+			f.instance.tally.errors++
 		}
 	}
 }
@@ -183,10 +199,10 @@ func (f *Filter) alone(ctx context.Context, deadline time.Time, failed *failure,
 // blame says that the plugin cannot judge an event.
 func (f *Filter) blame(e cdc.Event, verdict *cdc.Verdict, trap *Trap) {
 	*verdict = cdc.Verdict{Err: trap}
-	s := &f.plugin.stats
-	s.trap(trap.Kind)
-	s.errors.Add(1)
-	s.events.Add(1)
+	t := &f.instance.tally
+	t.trap(trap.Kind)
+	t.errors++
+	t.events++
 	f.fail(f.judged, e)
 	f.judged++
 }

@@ -76,6 +76,8 @@ type instance struct {
 	partialOf [2]uint32 // the event that it belongs to
 	json      []byte
 	whom      string // what it is for, for its lines
+
+	tally tally // of the batch under way
 }
 
 type line struct {
@@ -96,15 +98,23 @@ type snapshot struct {
 func (p *Plugin) newInstance(ctx context.Context, config json.RawMessage) (*instance, error) {
 	i := &instance{plugin: p, config: config}
 	i.whom, _ = ctx.Value(whomKey{}).(string)
-	if err := i.start(ctx); err != nil {
+	err := i.start(ctx)
+	i.settleUp()
+	if err != nil {
 		i.close()
 		return nil, err
 	}
 	return i, nil
 }
 
-// start makes the module, and calls what is called once.
-func (i *instance) start(ctx context.Context) error {
+// start makes the module, and calls what is called once. There is no module after an error.
+func (i *instance) start(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil { // it may have begun by half
+			i.end()
+			i.fresh = false
+		}
+	}()
 	p := i.plugin
 	began := p.host.now()
 	i.fuel, i.depth, i.fresh, i.source = nil, nil, false, nil
@@ -511,12 +521,12 @@ func (i *instance) commit(events uint32) {
 		}
 	}
 	for n := range i.plugin.manifest.Metrics {
-		i.plugin.stats.metrics[n].Add(i.counted[n])
+		i.tally.metrics[n] += i.counted[n]
 	}
 	i.flush(events)
 }
 
-// flush writes the lines of the first events.
+// flush takes down the lines of the first events.
 func (i *instance) flush(events uint32) {
 	for n, rest := range i.partial {
 		if len(rest) > 0 {
@@ -524,12 +534,25 @@ func (i *instance) flush(events uint32) {
 		}
 	}
 	for _, l := range i.lines {
-		if l.event < events {
-			i.plugin.writeLine(l, i.whom)
+		switch {
+		case l.event >= events:
+		case len(i.tally.lines) < i.plugin.limits.LogLines:
+			i.tally.lines = append(i.tally.lines, l)
+		default:
+			i.lost++
 		}
 	}
-	i.plugin.stats.lost.Add(i.lost)
+	i.tally.lost += i.lost
 	i.forget()
+}
+
+// settleUp makes the tally count.
+func (i *instance) settleUp() {
+	i.plugin.stats.add(&i.tally)
+	for _, l := range i.tally.lines {
+		i.plugin.writeLine(l, i.whom)
+	}
+	i.tally.reset()
 }
 
 // forget forgets what has not been made to count.

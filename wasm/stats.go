@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"math/bits"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -65,10 +66,36 @@ func (c *counters) call(events int, fuel int64, took time.Duration) {
 	c.times.add(uint64(took)/uint64(events), int64(events))
 }
 
-func (c *counters) trap(kind string) {
-	for i, k := range trapKinds {
-		if k == kind {
-			c.traps[i].Add(1)
+// tally is what a batch counts for when all of it has been judged. One that has to be offered again counts for nothing until then.
+type tally struct {
+	batches, events, kept, dropped, edited, errors, lost int64
+
+	traps   [len(trapKinds)]int64
+	metrics [maxMetrics]int64
+	lines   []line
+}
+
+func (t *tally) trap(kind string) { t.traps[slices.Index(trapKinds[:], kind)]++ }
+
+func (t *tally) reset() { *t = tally{lines: t.lines[:0]} }
+
+func (c *counters) add(t *tally) {
+	for _, one := range [...]struct {
+		to *atomic.Int64
+		n  int64
+	}{{&c.batches, t.batches}, {&c.events, t.events}, {&c.kept, t.kept}, {&c.dropped, t.dropped}, {&c.edited, t.edited}, {&c.errors, t.errors}, {&c.lost, t.lost}} {
+		if one.n > 0 {
+			one.to.Add(one.n)
+		}
+	}
+	for i, n := range t.traps {
+		if n > 0 {
+			c.traps[i].Add(n)
+		}
+	}
+	for i := range c.plugin.manifest.Metrics {
+		if n := t.metrics[i]; n != 0 {
+			c.metrics[i].Add(n)
 		}
 	}
 }
