@@ -170,7 +170,12 @@ func (s *Set) Filters() []*Rule {
 	return rs
 }
 
-// FilterFault returns a finding about the rule's plugin, at the place that names it. What is wrong with it others find out.
-func (r *Rule) FilterFault(code, msg string) *Finding {
-	return r.place.At("filter", "plugin").Error(code, msg)
+// FilterFault returns a finding about a key of the rule's filter, or about the plugin if that key is not there. What is wrong with it
+// others find out.
+func (r *Rule) FilterFault(key, code, msg string) *Finding {
+	at := r.place.At("filter", key)
+	if !at.Exists() {
+		at = r.place.At("filter", "plugin")
+	}
+	return at.Error(code, msg)
 }

@@ -469,6 +469,7 @@ func (a *app) printBacktest(w io.Writer, r backtest.Report) {
 	}
 	fmt.Fprintln(w)
 	a.ui.table(w, []string{"RULE", "EVALUATED", "MATCHED", "ROWS", "ERRORS", "AGAINST NOW"}, table)
+	printFilters(w, r.Rules)
 	for _, rule := range r.Rules {
 		for _, x := range rule.Examples {
 			if x.Kind != backtest.Same {
@@ -495,6 +496,18 @@ func (a *app) printBacktest(w io.Writer, r backtest.Report) {
 	fmt.Fprintf(w, "\njudging took %.0f ns a change, all rules together\n\nnot simulated:\n", r.Draft.NsPerChange)
 	for _, line := range r.NotSimulated {
 		fmt.Fprintf(w, "  - %s\n", line)
+	}
+}
+
+// printFilters says what the plugins of rules did.
+func printFilters(w io.Writer, all []backtest.Rule) {
+	between := "\n"
+	for _, rule := range all {
+		if f := rule.Filter; f != nil {
+			fmt.Fprintf(w, "%s%s: of %s changes, plugin %s kept %s (%s edited), dropped %s and failed on %s\n", between, rule.Name, grouped(f.Asked), f.Plugin,
+				grouped(f.Kept), grouped(f.Edited), grouped(f.Dropped), grouped(f.Failed))
+			between = ""
+		}
 	}
 }
 

@@ -316,7 +316,7 @@ func (p *plugins) pin(r *rules.Rule) (*rules.Rule, error) {
 	case r.Mode == rules.Draft:
 		return r, nil
 	case errors.As(err, &coded):
-		return nil, rules.Findings{r.FilterFault(coded.Code, coded.What).Hint("%s", coded.Fix)}
+		return nil, rules.Findings{filterFault(r, coded)}
 	}
 	return nil, fmt.Errorf("rule %s: %w", r.Name, err)
 }
@@ -351,7 +351,7 @@ func (p *plugins) examine(ctx context.Context, r *rules.Rule, tables []*cdc.Tabl
 		if !errors.As(err, &coded) {
 			return fmt.Errorf("rule %s: %w", r.Name, err)
 		}
-		found = append(found, r.FilterFault(coded.Code, coded.What).Hint("%s", coded.Fix))
+		found = append(found, filterFault(r, coded))
 		return nil
 	}
 	f, err := p.filter(ctx, r, "")
@@ -367,6 +367,15 @@ func (p *plugins) examine(ctx context.Context, r *rules.Rule, tables []*cdc.Tabl
 		}
 	}
 	return found, nil
+}
+
+// filterFault says what is wrong with the plugin of a rule where that stands in the rule's file.
+func filterFault(r *rules.Rule, err *cdc.Error) *rules.Finding {
+	key := "plugin"
+	if err.Code == "CDCD-2504" {
+		key = "config"
+	}
+	return r.FilterFault(key, err.Code, err.What).Hint("%s", err.Fix)
 }
 
 // namesTable reports whether a rule is about a table.

@@ -59,7 +59,7 @@ func newRulesLintCmd(a *app) *cobra.Command {
 				return usagef("--dry-run and --warnings go with --fix").WithFix("write: cdcd rules lint --fix --dry-run")
 			}
 			tables := sync.OnceValues(func() ([]*cdc.Table, error) { return (*linted)(nil).tables(cmd.Context(), a, schemaFile) })
-			lint := func() (*linted, error) { return lintRules(a, args, tables) }
+			lint := func() (*linted, error) { return lintRules(cmd.Context(), a, args, tables) }
 			if !fix {
 				l, err := lint()
 				if err != nil {
@@ -83,7 +83,7 @@ func newRulesLintCmd(a *app) *cobra.Command {
 }
 
 // lintRules reads rule files and checks them.
-func lintRules(a *app, args []string, known func() ([]*cdc.Table, error)) (*linted, error) {
+func lintRules(ctx context.Context, a *app, args []string, known func() ([]*cdc.Table, error)) (*linted, error) {
 	l, err := readRules(a, args)
 	if err != nil || l.set == nil {
 		return l, err
@@ -95,12 +95,43 @@ func lintRules(a *app, args []string, known func() ([]*cdc.Table, error)) (*lint
 		findings, _ := l.set.Check(tables)
 		l.findings = append(l.findings, findings...)
 		l.everywhere()
+		err = l.plugins(ctx, a)
 	case len(l.findings) == 0:
 		return nil, err
 	default: // what is wrong already comes first
 		a.ui.note("not checked against tables: %s", err)
+		err = nil
 	}
-	return l, nil
+	return l, err
+}
+
+// plugins starts the plugins of the rules for trial, as publishing the rules would.
+func (l *linted) plugins(ctx context.Context, a *app) error {
+	if len(l.set.Filters()) == 0 {
+		return nil
+	}
+	cfg, err := a.anyConfig()
+	if err != nil {
+		return err
+	}
+	plugins := a.pluginsAside(cfg)
+	defer plugins.Close()
+	for _, r := range l.set.Filters() {
+		var found rules.Findings
+		pinned, err := plugins.pin(r)
+		if err == nil {
+			found, err = plugins.examine(ctx, pinned, l.known)
+		}
+		if err != nil && !errors.As(err, &found) {
+			return interrupted(ctx, err)
+		}
+		for _, f := range found {
+			if f.Code != codeNoPlugin || cfg.file != "" { // without a configuration nobody says where they are
+				l.findings = append(l.findings, f)
+			}
+		}
+	}
+	return nil
 }
 
 // linted is what is known of a set of rule files.
