@@ -65,6 +65,11 @@ func splitFolder(args []string) (*pluginkit.Project, []string, error) {
 		}
 	}
 	p, err := pluginkit.Open(dir)
+	if err != nil && len(rest) > 0 && dir == "." { // it was meant to be a folder: this one is no plugin's
+		if _, wrong := pluginkit.Open(rest[0]); wrong != nil {
+			err = wrong
+		}
+	}
 	return p, rest, err
 }
 

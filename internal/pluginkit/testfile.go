@@ -84,7 +84,7 @@ func (p *Project) TestFiles(names []string) ([]string, error) {
 			return nil, noTests(name)
 		}
 		if err != nil {
-			return nil, cdc.Errorf(codeTests, "read tests: %w", err)
+			return nil, cdc.Errorf(codeTests, "read tests: %w", err).WithFix("name files of tests, or none for those in %s", filepath.Join(p.Dir, TestsDir))
 		}
 		if !info.IsDir() {
 			files = append(files, name)
