@@ -12,7 +12,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/durable"
@@ -52,10 +54,38 @@ func openCache(dir string) (*cache, error) {
 	if c.key, err = readKey(filepath.Join(dir, keyFile)); err != nil {
 		return nil, fail(err)
 	}
+	c.tidy(time.Now())
 	if c.machine, err = c.fingerprint(); err != nil {
 		return nil, fail(err)
 	}
 	return c, nil
+}
+
+const (
+	unfinished = "new-"              // what a folder is called that is being filled
+	fillingAge = time.Hour           // nobody fills one for so long
+	unusedAge  = 14 * 24 * time.Hour // a module is compiled again after that
+)
+
+// tidy removes what a process left that was killed, and modules that nobody has used for long. What cannot be removed stays.
+func (c *cache) tidy(now time.Time) {
+	all, err := os.ReadDir(c.dir)
+	if err != nil {
+		return
+	}
+	for _, e := range all {
+		info, err := e.Info()
+		if err != nil || !e.IsDir() {
+			continue
+		}
+		most := unusedAge
+		if strings.HasPrefix(e.Name(), unfinished) {
+			most = fillingAge
+		}
+		if now.Sub(info.ModTime()) > most {
+			_ = os.RemoveAll(filepath.Join(c.dir, e.Name()))
+		}
+	}
 }
 
 // private says whether a folder is ours, and makes it nobody else's.
@@ -104,7 +134,7 @@ var smallest = []byte{0, 'a', 's', 'm', 1, 0, 0, 0, 1, 4, 1, 0x60, 0, 0, 3, 2, 1
 // fingerprint returns what the engine calls the smallest module here: that is a function of its version and of the processor, and so
 // are the names of all other files.
 func (c *cache) fingerprint() (string, error) {
-	temp, err := os.MkdirTemp(c.dir, "new-")
+	temp, err := os.MkdirTemp(c.dir, unfinished)
 	if err != nil {
 		return "", err
 	}
@@ -132,12 +162,17 @@ func (c *cache) module(ctx context.Context, metered []byte, compile Compiler) (s
 	name := hex.EncodeToString(h.Sum(nil))
 	dir := filepath.Join(c.dir, name)
 	if c.verify(dir, name) {
+		now := time.Now()
+		_ = os.Chtimes(dir, now, now) // it is used; see tidy
 		return dir, nil
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		return "", err
 	}
-	temp, err := os.MkdirTemp(c.dir, "new-")
+	if err := os.MkdirAll(c.dir, 0o700); err != nil { // somebody may have removed all
+		return "", err
+	}
+	temp, err := os.MkdirTemp(c.dir, unfinished)
 	if err != nil {
 		return "", err
 	}

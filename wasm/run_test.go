@@ -501,6 +501,27 @@ func TestHistogramClassesAreNarrow(t *testing.T) {
 	}
 }
 
+// aged makes a file as old as that.
+func aged(name string, age time.Duration) error {
+	then := time.Now().Add(-age)
+	return os.Chtimes(name, then, then)
+}
+
+// What a running host has is compiled again when all of its folder has gone.
+func TestTheFolderOfWhatIsCompiledGoes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "compiled")
+	h := newHost(t, Config{Dir: dir})
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got := judge(t, filter(t, load(t, h, cguest(t), Limits{}), ""), act{2, 0})[0]; got != edited {
+		t.Error(got)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder is %v, %v", info, err)
+	}
+}
+
 func TestWhatIsCompiledIsKeptAndNobodyElses(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "compiled")
 	compiles := 0
@@ -552,6 +573,19 @@ func TestWhatIsCompiledIsKeptAndNobodyElses(t *testing.T) {
 		{"the key is another", func() error { return os.WriteFile(filepath.Join(dir, keyFile), make([]byte, 32), 0o600) }, true},
 		{"others may read the key", func() error { return os.Chmod(filepath.Join(dir, keyFile), 0o644) }, true},
 		{"others may read the folder", func() error { return os.Chmod(dir, 0o755) }, false},
+		{"a compiler was killed some time ago", func() error {
+			left := filepath.Join(dir, "new-1")
+			return errors.Join(os.Mkdir(left, 0o700), os.WriteFile(filepath.Join(left, "half"), []byte("code"), 0o600), aged(left, 2*time.Hour))
+		}, false},
+		{"it was not used for long", func() error { return aged(filepath.Dir(filepath.Dir(files()[0])), 15*24*time.Hour) }, true},
+		{"it was not compiled lately, but is used", func() error { return aged(filepath.Dir(filepath.Dir(files()[0])), 13*24*time.Hour) }, false},
+		{"it was used just now", func() error {
+			info, err := os.Stat(filepath.Dir(filepath.Dir(files()[0])))
+			if err == nil && time.Since(info.ModTime()) > time.Hour {
+				err = errors.New("which nobody has noted")
+			}
+			return err
+		}, false},
 	} {
 		if err := row.tamper(); err != nil {
 			t.Fatalf("%s: %v", row.name, err)

@@ -141,6 +141,9 @@ func (p *plugins) load(ctx context.Context, name, digest string) (*loadedPlugin,
 		p.release(l, digest)
 		return nil, misnamed(name, own)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tidy()
 	return l, nil
 }
 

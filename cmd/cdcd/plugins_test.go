@@ -169,6 +169,11 @@ func TestAVersionGoesWhenNobodyUsesItAndAnotherIsUsed(t *testing.T) {
 		t.Errorf("one is used: %s", got)
 	}
 	two.Close()
+	three := start("3.0.0")
+	if got := fmt.Sprint(versions()); got != "[3.0.0]" {
+		t.Errorf("one is used, after the other had gone: %s", got)
+	}
+	three.Close()
 }
 
 func TestWhatIsWrongWithAPluginIsAFindingOnItsRule(t *testing.T) {
