@@ -100,6 +100,8 @@ func (s *pluginStore) version(name, digest string, keep bool) ([]byte, error) {
 func (s *pluginStore) keep(module []byte) error {
 	file := s.keptFile(digestOf(module))
 	if have, err := readPlugin(file); err == nil && digestOf(have) == digestOf(module) {
+		now := time.Now()
+		_ = os.Chtimes(file, now, now) // as if it were new, see prune; it may be somebody else's
 		return nil
 	}
 	s.mu.Lock()

@@ -78,8 +78,20 @@ func TestVersionsThatNoRevisionNamesAreRemovedAfterAWhile(t *testing.T) {
 	if n := s.prune(named, time.Now()); n != 0 {
 		t.Errorf("%d were removed that have just been kept", n)
 	}
-	if n := s.prune(named, time.Now().Add(2*pruneAge)); n != 2 {
-		t.Errorf("%d were removed, want 2", n)
+	then := time.Now().Add(-2 * pruneAge)
+	for _, text := range []string{"one", "two", "three"} {
+		if err := os.Chtimes(s.keptFile(digestOf([]byte(text))), then, then); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.keep([]byte("three")); err != nil { // it is about to be published again
+		t.Fatal(err)
+	}
+	if n := s.prune(named, time.Now()); n != 1 {
+		t.Errorf("%d were removed, want 1", n)
+	}
+	if n := s.prune(named, time.Now().Add(2*pruneAge)); n != 1 {
+		t.Errorf("%d were removed later, want 1", n)
 	}
 	if _, err := s.version("x", digestOf([]byte("two")), true); err != nil {
 		t.Error(err)
