@@ -26,6 +26,7 @@ test: setup ## Run all tests, against real servers
 	go vet ./...
 	go test -race -timeout 10m $(RACE)
 	go test -race -timeout 10m -run Goroutines ./rules ./internal/match
+	go test -timeout 5m -run Allocate ./cdc
 	cd sdk/go && go vet ./... && GOOS=wasip1 GOARCH=wasm go vet . && go test -timeout 5m ./...
 	go test -count=1 -timeout 15m -parallel 4 $$(go list ./... | grep -vxF "$$(go list $(RACE))")
 

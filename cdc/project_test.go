@@ -111,23 +111,6 @@ func TestCopyColumnsIsNotMadeLargeByTextsThatOverlap(t *testing.T) {
 	}
 }
 
-func TestCopyColumnsDoesNotAllocate(t *testing.T) {
-	_, row := projected(t)
-	columns := []int{4, 0, -1}
-	var w cdc.Builder
-	var frame []byte
-	if n := testing.AllocsPerRun(100, func() {
-		w.Recycle(frame)
-		w.Reset(cdc.Header{})
-		for range 50 {
-			w.CopyColumns(row, columns)
-		}
-		frame = w.Seal(cdc.Checkpoint{})
-	}); n > 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
 // What memory was used for before must not be seen.
 func TestARecycledFrameIsLikeANewOne(t *testing.T) {
 	table, row := projected(t)
