@@ -99,6 +99,8 @@ func (p *plugins) limitsOf(name string) wasm.Limits {
 		Wall: time.Duration(l.Wall), LogLines: l.LogLines, Failures: l.Failures, Window: l.Window}
 }
 
+var errClosed = errors.New("plugins are closed")
+
 // load returns a version of a plugin, "" for the one in the folder. Who takes it lets go of it with release.
 func (p *plugins) load(ctx context.Context, name, digest string) (*loadedPlugin, error) {
 	if digest == "" {
@@ -110,7 +112,7 @@ func (p *plugins) load(ctx context.Context, name, digest string) (*loadedPlugin,
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		return nil, errors.New("plugins are closed")
+		return nil, errClosed
 	}
 	l := p.loaded[digest]
 	mine := l == nil
@@ -154,7 +156,10 @@ func (p *plugins) read(ctx context.Context, name, digest string) (*wasm.Plugin, 
 		return nil, err
 	}
 	p.mu.Lock()
-	if p.host == nil {
+	switch {
+	case p.closed: // meanwhile
+		err = errClosed
+	case p.host == nil:
 		p.host, err = p.newHost()
 	}
 	host := p.host
