@@ -136,9 +136,9 @@ func (c *checker) plugins() {
 	}
 	plugins := c.pluginsAside(c.cfg)
 	defer plugins.Close()
-	used := map[string]int{}
+	used, pin := map[string]int{}, plugins.pinner()
 	for _, r := range c.set.Filters() {
-		pinned, err := plugins.pin(r)
+		pinned, err := pin(r)
 		if err == nil {
 			var found rules.Findings
 			if found, err = plugins.examine(c.ctx, pinned, c.tables); err == nil {

@@ -290,8 +290,9 @@ func (a *app) pluginsOfFiles(cfg *config) ([]pluginInfo, error) {
 		return nil, err
 	}
 	l := pluginLister{by: map[string]*pluginInfo{}}
+	pin := plugins.pinner()
 	set, err := pinnedTexts(texts, func(r *rules.Rule) (*rules.Rule, error) {
-		pinned, err := plugins.pin(r)
+		pinned, err := pin(r)
 		if err != nil {
 			return r, nil // it is shown as wrong
 		}

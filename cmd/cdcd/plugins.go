@@ -282,12 +282,12 @@ func (p *plugins) asks(ctx context.Context) rules.Ask {
 
 // pinAll pins the plugins of a set's rules that can be: of others it is said when they are asked.
 func (p *plugins) pinAll(set *rules.Set) (*rules.Set, error) {
-	all := slices.Clone(set.Rules())
+	all, pin := slices.Clone(set.Rules()), p.pinner()
 	for i, r := range all {
 		if r.Filter == nil || r.Filter.Digest != "" {
 			continue
 		}
-		if pinned, err := p.pin(r); err == nil {
+		if pinned, err := pin(r); err == nil {
 			all[i] = pinned
 		}
 	}
@@ -327,6 +327,25 @@ func (p *plugins) pin(r *rules.Rule) (*rules.Rule, error) {
 		return nil, rules.Findings{filterFault(r, coded)}
 	}
 	return nil, fmt.Errorf("rule %s: %w", r.Name, err)
+}
+
+// pinner pins the rules of one set: a plugin is looked at once, so that all rules that name it get the same version, though
+// somebody may replace its file meanwhile.
+func (p *plugins) pinner() pinner {
+	versions := map[string]string{} // by the plugin's name
+	return func(r *rules.Rule) (*rules.Rule, error) {
+		if r.Filter == nil || r.Filter.Digest != "" {
+			return p.pin(r)
+		}
+		if digest, ok := versions[r.Filter.Plugin]; ok {
+			return r.Pin(digest)
+		}
+		pinned, err := p.pin(r)
+		if err == nil && pinned.Filter.Digest != "" {
+			versions[r.Filter.Plugin] = pinned.Filter.Digest
+		}
+		return pinned, err
+	}
 }
 
 // current returns the version that a filter means now, and keeps it.

@@ -176,6 +176,25 @@ func TestAVersionGoesWhenNobodyUsesItAndAnotherIsUsed(t *testing.T) {
 	three.Close()
 }
 
+// All rules of a set get the version that was found first, though the file is replaced while they are read.
+func TestTheRulesOfASetGetOneVersion(t *testing.T) {
+	p := testPlugins(t, time.Minute)
+	pin := p.pinner()
+	var got []string
+	for i, version := range []string{"1.0.0", "2.0.0"} {
+		module := guestPlugin(t, "guest", version, "act")
+		put(t, p, "guest", module)
+		r, err := pin(filterRule(t, fmt.Sprint("r", i), "guest", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, r.Filter.Digest)
+	}
+	if got[0] != got[1] || got[0] != digestOf(guestPlugin(t, "guest", "1.0.0", "act")) {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestWhatIsWrongWithAPluginIsAFindingOnItsRule(t *testing.T) {
 	p := testPlugins(t, time.Minute)
 	put(t, p, "guest", guestPlugin(t, "guest", "1.0.0", "act"))

@@ -227,7 +227,7 @@ func precheckRules(ctx context.Context, a *app, cfg *config, plugins *plugins) e
 		if err != nil {
 			return err
 		}
-		if p, _, err := pushedFiles(cfg.dir(), texts, true, plugins.pin); err == nil && strings.HasPrefix(string(pushed), filesDigest(p)+"\n") {
+		if p, _, err := pushedFiles(cfg.dir(), texts, true, plugins.pinner()); err == nil && strings.HasPrefix(string(pushed), filesDigest(p)+"\n") {
 			return nil
 		}
 	}

@@ -115,7 +115,7 @@ func (d *ruleDesk) answer(ctx context.Context, ask ruleAsk) (any, error) {
 
 // push publishes rule files. What was changed since their base by others stays, unless the files change it too.
 func (d *ruleDesk) push(ctx context.Context, p publisher, pub bus.Publication, ask ruleAsk) (any, error) {
-	files, _, err := pushedFiles(ask.Dir, ask.Files, ask.All, d.plugins.pin)
+	files, _, err := pushedFiles(ask.Dir, ask.Files, ask.All, d.plugins.pinner())
 	if err != nil {
 		return nil, err
 	}

@@ -138,7 +138,7 @@ func (p *pipeline) pushFiles(ctx context.Context, why string) error {
 		}
 		return err
 	}
-	files, _, err := pushedFiles(p.cfg.dir(), texts, true, p.plugins.pin)
+	files, _, err := pushedFiles(p.cfg.dir(), texts, true, p.plugins.pinner())
 	if err != nil {
 		return err
 	}

@@ -116,9 +116,10 @@ func (l *linted) plugins(ctx context.Context, a *app) error {
 	}
 	plugins := a.pluginsAside(cfg)
 	defer plugins.Close()
+	pin := plugins.pinner()
 	for _, r := range l.set.Filters() {
 		var found rules.Findings
-		pinned, err := plugins.pin(r)
+		pinned, err := pin(r)
 		if err == nil {
 			found, err = plugins.examine(ctx, pinned, l.known)
 		}

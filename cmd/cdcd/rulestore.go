@@ -276,7 +276,7 @@ func (a *app) diffSides(cmd *cobra.Command, cfg *config, args []string) (from, t
 	}
 	plugins := a.pluginsAside(cfg)
 	defer plugins.Close()
-	p, _, err := pushedFiles(cfg.dir(), texts, len(args) == 0, plugins.pin)
+	p, _, err := pushedFiles(cfg.dir(), texts, len(args) == 0, plugins.pinner())
 	if err != nil {
 		return from, to, err
 	}
