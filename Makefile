@@ -8,7 +8,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 RACE := ./cdc/... ./engine/... ./bus/... ./sinks/... ./wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo setup test bench bench-rules mutate-rules fuzz lint generate clean
+.PHONY: help build demo setup test bench bench-rules bench-wasm mutate-rules fuzz lint generate clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ bench: setup ## Measure the whole program on real servers (some minutes), see do
 
 bench-rules: ## Measure what many rules cost, beside cel-go and expr-lang (some minutes)
 	cd internal/bench/rules && go run .
+
+bench-wasm: setup ## Measure what plugins cost, beside wazero as it is and Extism (two minutes)
+	cd internal/bench/wasm && go run .
 
 mutate-rules: ## Judge the tests of the index over rules: break it in many places and see that a test fails
 	go run ./internal/match/mutate

@@ -34,7 +34,7 @@ func SDK(language string) string {
 // Module returns the module of a plugin in the language's SDK, with its manifest: "tck", "examples/paid-orders".
 func Module(t testing.TB, language, plugin string) []byte {
 	t.Helper()
-	module, err := build(language, SDK(language), filepath.FromSlash(plugin))
+	module, err := Make(language, SDK(language), filepath.FromSlash(plugin))
 	if err != nil {
 		t.Fatalf("guest: %s in %s: %v", plugin, language, err)
 	}
@@ -47,20 +47,25 @@ func Template(t testing.TB, language, name string) string {
 	t.Helper()
 	dir := t.TempDir()
 	named := func(text []byte) []byte { return bytes.ReplaceAll(text, []byte("{{name}}"), []byte(name)) }
-	err := copyTree(filepath.Join(SDK(language), "template"), dir, nil, named)
-	if err == nil {
-		err = copyTree(SDK(language), filepath.Join(dir, "cdcd"), others(""), nil)
-	}
-	if err != nil {
+	if err := Copy(language, filepath.Join(SDK(language), "template"), dir, named); err != nil {
 		t.Fatalf("guest: %v", err)
 	}
 	return dir
 }
 
+// Copy copies a plugin to where it needs nothing beside it: with the SDK in the folder cdcd. Its files are changed by change, if that is
+// not nil.
+func Copy(language, from, to string, change func([]byte) []byte) error {
+	if err := copyTree(from, to, nil, change); err != nil {
+		return err
+	}
+	return copyTree(SDK(language), filepath.Join(to, "cdcd"), others(""), nil)
+}
+
 // Build returns the module of the plugin in a folder that needs nothing beside it.
 func Build(t testing.TB, language, dir string) []byte {
 	t.Helper()
-	module, err := build(language, dir, ".")
+	module, err := Make(language, dir, ".")
 	if err != nil {
 		t.Fatalf("guest: %s: %v", language, err)
 	}
@@ -77,8 +82,9 @@ func Compiled(t testing.TB) string {
 	return filepath.Join(cache, "cdcd", "guests", "compiled")
 }
 
-// build builds the plugin in a folder of root, which holds all that the build needs.
-func build(language, root, plugin string) ([]byte, error) {
+// Make returns the module of the plugin in a folder of root, which holds all that the build needs. It is for programs; tests have
+// [Module] and [Build].
+func Make(language, root, plugin string) ([]byte, error) {
 	env, version, err := toolchain.Find(language)
 	if err != nil {
 		return nil, fmt.Errorf("%w; scripts/setup installs it", err)
