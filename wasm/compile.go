@@ -17,10 +17,12 @@ import (
 // process, which calls [Compile].
 type Compiler func(ctx context.Context, module []byte, dir string) error
 
-// What is compiled in this process. The compiler takes time in a power of how deep blocks nest times how many variables a function has.
+// What is compiled in this process. The compiler takes time in a power of how deep blocks nest times how many variables a function has,
+// and in one of how many values its branches carry to how many places.
 const (
 	inProcessBytes  = 4 << 20
-	inProcessWeight = 2_000_000_000
+	inProcessWeight = 2_000_000_000 // some seconds
+	inProcessOne    = 400_000_000   // of one function
 )
 
 // Compile compiles a metered module into a folder. It may take all memory and time there is: it is what the child process of a [Compiler]
@@ -62,24 +64,52 @@ func inProcess(m *wasmbin.Module, bytes int) error {
 	}
 	total := 0.0
 	for i := range m.Bodies {
-		b := &m.Bodies[i]
-		depth, deepest := 1, 1
-		code := b.Walk()
-		for in, ok := code.Next(); ok; in, ok = code.Next() {
-			switch in.Op {
-			case wasmbin.Block, wasmbin.Loop, wasmbin.If:
-				depth++
-				deepest = max(deepest, depth)
-			case wasmbin.End:
-				depth--
-			}
-		}
-		weight := float64(deepest) * float64(b.Locals+len(m.Types[m.Funcs[m.ImportedFuncs+i]].Params)+2)
-		if total += weight * weight; total > inProcessWeight {
+		w := weight(m, i)
+		if total += w; w > inProcessOne || total > inProcessWeight {
 			return fail("its blocks nest so deep, in functions with so many variables, that compiling it would take very long")
 		}
 	}
 	return nil
+}
+
+// weight estimates what compiling a function takes.
+func weight(m *wasmbin.Module, function int) float64 {
+	b := &m.Bodies[function]
+	depth, deepest, widest, blocks, loops := 1, 1, 0, 0.0, 0.0
+	carried := 0.0 // values that the targets of its branches take
+	code := b.Walk()
+	for in, ok := code.Next(); ok; in, ok = code.Next() {
+		switch in.Op {
+		case wasmbin.Block, wasmbin.Loop, wasmbin.If:
+			depth++
+			deepest = max(deepest, depth)
+			widest = max(widest, blockValues(m, in))
+			if blocks++; in.Op == wasmbin.Loop {
+				loops++
+			}
+		case wasmbin.End:
+			depth--
+		case wasmbin.BrTable:
+			carried += float64(len(in.Bytes)) // a target takes at least one
+		}
+	}
+	variables := b.Locals + len(m.Types[m.Funcs[m.ImportedFuncs+function]].Params) + widest + 6 // of them those of metering
+	nested := float64(deepest) * float64(variables)
+	carried *= float64(widest + 1)
+	return nested*nested + carried*carried/1000 + blocks*blocks*8 + loops*loops*16
+}
+
+// blockValues returns how many values a block takes and leaves.
+func blockValues(m *wasmbin.Module, block wasmbin.Instr) int {
+	t, shift := 0, 0
+	for _, c := range block.Bytes[1:] {
+		t |= int(c&0x7f) << shift
+		shift += 7
+	}
+	if shift == 7 && t >= 0x40 { // none, or one
+		return 1
+	}
+	return len(m.Types[t].Params) + len(m.Types[t].Results)
 }
 
 // code is a module ready to be instantiated.
@@ -130,6 +160,9 @@ func (h *Host) code(ctx context.Context, m *wasmbin.Module, bytes int, metered [
 	}
 	runtime, err := h.newRuntime(ctx, limits.Memory, cache)
 	if err != nil {
+		if cache != nil {
+			_ = cache.Close(ctx)
+		}
 		return nil, err
 	}
 	c := &code{runtime: runtime, cache: cache}

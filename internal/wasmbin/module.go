@@ -3,6 +3,7 @@ package wasmbin
 import (
 	"bytes"
 	"fmt"
+	"strings"
 )
 
 // Limits bound what is read. What the standard Go toolchain makes fits into [DefaultLimits] with room to spare.
@@ -560,8 +561,11 @@ type FunctionName struct {
 	Name  string
 }
 
-// maxNames is how many names of functions are read.
-const maxNames = 100_000
+// How many names of functions are read, and how many bytes of one.
+const (
+	maxNames = 100_000
+	maxName  = 256
+)
 
 // FunctionNames returns the names of functions in the body of a custom section "name". ok is false when it is damaged, which
 // a module may be without harm.
@@ -574,7 +578,11 @@ func FunctionNames(body []byte) (names []FunctionName, ok bool) {
 			continue
 		}
 		for range part.count("names", maxNames) {
-			names = append(names, FunctionName{part.u32(), part.name()})
+			name := FunctionName{part.u32(), part.name()}
+			if len(name.Name) > maxName { // traps name functions by the dozen
+				name.Name = strings.ToValidUTF8(name.Name[:maxName], "")
+			}
+			names = append(names, name)
 		}
 		if part.failed() {
 			return nil, false
