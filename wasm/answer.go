@@ -44,6 +44,7 @@ type answer struct {
 	log     []byte  // what has not been read
 	entries int     // that have been
 	altered []int32 // for each image and column that may be edited, where its edit stands among those of the event, plus 1
+	slots   []int   // of altered that are in use
 	next    entry
 	more    bool // there is a next one
 	copied  int  // bytes of texts of this batch
@@ -223,23 +224,15 @@ func (a *answer) edits(event int) (*cdc.Edits, *Trap) {
 		}
 		a.advance()
 	}
-	for i := range out.Columns {
-		a.altered[a.slot(&out.Columns[i])] = 0
+	for _, slot := range a.slots {
+		a.altered[slot] = 0
 	}
+	a.slots = a.slots[:0]
 	if wrong != "" {
 		return nil, a.filter.plugin.trap(&Trap{Kind: TrapAnswer}, "CDCD-2511", "an edit of its is not allowed: %s", wrong)
 	}
 	slices.Sort(out.To)
 	return out, nil
-}
-
-// slot returns the place of an edit in altered.
-func (a *answer) slot(e *cdc.ColumnEdit) int {
-	n := 2 * slices.Index(a.filter.plugin.manifest.Edits, e.Column)
-	if e.Before {
-		n++
-	}
-	return n
 }
 
 // take adds an entry to the edits of an event. It returns what is wrong with it.
@@ -337,6 +330,7 @@ func (a *answer) takeColumn(out *cdc.Edits, e *entry, event cdc.Event, t *projec
 	}
 	out.Columns = append(out.Columns, edit)
 	a.altered[slot] = int32(len(out.Columns))
+	a.slots = append(a.slots, slot)
 	return ""
 }
 

@@ -3,6 +3,7 @@ package wasm
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -109,6 +110,7 @@ type Host struct {
 
 	mu      sync.Mutex
 	plugins map[*Plugin]bool
+	closed  bool
 }
 
 // NewHost makes a host. Of its folder it makes what is not there.
@@ -128,6 +130,7 @@ func NewHost(c Config) (*Host, error) {
 // Close lets go of all plugins, each when its last filter has been closed.
 func (h *Host) Close() error {
 	h.mu.Lock()
+	h.closed = true
 	plugins := slices.Collect(maps.Keys(h.plugins))
 	h.mu.Unlock()
 	for _, p := range plugins {
@@ -178,7 +181,7 @@ func (h *Host) Load(ctx context.Context, module []byte, limits Limits) (*Plugin,
 	}
 	metered, err := rewrite(m, meter.Limits{Pages: limits.Memory, Table: limits.Table, Depth: limits.Depth})
 	if err != nil {
-		return nil, cdc.Errorf("CDCD-2501", "plugin %s is refused: %w", info.Manifest.Name, err).
+		return nil, cdc.Errorf("CDCD-2501", "plugin %s is refused: %s", info.Manifest.Name, printable(err.Error())).
 			WithFix("make it smaller, or raise its limits in the configuration (plugins.limits)")
 	}
 	p := &Plugin{host: h, manifest: info.Manifest, digest: info.Digest, label: info.Manifest.Name + " " + info.Manifest.Version, limits: limits,
@@ -198,6 +201,10 @@ func (h *Host) Load(ctx context.Context, module []byte, limits Limits) (*Plugin,
 	p.stats.init(p, h.now().Sub(began))
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.closed {
+		p.unload()
+		return nil, errors.New("wasm: the host is closed")
+	}
 	h.plugins[p] = true
 	return p, nil
 }

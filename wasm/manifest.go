@@ -9,6 +9,7 @@ import (
 	"io"
 	"reflect"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +37,7 @@ const (
 	maxGlobs    = 256
 	maxSchema   = 100_000 // parts, written out
 	maxDepth    = 100     // of JSON
+	maxPatterns = 500_000 // parts of regular expressions, written out
 )
 
 // Manifest is what a plugin says about itself. ABI.md describes its keys.
@@ -211,6 +213,7 @@ func (m *Manifest) compileSchema() error {
 	}
 	c := jsonschema.NewCompiler()
 	c.UseLoader(noLoader{})
+	c.UseRegexpEngine((&patterns{left: maxPatterns}).compile)
 	if err := c.AddResource(schemaURL, doc); err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
@@ -221,6 +224,33 @@ func (m *Manifest) compileSchema() error {
 		return errors.New("config is a schema that would take very long to check: its parts refer to each other too often")
 	}
 	return nil
+}
+
+// patterns compiles regular expressions as long as they are small, written out, all together: a few lines can be written out to more
+// than there is memory for.
+type patterns struct{ left float64 }
+
+func (p *patterns) compile(text string) (jsonschema.Regexp, error) {
+	parsed, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return nil, err
+	}
+	if p.left -= writtenOut(parsed); p.left < 0 {
+		return nil, errors.New("its patterns are too large")
+	}
+	return regexp.Compile(text)
+}
+
+// writtenOut returns how many parts a regular expression has when its repetitions are written out.
+func writtenOut(re *syntax.Regexp) float64 {
+	n := 1 + float64(len(re.Rune))
+	for _, sub := range re.Sub {
+		n += writtenOut(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= float64(max(re.Min, re.Max, 1))
+	}
+	return n
 }
 
 // weighing finds out how many parts a schema has when everything is written out that it refers to, which checking it takes time in
