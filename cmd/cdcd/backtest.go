@@ -526,6 +526,8 @@ func exampleText(x backtest.Example) string {
 	switch {
 	case x.Error != "":
 		text += ": " + x.Error
+	case x.Kind == backtest.Changed && x.Change == x.Was:
+		text += ": the plugin alters it otherwise"
 	case x.Kind == backtest.Changed:
 		text += fmt.Sprintf(": %s, was %s", x.Change, x.Was)
 	case x.Change != "":

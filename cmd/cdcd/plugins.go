@@ -373,6 +373,12 @@ func (p *plugins) current(f *rules.Filter) (digest string, err error) {
 
 // examine starts the plugin of a rule, for trial, and looks whether the tables have what it needs. tables may be none.
 func (p *plugins) examine(ctx context.Context, r *rules.Rule, tables []*cdc.Table) (found rules.Findings, err error) {
+	found, _, err = p.try(ctx, r, tables)
+	return found, err
+}
+
+// try is examine, and returns how much memory the plugin has, with all others of its version.
+func (p *plugins) try(ctx context.Context, r *rules.Rule, tables []*cdc.Table) (found rules.Findings, bytes int64, err error) {
 	wrong := func(err error) error {
 		var coded *cdc.Error
 		if !errors.As(err, &coded) {
@@ -383,17 +389,18 @@ func (p *plugins) examine(ctx context.Context, r *rules.Rule, tables []*cdc.Tabl
 	}
 	f, err := p.filter(ctx, r, "")
 	if err != nil {
-		return found, wrong(err)
+		err = wrong(err)
+		return found, 0, err
 	}
 	defer f.Close()
 	for _, t := range tables {
 		if namesTable(r, t) && f.Check(t) != nil {
 			if err := wrong(f.Check(t)); err != nil {
-				return found, err
+				return found, 0, err
 			}
 		}
 	}
-	return found, nil
+	return found, f.loaded.plugin.Stats().Memory, nil
 }
 
 // filterFault says what is wrong with the plugin of a rule where that stands in the rule's file.

@@ -195,6 +195,51 @@ func TestTheRulesOfASetGetOneVersion(t *testing.T) {
 	}
 }
 
+// Who mends rules for which there is not enough memory must not be refused because there is not.
+func TestRulesThatArePublishedAreTriedBesideThoseThatRun(t *testing.T) {
+	p := testPlugins(t, time.Minute)
+	p.cfg.Plugins.Memory = 4 << 20 // of which an instance takes a quarter
+	put(t, p, "guest", guestPlugin(t, "guest", "1.0.0", "act"))
+	publish := func(n int, feeds string) error {
+		var all []*rules.Rule
+		mine := map[string]bool{}
+		for i := range n {
+			r, err := p.pin(filterRule(t, fmt.Sprint("r", i), "guest", feeds))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, mine[r.Name] = append(all, r), true
+		}
+		set, err := rules.New(all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pub := publisher{plugins: p}
+		found, err := pub.examine(t.Context(), set, mine, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found.Err()
+	}
+	for range 3 {
+		r, err := p.pin(filterRule(t, "r", "guest", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := p.filter(t.Context(), r, "acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+	}
+	if err := publish(2, ""); err != nil {
+		t.Errorf("two are enough: %v", err)
+	}
+	if err := publish(5, ""); err == nil || !strings.Contains(err.Error(), "CDCD-2542: there is no memory for plugin guest in all feeds") {
+		t.Errorf("five are too many: %v", err)
+	}
+}
+
 func TestWhatIsWrongWithAPluginIsAFindingOnItsRule(t *testing.T) {
 	p := testPlugins(t, time.Minute)
 	put(t, p, "guest", guestPlugin(t, "guest", "1.0.0", "act"))
