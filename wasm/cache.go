@@ -166,9 +166,6 @@ func (c *cache) module(ctx context.Context, metered []byte, compile Compiler) (s
 		_ = os.Chtimes(dir, now, now) // it is used; see tidy
 		return dir, nil
 	}
-	if err := os.RemoveAll(dir); err != nil {
-		return "", err
-	}
 	if err := os.MkdirAll(c.dir, 0o700); err != nil { // somebody may have removed all
 		return "", err
 	}
@@ -190,10 +187,14 @@ func (c *cache) module(ctx context.Context, metered []byte, compile Compiler) (s
 	if err := os.WriteFile(filepath.Join(temp, sealFile), seal, 0o600); err != nil {
 		return "", err
 	}
-	if err := os.Rename(temp, dir); err != nil && !c.verify(dir, name) { // another process may have been faster
+	err = os.Rename(temp, dir)
+	if err == nil || c.verify(dir, name) { // another process may have been faster, and is using it
+		return dir, nil
+	}
+	if err := os.RemoveAll(dir); err != nil {
 		return "", err
 	}
-	return dir, nil
+	return dir, os.Rename(temp, dir)
 }
 
 // verify says whether a folder is as it was when it was sealed.

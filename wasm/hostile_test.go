@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -94,5 +96,24 @@ func TestClosingAHostThatLoads(t *testing.T) {
 	}})
 	if p, err := h.Load(t.Context(), cguest(t), Limits{}); err == nil || p != nil || len(h.plugins) > 0 {
 		t.Errorf("got %v, %v", p, err)
+	}
+}
+
+// Two processes that compile the same module use what the faster one has made: it is not taken away from it.
+func TestTwoHostsFillOneFolder(t *testing.T) {
+	dir := t.TempDir()
+	made := func() (all []string) {
+		all, _ = filepath.Glob(filepath.Join(dir, "*", sealFile))
+		return all
+	}
+	var first os.FileInfo
+	slower := newHost(t, Config{Dir: dir, Compile: func(ctx context.Context, module []byte, into string) error {
+		load(t, newHost(t, Config{Dir: dir}), cguest(t), Limits{})
+		first, _ = os.Stat(made()[0])
+		return Compile(ctx, module, into)
+	}})
+	load(t, slower, cguest(t), Limits{})
+	if now, err := os.Stat(made()[0]); err != nil || len(made()) != 1 || !os.SameFile(now, first) {
+		t.Errorf("made are %q, %v", made(), err)
 	}
 }

@@ -259,10 +259,10 @@ type pluginLimits struct {
 	// BatchFuel is the fuel that up to 256 changes that are judged in one call may take together.
 	BatchFuel int `yaml:"batch_fuel" default:"200000000"`
 	// StartFuel is the fuel that starting an instance may take, with the configuration of its rule.
-	StartFuel int `yaml:"start_fuel" default:"1000000000"`
+	StartFuel int `yaml:"start_fuel" default:"2000000000"`
 	// Wall is how long one call may take. It is about the machine, not about the plugin: the batch is judged again.
 	Wall strictyaml.Duration `yaml:"wall" default:"10s"`
-	// LogLines is how many lines an instance may log in a second.
+	// LogLines is how many lines it may log in a second, all of its instances together.
 	LogLines int `yaml:"log_lines" default:"50"`
 	// Failures is on how many of the last Window changes it may fail before it is quarantined: what happens then is the rule's fallback.
 	Failures int `yaml:"failures" default:"50"`
