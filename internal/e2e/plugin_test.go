@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -151,6 +152,7 @@ func TestAPluginIsReplacedWhileChangesComeAndNothingIsLostOrDoubled(t *testing.T
 	d.capturing(t)
 
 	stop := make(chan struct{})
+	last := 0 // id of the last row, which both versions keep or break down on; to be read when writing has ended
 	var writing sync.WaitGroup
 	writing.Go(func() { // waited for below
 		for n := 1; ; n++ {
@@ -163,6 +165,7 @@ func TestAPluginIsReplacedWhileChangesComeAndNothingIsLostOrDoubled(t *testing.T
 					poison = 4
 				}
 				db.Exec(t, fmt.Sprintf("INSERT INTO ledger.t VALUES (%d, 1, 2, 'a'), (%d, 0, 1, 'b'), (%d, 2, 0, 'c'), (%d, %d, %d, 'd')", 4*n, 4*n+1, 4*n+2, 4*n+3, poison, poison))
+				last = 4*n + 3
 			}
 		}
 	})
@@ -180,12 +183,14 @@ func TestAPluginIsReplacedWhileChangesComeAndNothingIsLostOrDoubled(t *testing.T
 	time.Sleep(5 * time.Second)
 	close(stop)
 	writing.Wait()
-	time.Sleep(2 * time.Second)
-	want, poisoned, versions := filteredLines(t, bus.Config{URL: nats.URL}, columns)
-	deadline := time.Now().Add(60 * time.Second)
-	got := notes(t, d.bucket)
-	for ; len(got) < len(want) && time.Now().Before(deadline); got = notes(t, d.bucket) {
-		time.Sleep(200 * time.Millisecond)
+	var want, poisoned, got []string
+	var versions map[string]int
+	for began := time.Now(); time.Since(began) < 60*time.Second; time.Sleep(200 * time.Millisecond) {
+		want, poisoned, versions = filteredLines(t, bus.Config{URL: nats.URL}, columns)
+		captured := slices.Contains(want, fmt.Sprintf("%d d", last)) || slices.Contains(poisoned, fmt.Sprint(last))
+		if got = notes(t, d.bucket); captured && len(got) >= len(want) {
+			break
+		}
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		for i := range max(len(got), len(want)) {
