@@ -31,6 +31,8 @@ type shadows struct {
 	mu   sync.Mutex // guards what follows
 	host *wasm.Host
 	by   map[string]*candidate // by the plugin's name
+
+	closed bool
 }
 
 // candidate is a version that is tried.
@@ -98,7 +100,7 @@ const (
 func (s *shadows) Close() {
 	s.mu.Lock()
 	by, host := s.by, s.host
-	s.by, s.host = nil, nil
+	s.by, s.host, s.closed = nil, nil, true
 	s.mu.Unlock()
 	for _, c := range by {
 		c.end()
@@ -112,7 +114,10 @@ func (s *shadows) Close() {
 func (s *shadows) begin(ctx context.Context, name string, module []byte) (*candidate, error) {
 	s.mu.Lock()
 	var err error
-	if s.host == nil {
+	switch {
+	case s.closed:
+		err = errClosed
+	case s.host == nil:
 		s.host, err = s.p.plugins.newHost()
 	}
 	host := s.host
@@ -134,14 +139,19 @@ func (s *shadows) begin(ctx context.Context, name string, module []byte) (*candi
 	live, c.stop = context.WithCancel(context.Background())
 	go c.run(live) // ends with end
 	s.mu.Lock()
-	if s.by == nil {
-		s.by = map[string]*candidate{}
+	before, late := c, s.closed
+	if !late {
+		if s.by == nil {
+			s.by = map[string]*candidate{}
+		}
+		before, s.by[name] = s.by[name], c
 	}
-	before := s.by[name]
-	s.by[name] = c
 	s.mu.Unlock()
 	if before != nil {
 		before.end()
+	}
+	if late {
+		return nil, errClosed
 	}
 	return c, nil
 }
@@ -210,7 +220,11 @@ func (c *candidate) said() shadowReport {
 func (c *candidate) run(ctx context.Context) {
 	defer close(c.done)
 	defer c.plugin.Close()
-	filters := map[string]*wasm.Filter{} // by feed and version of the rule
+	type filter struct {
+		*wasm.Filter
+		version string // of the rule
+	}
+	filters := map[string]filter{} // by feed and rule
 	defer func() {
 		for _, f := range filters {
 			f.Close()
@@ -223,11 +237,18 @@ func (c *candidate) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		key := job.feed + "/" + job.rule.Version
-		f := filters[key]
+		key := job.feed + "/" + job.rule.Name
+		f, open := filters[key]
+		if open && f.version != job.rule.Version {
+			f.Close()
+			delete(filters, key)
+			open = false
+		}
 		var err error
-		if f == nil {
-			if f, err = c.plugin.Filter(wasm.For(ctx, job.rule.Name+"\n"+job.feed+" (tried)"), job.rule.Filter.Config); err == nil {
+		if !open {
+			f.version = job.rule.Version
+			f.Filter, err = c.plugin.Filter(wasm.For(ctx, job.rule.Name+"\n"+job.feed+" (tried)"), job.rule.Filter.Config)
+			if err == nil {
 				filters[key] = f
 			}
 		}
@@ -246,7 +267,7 @@ func (c *candidate) run(ctx context.Context) {
 			}
 		}
 		c.compare(job, verdicts, fuel, err)
-		if f != nil && cdc.CodeOf(err) == codeQuarantined { // it goes on failing, and goes on being counted
+		if cdc.CodeOf(err) == codeQuarantined { // it goes on failing, and goes on being counted
 			f.Close()
 			delete(filters, key)
 		}
