@@ -60,7 +60,7 @@ func sameBehaviour(t *testing.T, wasm []byte, m *wasmbin.Module, compiler bool) 
 	}
 	used := first.Fuel
 	plain := first
-	plain.Fuel = 0
+	plain.Fuel, plain.Traps = 0, nil
 	if first.unknown {
 		used = fuzzFuel
 	}
@@ -113,7 +113,8 @@ type observation struct {
 	Seen    uint64   // of what it told its import
 	Globals []string
 	Memory  uint64
-	Fuel    int64
+	Fuel    int64   // the most of one call
+	Traps   []int64 // fuel that was known to be used when a call trapped: how it was given out must not be seen in it
 
 	stopped string // by whom, before it was done
 	unknown bool   // what fuel it took, because a call trapped
@@ -213,7 +214,9 @@ func observe(t *testing.T, wasm []byte, config wazero.RuntimeConfig, k *tank) (o
 			return o
 		}
 		o.unknown = true
-		if k != nil { // as a host does that uses an instance again
+		if k != nil {
+			o.Traps = append(o.Traps, given-k.left-int64(mod.ExportedGlobal(meter.Fuel).Get()))
+			// as a host does that uses an instance again
 			mod.ExportedGlobal(meter.Depth).(api.MutableGlobal).Set(0)
 			mod.ExportedGlobal(meter.Fuel).(api.MutableGlobal).Set(0)
 			k.left = given

@@ -243,6 +243,9 @@ func (f *Filter) offer(ctx context.Context, deadline time.Time, verdicts []cdc.V
 	err := i.offer(p.frame)
 	used := i.used()
 	f.used += used
+	if s := i.overdrawn(used); s != nil && err == nil {
+		err = s
+	}
 	var failed *failure
 	if err != nil {
 		trap, world := i.trap(err)
@@ -255,7 +258,7 @@ func (f *Filter) offer(ctx context.Context, deadline time.Time, verdicts []cdc.V
 		}
 		failed = &failure{trap: trap, lie: trap.Kind == TrapAnswer, spent: i.spent}
 		if !failed.lie {
-			failed.judged = int(i.cursor())
+			failed.judged = i.blamed(trap)
 			if failed.judged >= len(p.events) {
 				f.lie(failed, "it failed with the cursor at %d of %d events", failed.judged, len(p.events))
 			}
@@ -286,6 +289,17 @@ func (f *Filter) offer(ctx context.Context, deadline time.Time, verdicts []cdc.V
 	i.source = nil
 	f.plugin.stats.call(judged, used, f.plugin.host.now().Sub(began))
 	return failed, nil
+}
+
+// blamed returns the number of the event that a trap is to blame on.
+func (i *instance) blamed(t *Trap) int {
+	switch {
+	case i.late:
+		return int(i.at)
+	case !i.watch && t.Kind == TrapFuel: // also if it was done, but for coming back
+		return 0
+	}
+	return int(i.cursor())
 }
 
 // lie makes a failure one of which nothing can be believed.

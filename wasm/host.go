@@ -106,6 +106,7 @@ type Host struct {
 	unmetered   bool
 	budget      budget
 	now         func() time.Time
+	slice       int64  // fuel between two visits; 0: what suits the budget
 	cache       *cache // nil: nothing is kept
 
 	mu      sync.Mutex

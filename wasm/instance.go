@@ -23,7 +23,8 @@ const (
 
 	pageBytes = 64 << 10
 
-	slice = 1_000_000 // fuel between two visits of the host, about a millisecond
+	// Fuel between two visits of the host: some microseconds, and less than two milliseconds where each unit waits for memory.
+	slice = 1 << 16
 
 	// What clocks show while a plugin begins: some runtimes do not accept zero.
 	beginning = int64(946_684_800e9) // 2000-01-01
@@ -59,6 +60,7 @@ type instance struct {
 	since    int64  // fuel that had been used when the event at the cursor cannot have begun yet
 	visited  int64  // fuel that had been used at the last visit
 	spent    bool   // the budget of the whole batch is used up, which is no event's fault
+	late     bool   // an event before the cursor may have used more than one may: the one at the cursor when it was looked at last
 
 	source *part // what is being judged; nil while it begins
 	count  int   // events
@@ -138,6 +140,9 @@ func (i *instance) start(ctx context.Context) (err error) {
 		err = i.configure()
 	}
 	i.flush(1)
+	if s := i.overdrawn(i.used()); err == nil && s != nil {
+		err = s
+	}
 	if err != nil {
 		return i.failedToBegin(err)
 	}
@@ -318,8 +323,10 @@ func (i *instance) close() {
 func (i *instance) begin(ctx context.Context, budget int64, deadline time.Time, watch bool) {
 	i.Context = ctx
 	i.budget, i.deadline, i.watch = budget, deadline, watch
-	i.slice = max(1000, min(slice, i.plugin.limits.Fuel/8))
-	i.given, i.at, i.since, i.visited, i.spent = 0, 0, 0, 0, false
+	if i.slice = i.plugin.host.slice; i.slice == 0 {
+		i.slice = max(1000, min(slice, i.plugin.limits.Fuel/8))
+	}
+	i.given, i.at, i.since, i.visited, i.spent, i.late = 0, 0, 0, 0, false, false
 	i.linear.refuse = false
 	if i.fuel != nil {
 		i.given = min(i.slice, budget)
@@ -360,9 +367,12 @@ func (i *instance) refuel() {
 		return
 	}
 	used := i.used()
+	if s := i.overdrawn(used); s != nil {
+		panic(s)
+	}
 	if used > i.budget {
-		i.spent = i.watch
-		panic(&stop{kind: TrapFuel, what: fmt.Sprintf("it used more than %d units of fuel", i.budget)})
+		i.spent = true
+		panic(overdraft(i.budget))
 	}
 	if err := i.Context.Err(); err != nil {
 		panic(&stop{err: context.Cause(i.Context)})
@@ -378,6 +388,25 @@ func (i *instance) refuel() {
 	i.fuel.Set(uint64(i.given - used))
 }
 
+// overdrawn says whether an event has, or may have, used more than one may: the only one, or one that the plugin is done with. What it
+// did last it did without a visit of the host.
+func (i *instance) overdrawn(used int64) *stop {
+	if !i.watch {
+		if used > i.budget {
+			return overdraft(i.budget)
+		}
+		return nil
+	}
+	if i.late = i.cursor() != i.at && used-i.since > i.plugin.limits.Fuel; i.late {
+		return overdraft(i.plugin.limits.Fuel)
+	}
+	return nil
+}
+
+func overdraft(budget int64) *stop {
+	return &stop{kind: TrapFuel, what: fmt.Sprintf("it used more than %d units of fuel", budget)}
+}
+
 // watchCursor stops an event that may have used more than one may. Whether it has is found out when it is judged alone: what it
 // used here is known within two slices only, and no event may pass in one batch and not in another.
 func (i *instance) watchCursor(used int64) {
@@ -387,7 +416,7 @@ func (i *instance) watchCursor(used int64) {
 	}
 	i.visited = used
 	if used-i.since+i.slice > i.plugin.limits.Fuel {
-		panic(&stop{kind: TrapFuel, what: fmt.Sprintf("it used more than %d units of fuel", i.plugin.limits.Fuel)})
+		panic(overdraft(i.plugin.limits.Fuel))
 	}
 }
 

@@ -21,11 +21,14 @@
 // [Cost] is the price of an instruction. Code is charged where it begins: a function when it is entered, a loop each time round,
 // and a branch of some size where it branches off, so that what is skipped is not paid; smaller ones are paid with the code before
 // them, whether they are taken or not. A small function without loops that is only called directly is paid by its callers, and
-// looks at nothing itself.
+// looks at nothing itself. Where paths come together that have written many variables, compiled code moves all of them, also where
+// the path that was taken did not write any: that has its price too.
 //
-// Whether fuel is left is looked at when a function is entered, and at the head of a loop: elsewhere it may go below zero, and
-// that is seen at the next such place. In a function with loops it is kept in a local, which goes back to the global before calls
-// and at the end; so behind a trap the global holds what it was when it was last put back.
+// Whether fuel is left is looked at when a function is entered, at the head of a loop, and where more has been done since the last
+// look than is in proportion to the function's frame: elsewhere it may go below zero, and that is seen at the next such place, or
+// by the host when the call returns. In a function with loops it is kept in a local, which goes back to the global before calls
+// and at the end; so behind a trap the global holds what it was when it was last put back. A visit of the host does not change that:
+// what is used does not depend on the slices that it is given in.
 //
 // The code that standard Go makes of a function is a loop around a br_table, by way of which all jumps go. A jump whose target
 // stands before it as a constant becomes a branch to that target, if it leads forward. This saves more than the metering of such code costs.
@@ -35,7 +38,8 @@
 // A module can only name what it has: package wasmbin has refused every index beyond that, so none of the globals that are
 // appended can be read or written by the module's own code, and no function of its own is the one that refills them. A branch
 // goes forward, or to the head of a loop that it stands in; so between two looks at the fuel a function runs forward only, and each
-// instruction at most once. Functions that do not look when they are entered have no loops, or come to one before they call
+// instruction at most once. In each function that is on the stack no more is done between two looks than its frame stands for, so
+// on the way back from nested calls it is bounded by the limit of the depth what is done without any: some millions of units. Functions that do not look when they are entered have no loops, or come to one before they call
 // anything that takes fuel; those that leave it to their callers to pay do a bounded amount, with all that they call of their
 // kind, and none is its own caller by way of others of their kind.
 //

@@ -13,7 +13,8 @@ type function struct {
 	nest       []int // marks of the blocks around, the function first
 	before     before
 	dispatches []dispatch
-	breaths    []int // numbers of calls behind which there is a mark
+	breaths    []int // numbers of instructions, from 1, behind which there is a mark, and a look
+	stretch    stretch
 	open       []branch
 	inLocal    bool   // the fuel is in the local
 	spare      uint32 // local of type i64: the fuel, if it is in a local
@@ -45,7 +46,7 @@ func (f *function) rewrite(number uint32, b *wasmbin.Body) []byte {
 		f.out = append(f.out, f.blockType(t.Results)...)
 	}
 	f.nest, f.before = append(f.nest[:0], 0), before{}
-	next, calls, breaths := 1, 0, f.breaths
+	next, n, breaths := 1, 0, f.breaths
 	code := b.Walk()
 	for i, ok := code.Next(); ok; i, ok = code.Next() {
 		shift, long := lengthCost(i.Op)
@@ -73,17 +74,15 @@ func (f *function) rewrite(number uint32, b *wasmbin.Body) []byte {
 		default:
 			f.out = append(f.out, i.Bytes...)
 		}
-		if i.Op == wasmbin.Call {
-			calls++
-		}
-		breath := i.Op == wasmbin.Call && len(breaths) > 0 && breaths[0] == calls
+		n++
+		breath := len(breaths) > 0 && breaths[0] == n
 		if breath {
 			breaths = breaths[1:]
 		}
 		if breath || isMark(i.Op) {
 			f.nested(i, next)
 			if m := f.marks[next]; m.place > 0 {
-				f.charge(m.place, breath)
+				f.charge(m.place, breath || m.look)
 			}
 			next++
 		}
@@ -336,15 +335,23 @@ func (f *function) orYield() {
 	f.out = append(f.out, byte(wasmbin.End))
 }
 
-// visit calls the host, which may give fuel.
+// visit calls the host, which may give fuel. Behind it the global lacks as much as it did before: what it says behind a trap must not
+// depend on when the host was visited.
 func (f *function) visit() {
-	if f.inLocal {
-		f.store()
+	const sub, add = 0x7d, 0x7c
+	if !f.inLocal {
+		f.local(byte(wasmbin.Call), f.yield)
+		return
 	}
+	f.get(f.fuel)
+	f.local(0x20, f.spare)
+	f.out = append(f.out, sub)
+	f.store()
 	f.local(byte(wasmbin.Call), f.yield)
-	if f.inLocal {
-		f.load()
-	}
+	f.load()
+	f.local(0x20, f.spare)
+	f.out = append(f.out, add)
+	f.set(f.fuel)
 }
 
 // fuelNow puts the fuel on the stack.

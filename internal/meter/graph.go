@@ -17,6 +17,7 @@ import (
 type callGraph struct {
 	m      *wasmbin.Module
 	frames []uint32   // words of a function's frame, about, and of the longest path behind it; of a type the most of its functions
+	own    []uint32   // words of a function's frame alone
 	counts [][]uint32 // the nodes that a function's calls are counted to, in order
 	group  []int32    // strongly connected component of each node
 	order  []uint32   // the nodes so that those that a node leads to stand before it, unless they are in its component
@@ -67,6 +68,7 @@ func graph(m *wasmbin.Module) *callGraph {
 			edges[t] = append(edges[t], uint32(f))
 		}
 	}
+	g.own = slices.Clone(g.frames)
 	g.connect(edges)
 	g.count(edges)
 	return g

@@ -123,25 +123,45 @@ func start(t testing.TB, wasm []byte, h *host, config wazero.RuntimeConfig) (api
 	runtime := wazero.NewRuntimeWithConfig(ctx, config)
 	t.Cleanup(func() { runtime.Close(context.Background()) })
 	if h != nil {
-		m, err := wasmbin.Read(wasm, wasmbin.DefaultLimits)
-		if err != nil {
-			return nil, err
-		}
 		limits := DefaultLimits
 		if h.depth == 0 {
 			h.depth = limits.Depth
 		}
 		limits.Depth = h.depth
-		if wasm, err = Rewrite(m, limits); err != nil {
-			return nil, err
-		}
-		_, err = runtime.NewHostModuleBuilder(HostModule).NewFunctionBuilder().
-			WithGoModuleFunction(api.GoModuleFunc(h.yield), nil, nil).Export(Yield).Instantiate(ctx)
-		if err != nil {
+		var err error
+		if wasm, err = metered(ctx, runtime, wasm, limits, h.yield); err != nil {
 			return nil, err
 		}
 	}
 	return runtime.Instantiate(ctx, wasm)
+}
+
+// startWith makes a metered instance with another host.
+func startWith(t testing.TB, wasm []byte, yield api.GoModuleFunc) api.Module {
+	t.Helper()
+	runtime := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfigCompiler())
+	t.Cleanup(func() { runtime.Close(context.Background()) })
+	wasm, err := metered(t.Context(), runtime, wasm, DefaultLimits, yield)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := runtime.Instantiate(t.Context(), wasm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func metered(ctx context.Context, runtime wazero.Runtime, wasm []byte, limits Limits, yield api.GoModuleFunc) ([]byte, error) {
+	m, err := wasmbin.Read(wasm, wasmbin.DefaultLimits)
+	if err != nil {
+		return nil, err
+	}
+	_, err = runtime.NewHostModuleBuilder(HostModule).NewFunctionBuilder().WithGoModuleFunction(yield, nil, nil).Export(Yield).Instantiate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return Rewrite(m, limits)
 }
 
 // assembled makes a module of one memory of a page, a table of two entries that hold its first function, and functions of

@@ -16,6 +16,8 @@ type mark struct {
 	calls bool       // between here and the next mark there are calls of functions that are not silent
 	cost  uint32     // of the code between here and the next mark
 	place uint32     // what is charged here; 0: nothing, for the code is paid elsewhere
+	look  bool       // and it is looked whether there is so much
+	sets  uint32     // of a block: how many locals had been written when it began
 }
 
 const (
@@ -27,8 +29,14 @@ const (
 	// The most that a call may cost in whole of a function that leaves it to its callers to pay.
 	worthACall = 1000
 
-	// Calls one behind the other do not cost more than this at once.
-	breath = 1 << 16
+	// Where paths come together compiled code moves the variables that have been written on one of them, be it the other one that
+	// is taken. As many as this are not charged for, each further one costs so much.
+	freeMoves = 64
+	move      = 4
+
+	// What a function may do without a look at the fuel, for each word that its frame counts. On the way back from calls that are
+	// nested there is such a stretch in each frame, so that all of them together are bounded as the stack is.
+	unlooked = 16
 )
 
 // price is what calls of a function need to know of it.
@@ -43,11 +51,15 @@ type price struct {
 
 // places finds out where in a function how much is charged, and what its price is.
 func (f *function) places(number uint32, b *wasmbin.Body) price {
+	locals := uint32(len(f.m.Types[f.m.Funcs[number]].Params) + b.Locals)
 	p := price{known: true, paid: !f.calls.named[number] && !f.checked[number], silent: true, steady: true}
 	f.marks = append(f.marks[:0], mark{op: wasmbin.Block, plain: len(f.m.Types[f.m.Funcs[number]].Results) == 0})
 	f.nest, f.dispatches, f.before = append(f.nest[:0], 0), f.dispatches[:0], before{}
 	f.breaths, f.bulk = f.breaths[:0], false
-	calls := 0
+	f.stretch.begin()
+	alone := true // it has called nothing yet that looks, so it is at the end of the stack
+	least := unlooked * f.calls.own[number]
+	n, sets := 0, uint32(0)
 	comesBack := false // the instruction before is a call that makes the function unsteady, if there is more behind it
 	code := b.Walk()
 	for i, ok := code.Next(); ok; i, ok = code.Next() {
@@ -58,6 +70,8 @@ func (f *function) places(number uint32, b *wasmbin.Body) price {
 		here := &f.marks[len(f.marks)-1]
 		here.cost += uint32(Cost(i.Op))
 		p.whole += uint32(Cost(i.Op))
+		f.stretch.since += uint32(Cost(i.Op))
+		n++
 		switch i.Op {
 		case wasmbin.Call:
 			callee := f.prices[i.Index]
@@ -70,14 +84,18 @@ func (f *function) places(number uint32, b *wasmbin.Body) price {
 			here.calls = here.calls || !callee.silent
 			p.silent = p.silent && callee.silent
 			comesBack = !callee.steady
-			if calls++; here.cost > breath {
-				f.breaths = append(f.breaths, calls)
-				f.marks = append(f.marks, mark{op: wasmbin.Call})
+			alone = alone && callee.silent
+			if f.stretch.since += callee.whole; callee.known && !callee.paid {
+				f.stretch.since = 0 // it has looked
 			}
+		case 0x21, 0x22: // local.set, local.tee
+			sets++
 		case wasmbin.CallIndirect:
-			here.calls, p.silent, comesBack = true, false, true
+			here.calls, p.silent, comesBack, alone = true, false, true, false
 		case wasmbin.Br, wasmbin.BrIf, wasmbin.BrTable:
-			if _, ok := f.threaded(i); !ok {
+			if label, ok := f.threaded(i); ok {
+				f.stretch.to(label)
+			} else {
 				f.branches(i)
 			}
 			if i.Op == wasmbin.BrTable {
@@ -90,8 +108,27 @@ func (f *function) places(number uint32, b *wasmbin.Body) price {
 			f.bulk = f.bulk || inPieces(i.Op)
 		}
 		if isMark(i.Op) {
+			f.stretch.follow(i.Op)
+			at := mark{op: i.Op, plain: f.isPlain(i), sets: sets}
+			if i.Op == wasmbin.End {
+				block := &f.marks[f.nest[len(f.nest)-1]]
+				if moved := moves(sets-block.sets, locals); moved > 0 {
+					at.cost, at.look = moved, moved > worthACall
+					if f.stretch.since += moved; at.look {
+						f.stretch.since = 0
+					}
+					if block.op == wasmbin.Loop {
+						block.cost += moved
+					}
+					p.whole = min(p.whole+2*moved, 1<<30)
+				}
+			}
 			f.nested(i, len(f.marks))
-			f.marks = append(f.marks, mark{op: i.Op, plain: f.isPlain(i)})
+			f.marks = append(f.marks, at)
+		} else if f.stretch.since > least && (!alone || f.stretch.since > worthACall) {
+			f.breaths = append(f.breaths, n)
+			f.marks = append(f.marks, mark{op: wasmbin.Call})
+			f.stretch.since = 0
 		}
 		f.before.follow(i)
 	}
@@ -106,6 +143,14 @@ func (f *function) places(number uint32, b *wasmbin.Body) price {
 	p.steady = p.steady && !split
 	p.entry = f.marks[0].place
 	return p
+}
+
+// moves returns what it costs that paths come together behind code that has so many instructions that write locals.
+func moves(sets, locals uint32) uint32 {
+	if n := min(sets, locals); n > freeMoves {
+		return move * (n - freeMoves)
+	}
+	return 0
 }
 
 func isMark(op wasmbin.Op) bool {
@@ -148,9 +193,55 @@ func (f *function) branches(i wasmbin.Instr) {
 		if int64(label) >= int64(len(f.nest)) {
 			continue // to nowhere: the module is not valid
 		}
+		f.stretch.to(label)
 		if m := &f.marks[f.nest[len(f.nest)-1-int(label)]]; m.op == wasmbin.Loop {
 			m.again = true
 		}
+	}
+}
+
+// stretch follows what has been done since the last look at the fuel, on the longest of all paths to an instruction. Paths come
+// together at the ends of blocks; those that go back to a loop look there.
+type stretch struct {
+	since uint32
+	open  []joint // of the function first
+}
+
+// joint is a block that is open.
+type joint struct {
+	most uint32 // of the paths that lead to its end
+	then uint32 // at the beginning of an if, which its else goes on from
+	is   wasmbin.Op
+}
+
+func (s *stretch) begin() {
+	s.since, s.open = 0, append(s.open[:0], joint{})
+}
+
+// to is a branch.
+func (s *stretch) to(label uint32) {
+	if j := &s.open[len(s.open)-1-int(label)]; j.is != wasmbin.Loop {
+		j.most = max(j.most, s.since)
+	}
+}
+
+// follow goes on behind an instruction.
+func (s *stretch) follow(op wasmbin.Op) {
+	j := &s.open[len(s.open)-1]
+	switch op {
+	case wasmbin.Block, wasmbin.Loop, wasmbin.If:
+		s.open = append(s.open, joint{then: s.since, is: op})
+	case wasmbin.Else:
+		j.most, j.is = max(j.most, s.since), op
+		s.since = j.then
+	case wasmbin.End:
+		if j.is == wasmbin.If { // there is no else
+			s.since = max(s.since, j.then)
+		}
+		s.since = max(s.since, j.most)
+		s.open = s.open[:len(s.open)-1]
+	case wasmbin.Br, wasmbin.BrTable, wasmbin.Return, wasmbin.Unreachable:
+		s.since = 0 // nothing comes here
 	}
 }
 
@@ -167,8 +258,8 @@ func (b *before) follow(i wasmbin.Instr) {
 		*b = before{constant: s64(i.Bytes[1:]), is: true}
 	case 0x20: // local.get
 		*b = before{get: i.Index + 1}
-	case 0x21: // local.set
-		*b = before{set: i.Index + 1, constant: b.constant, is: b.is}
+	case 0x21: // local.set, of what the instruction before has put on the stack
+		*b = before{set: i.Index + 1, constant: b.constant, is: b.is && b.set == 0}
 	default:
 		*b = before{}
 	}
