@@ -186,9 +186,7 @@ func (f *Filter) alone(ctx context.Context, deadline time.Time, failed *failure,
 		return 0, err
 	}
 	if again == nil { // the state was to blame, or the cursor is not what it says: others may be to blame
-		if failed.trap.Kind != TrapFuel {
-			f.size = max(1, offered/2)
-		}
+		f.size = max(1, offered/2)
 		return blamed + 1, nil
 	}
 	f.size = maxEvents

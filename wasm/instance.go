@@ -277,7 +277,8 @@ func (i *instance) keep() error {
 	if !i.plugin.host.budget.take(int64(len(all))) {
 		return i.plugin.noMemory()
 	}
-	i.pristine.memory = bytes.Clone(all)
+	i.pristine.memory = make([]byte, len(all))
+	refill(i.pristine.memory, all)
 	return nil
 }
 

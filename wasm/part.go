@@ -226,7 +226,8 @@ func (i *instance) offer(frame []byte) error {
 	if err := i.room(len(frame)); err != nil {
 		return err
 	}
-	i.memory.Write(i.in, frame)
+	in, _ := i.memory.Read(i.in, uint32(len(frame)))
+	refill(in, frame)
 	if out, _ = i.memory.Read(i.out, outBytes); out[0]|out[1]|out[2]|out[3] != 0 { // cdc_arena may have written it
 		clear(out)
 	}
