@@ -137,7 +137,7 @@ func (g *generator) statement(depth int) []byte {
 		return g.funcRef(depth)
 	}
 	small := func() []byte { return asm.Seq(e(asm.I32), asm.Const32(15), asm.Op(0x71)) } // so that not all are out of bounds
-	switch g.pick(24) {
+	switch g.pick(26) {
 	case 0, 1, 2:
 		l := g.pick(len(g.locals))
 		if l == g.counter() {
@@ -193,8 +193,41 @@ func (g *generator) statement(depth int) []byte {
 			return asm.Seq(small(), small(), small(), asm.Op(0xfc, 0x0e, 1, 1)) // table.copy
 		}
 		return asm.Seq(small(), small(), small(), asm.Op(0xfc, 0x0c, 1, 0)) // table.init
+	case 23, 24:
+		return g.dispatch(depth)
 	}
 	return asm.Seq(asm.Zero(asm.V128), asm.Drop)
+}
+
+// dispatch makes what Go makes of jumps: a loop that begins with a choice of where to go on, and code that goes back to it.
+func (g *generator) dispatch(depth int) []byte {
+	const ways = 3
+	counter, chosen := g.counter(), g.number()
+	other := strings.LastIndex(g.locals[:counter], asm.I32)
+	open := len(g.blocks)
+	code := asm.Block(asm.Get(chosen), asm.BrTable(0, 1, 2, ways+1))
+	for way := range ways {
+		loop := ways - 1 - way // its label
+		g.blocks = g.blocks[:open]
+		for range loop + 2 {
+			g.blocks = append(g.blocks, "")
+		}
+		code = asm.Seq(code, g.statements(depth), asm.Get(counter), asm.Const32(1), asm.Op(0x6b), asm.Tee(counter), asm.Const32(0), asm.Op(0x4c), asm.BrIf(loop+1))
+		to := asm.Const32(int32(g.pick(6)) - 1)
+		switch g.pick(4) {
+		case 0:
+			code = asm.Seq(code, g.expression(asm.I32, depth+1), to, asm.Set(other), asm.Set(chosen), asm.Br(loop))
+		case 1:
+			code = asm.Seq(code, to, asm.Set(other), asm.Br(loop))
+		default:
+			code = asm.Seq(code, to, asm.Set(chosen), asm.Br(loop))
+		}
+		if loop > 0 {
+			code = asm.Block(code)
+		}
+	}
+	g.blocks = g.blocks[:open]
+	return asm.Seq(asm.Const32(int32(1+g.pick(20))), asm.Set(counter), asm.Const32(int32(g.pick(4))), asm.Set(chosen), asm.Block(asm.Loop(code)))
 }
 
 // lastData is the number of the passive segment.
