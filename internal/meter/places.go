@@ -178,10 +178,10 @@ func (f *function) isPlain(i wasmbin.Instr) bool {
 	default:
 		return false
 	}
-	if c := i.Bytes[1]; c&0xc0 == 0x40 { // negative: no values, or one result
-		return c == 0x40 || i.Op == wasmbin.Loop
+	number := s64(i.Bytes[1:])
+	if number < 0 { // no values, or one result, in as many bytes as it was written
+		return number == -64 || i.Op == wasmbin.Loop
 	}
-	number, _ := u32(i.Bytes[1:])
 	t := f.m.Types[number]
 	return i.Op == wasmbin.Loop && len(t.Params) == 0 || i.Op != wasmbin.Loop && len(t.Results) == 0
 }
