@@ -152,7 +152,8 @@ func (c *cache) fingerprint() (string, error) {
 	return names, err
 }
 
-// module returns the folder with the compiled form of a metered module.
+// module returns a folder with the compiled form of a metered module. It is a copy that is the caller's, to be removed: what is loaded from
+// it is what was verified, whatever becomes of the cache meanwhile. The engine compiles what it misses, in this process and without limits.
 func (c *cache) module(ctx context.Context, metered []byte, compile Compiler) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -161,10 +162,10 @@ func (c *cache) module(ctx context.Context, metered []byte, compile Compiler) (s
 	h.Write(metered)
 	name := hex.EncodeToString(h.Sum(nil))
 	dir := filepath.Join(c.dir, name)
-	if c.verify(dir, name) {
+	if verified, err := c.copy(dir, name); err == nil {
 		now := time.Now()
 		_ = os.Chtimes(dir, now, now) // it is used; see tidy
-		return dir, nil
+		return verified, nil
 	}
 	if err := os.MkdirAll(c.dir, 0o700); err != nil { // somebody may have removed all
 		return "", err
@@ -187,22 +188,44 @@ func (c *cache) module(ctx context.Context, metered []byte, compile Compiler) (s
 	if err := os.WriteFile(filepath.Join(temp, sealFile), seal, 0o600); err != nil {
 		return "", err
 	}
-	err = os.Rename(temp, dir)
-	if err == nil || c.verify(dir, name) { // another process may have been faster, and is using it
-		return dir, nil
+	if os.Rename(temp, dir) != nil {
+		if verified, err := c.copy(dir, name); err == nil { // another process was faster
+			return verified, nil
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return "", err
+		}
+		if err := os.Rename(temp, dir); err != nil {
+			return "", err
+		}
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	return c.copy(dir, name)
+}
+
+// copy returns a copy of a folder, which is as it was when it was sealed.
+func (c *cache) copy(dir, name string) (verified string, err error) {
+	info, err := os.Lstat(dir)
+	if err != nil {
 		return "", err
 	}
-	return dir, os.Rename(temp, dir)
+	if !info.IsDir() || !ours(info) {
+		return "", fmt.Errorf("%s is not a folder of ours", dir)
+	}
+	temp, err := os.MkdirTemp(c.dir, unfinished)
+	if err != nil {
+		return "", err
+	}
+	if err = os.CopyFS(temp, os.DirFS(dir)); err == nil && !c.verify(temp, name) {
+		err = fmt.Errorf("%s is not as it was when it was compiled", dir)
+	}
+	if err != nil {
+		return "", errors.Join(err, os.RemoveAll(temp))
+	}
+	return temp, nil
 }
 
 // verify says whether a folder is as it was when it was sealed.
 func (c *cache) verify(dir, name string) bool {
-	info, err := os.Lstat(dir)
-	if err != nil || !info.IsDir() || !ours(info) {
-		return false
-	}
 	was, err := os.ReadFile(filepath.Join(dir, sealFile))
 	if err != nil {
 		return false

@@ -136,6 +136,7 @@ func (h *Host) code(ctx context.Context, m *wasmbin.Module, bytes int, metered [
 		if dir, err = h.cache.module(ctx, metered, h.compileInto(m, bytes)); err != nil {
 			return nil, err
 		}
+		defer os.RemoveAll(dir)
 	case h.compile != nil:
 		temp, err := os.MkdirTemp("", "cdcd-plugin-")
 		if err != nil {

@@ -522,6 +522,52 @@ func TestTheFolderOfWhatIsCompiledGoes(t *testing.T) {
 	}
 }
 
+// The engine would compile what it does not find, in this process and without limits.
+func TestWhatIsLoadedIsTheCopyThatWasVerified(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "compiled")
+	c, err := openCache(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := c.module(t.Context(), smallest, Compile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := func() (names []string) {
+		all, _ := os.ReadDir(dir)
+		for _, e := range all {
+			if e.IsDir() && filepath.Join(dir, e.Name()) != before {
+				names = append(names, e.Name())
+			}
+		}
+		return names
+	}
+	if len(entries()) != 1 {
+		t.Fatalf("there are %v", entries())
+	}
+	if err := os.RemoveAll(filepath.Join(dir, entries()[0])); err != nil { // whatever becomes of the cache now
+		t.Fatal(err)
+	}
+	var found int
+	_ = filepath.WalkDir(before, func(_ string, e os.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() && e.Name() != sealFile {
+			found++
+		}
+		return nil
+	})
+	if found != 1 {
+		t.Errorf("the copy has %d files of code", found)
+	}
+	if err := os.RemoveAll(before); err != nil {
+		t.Fatal(err)
+	}
+	h := newHost(t, Config{Dir: dir})
+	load(t, h, cguest(t), Limits{})
+	if len(entries()) != 1 {
+		t.Errorf("what is left beside the code: %v", entries())
+	}
+}
+
 func TestWhatIsCompiledIsKeptAndNobodyElses(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "compiled")
 	compiles := 0
