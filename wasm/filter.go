@@ -18,7 +18,7 @@ type Filter struct {
 	tables   map[*cdc.Table]*projection
 	part     part
 	answer   answer
-	size     int   // events to offer at once: fewer after a failure
+	size     int   // events to offer at once: fewer after a failure in the batch
 	used     int64 // fuel, by the last Judge
 
 	judged   int64   // events
@@ -80,6 +80,7 @@ func (f *Filter) Judge(ctx context.Context, events []cdc.Event, verdicts []cdc.V
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.used = 0
+	f.size = maxEvents // a batch that is offered again is cut in the same way
 	switch {
 	case f.closed:
 		return errors.New("wasm: the filter is closed")
