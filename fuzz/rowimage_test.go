@@ -520,11 +520,11 @@ func FuzzTableMap(f *testing.F) {
 func sameAsGoMySQL(t *testing.T, body []byte, flavor string, l *rowimage.Layout) {
 	t.Helper()
 	ev, err := parse(newParser(t, flavor), rawEvent(replication.TABLE_MAP_EVENT, body))
+	if l == nil {
+		return // both may refuse it: go-mysql the whole TABLE_MAP, cdcd the columns
+	}
 	if err != nil {
 		t.Errorf("%x: go-mysql refuses what we accept: %v", body, err)
-		return
-	}
-	if l == nil {
 		return
 	}
 	te, table := ev.Event.(*replication.TableMapEvent), l.Table()
