@@ -101,7 +101,7 @@ func (m *TableMap) parse(c *cutter, flavor string) error {
 		if kind >= fieldsEnd && !c.short {
 			continue // of a later version
 		}
-		if c.short || seen>>kind&1 != 0 {
+		if c.short || seen&(1<<kind|1<<otherForm[kind]) != 0 {
 			return errCutMap
 		}
 		seen |= 1 << kind
@@ -113,6 +113,13 @@ func (m *TableMap) parse(c *cutter, flavor string) error {
 		}
 	}
 	return nil
+}
+
+// otherForm is the field that says the same in another form: a server writes one of the two.
+var otherForm = [fieldsEnd]byte{
+	fieldDefaultCollation: fieldCollations, fieldCollations: fieldDefaultCollation,
+	fieldDefaultCollationOfMembers: fieldCollationsOfMembers, fieldCollationsOfMembers: fieldDefaultCollationOfMembers,
+	fieldKey: fieldKeyWithPrefixes, fieldKeyWithPrefixes: fieldKey,
 }
 
 var errCutMap = errors.New("the TABLE_MAP is cut short or contradicts itself")
