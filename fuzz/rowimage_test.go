@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
@@ -555,7 +556,7 @@ func sameAsGoMySQL(t *testing.T, body []byte, flavor string, l *rowimage.Layout)
 				t.Errorf("%x: column %d has collation %d, go-mysql reads %d", body, i, c.Collation, want)
 			}
 		}
-		if list := append(slices.Clone(enums[i]), sets[i]...); len(list) != len(c.Members) || want == 45 && !slices.Equal(list, c.Members) {
+		if list := append(slices.Clone(enums[i]), sets[i]...); len(list) != len(c.Members) || want == 45 && utf8.ValidString(strings.Join(list, "")) && !slices.Equal(list, c.Members) {
 			t.Errorf("%x: column %d has members %q, go-mysql reads %q", body, i, c.Members, list)
 		}
 		if key := slices.Index(te.PrimaryKey, uint64(i)) + 1; int(c.Key) != key {
