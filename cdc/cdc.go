@@ -96,6 +96,60 @@ type RuleMatch struct {
 	Change  string   // Entered, Stayed or Left on rules with `where`, else ""
 	To      []string // feeds the rule delivers to
 	Edits   *Edits   // what the rule's plugin wants altered in what is delivered; nil: nothing
+	Show    *Show    // what the rule lets see; nil: everything, as it is
+	Lookups []Looked // what was looked up for it, in the order of the rule; immutable
+}
+
+// Show is what a rule lets see of a change and of what was looked up for it. It is made with the rule, immutable, and shared
+// by all of the rule's matches.
+type Show struct {
+	Select []Path     // what is delivered; empty: everything
+	Mask   []MaskPath // what is delivered masked
+}
+
+// Path names columns in a rule.
+type Path struct {
+	Of     string // "before", "after", "row" (both images), or the name of a look-up
+	Column string // a column; "*": all of them
+}
+
+// MaskPath says how columns are masked. What the methods do is the business of who delivers.
+type MaskPath struct {
+	Path
+	Method string // as it stands in the rule: hmac, last4
+}
+
+// Looked is what a rule's look-up found for a change. It is immutable.
+type Looked struct {
+	Name string // as the rule calls it
+	Many bool   // it asks for rows; else for one
+	Rows []Row  // in the order that the rule asks for; empty: there is none
+	At   string // the GTIDs that had been executed where it was read; "" when not known
+}
+
+// Query asks a source for rows as they are now, or later than a change: by their columns, for many keys at once.
+type Query struct {
+	Table   string    // schema.table
+	Columns []string  // that are wanted; empty: all
+	By      []string  // the columns that the keys are of
+	Keys    [][]Value // each of as many values as By; none of them null or absent
+	Order   []Order   // of the rows of one key
+	Limit   int       // of the rows of one key; at least 1
+	After   Position  // the answer must not be older than this change
+}
+
+// Order sorts rows by a column.
+type Order struct {
+	Column string
+	Desc   bool
+}
+
+// Answer is what a source says to a [Query]. Its rows are the images after of snapshot events in a frame of their own, so
+// that an answer can be kept and read again as it was.
+type Answer struct {
+	Batch *Batch  // nil when no key has a row
+	Rows  [][]int // by key: the events of Batch that are its rows
+	At    string  // the GTIDs that had been executed where it was read
 }
 
 // Verdict is what a plugin makes of a change that its rule has let through to it.

@@ -5,187 +5,82 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
 
 // AppendRecord appends the delivered form of a decision's event, one JSON object without a newline: the envelope
-// "cdcd" of docs/objects.md. Only matches that deliver to feed are named, and if all of them are rules with `where`, only
-// the row images that satisfy one of them are shown; feed "" names all and shows both. The edits of the matches that are
-// named are made in what is shown.
+// "cdcd" of docs/objects.md, as [Deliver] and [AppendDelivery] make it.
 func AppendRecord(dst []byte, feed string, d *Decision) []byte {
-	e := d.Event
-	p := e.Position()
+	scratch := deliveries.Get().(*Delivery)
+	defer deliveries.Put(scratch)
+	Deliver(scratch, feed, d)
+	return AppendDelivery(dst, scratch)
+}
+
+var deliveries = sync.Pool{New: func() any { return new(Delivery) }}
+
+// AppendDelivery appends a delivery as one JSON object without a newline: the envelope "cdcd" of docs/objects.md.
+func AppendDelivery(dst []byte, d *Delivery) []byte {
+	p := d.Event.Position()
 	dst = append(dst, `{"id":`...)
 	dst = appendID(dst, p)
 	dst = append(dst, `,"feed":`...)
-	dst = AppendString(dst, feed)
+	dst = AppendString(dst, d.Feed)
 	dst = append(dst, `,"rules":[`...)
-	n := 0
-	var was, is, whole bool // before satisfies a rule's filter; after does; a rule delivers the change whatever the images are
-	var edits feedEdits
-	for i := range d.Matches {
-		m := &d.Matches[i]
-		if !m.delivers(feed) {
-			continue
-		}
-		if n++; n > 1 {
+	for i, m := range d.Rules {
+		if i > 0 {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, `{"name":`...)
 		dst = AppendString(dst, m.Name)
 		dst = append(dst, `,"version":`...)
 		dst = AppendString(dst, m.Version)
-		if m.Change == "" {
-			whole = true
-		} else {
+		if m.Change != "" {
 			dst = append(dst, `,"change":"`...)
 			dst = append(dst, m.Change...)
 			dst = append(dst, '"')
-			was = was || m.Change != Entered
-			is = is || m.Change != Left
 		}
-		if m.Edits != nil {
-			edits.matches, edits.feed = d.Matches, feed
-			if m.Edits.Reason != "" {
-				dst = append(dst, `,"reason":`...)
-				dst = AppendString(dst, m.Edits.Reason)
-			}
+		if m.Edits != nil && m.Edits.Reason != "" {
+			dst = append(dst, `,"reason":`...)
+			dst = AppendString(dst, m.Edits.Reason)
 		}
 		dst = append(dst, '}')
 	}
 	dst = append(dst, ']')
-	if edits.matches != nil {
-		dst = edits.appendTags(dst)
-	}
-	shown, key := images{e.Before(), e.After()}, images{e.Before(), e.After()}
-	if was || is {
-		change := Stayed
-		switch {
-		case !was:
-			change = Entered
-		case !is:
-			change, key.after = Left, Row{}
-		}
-		dst = append(dst, `,"change":"`...)
-		dst = append(dst, change...)
-		dst = append(dst, '"')
-		if feed != "" && !whole {
-			if !was {
-				shown.before = Row{}
-			}
-			if !is {
-				shown.after = Row{}
-			}
-		}
-	}
-	dst = append(dst, ',')
-	dst = appendEvent(dst, e, p, key, shown, edits)
-	return append(dst, '}')
-}
-
-// delivers reports whether the rule delivers to a feed; "" stands for all, also of rules that only watch.
-func (m *RuleMatch) delivers(feed string) bool { return feed == "" || slices.Contains(m.To, feed) }
-
-// feedEdits are the edits that the matches of one feed have.
-type feedEdits struct {
-	matches []RuleMatch // nil: there are none
-	feed    string
-}
-
-// all goes over the edits of each match, in the order of the rules.
-func (es feedEdits) all(yield func(*Edits) bool) {
-	for i := range es.matches {
-		if m := &es.matches[i]; m.Edits != nil && m.delivers(es.feed) && !yield(m.Edits) {
-			return
-		}
-	}
-}
-
-// appendTags appends the tags of all rules, each once.
-func (es feedEdits) appendTags(dst []byte) []byte {
-	var room [16]string
-	tags := room[:0]
-	for e := range es.all {
-		for _, tag := range e.Tags {
-			if !slices.Contains(tags, tag) {
-				tags = append(tags, tag)
-			}
-		}
-	}
-	for i, tag := range tags {
-		if i == 0 {
-			dst = append(dst, `,"tags":[`...)
-		} else {
-			dst = append(dst, ',')
+	for i, tag := range d.Tags {
+		if dst = append(dst, ','); i == 0 {
+			dst = append(dst, `"tags":[`...)
 		}
 		dst = AppendString(dst, tag)
 	}
-	if len(tags) > 0 {
+	if len(d.Tags) > 0 {
 		dst = append(dst, ']')
 	}
-	return dst
-}
-
-// of returns the edit of a column that counts, the last one; nil when there is none. Nobody edits a key: it would tell of
-// another row.
-func (es feedEdits) of(c *Column, before bool) *ColumnEdit {
-	var last *ColumnEdit
-	if c.Key != 0 {
-		return nil
+	if d.Change != "" {
+		dst = append(dst, `,"change":"`...)
+		dst = append(dst, d.Change...)
+		dst = append(dst, '"')
 	}
-	for e := range es.all {
-		for i := range e.Columns {
-			if edit := &e.Columns[i]; edit.Before == before && edit.Column == c.Name {
-				last = edit
-			}
-		}
-	}
-	return last
-}
-
-// appendRow appends a row image with the edits made.
-func (es feedEdits) appendRow(dst []byte, r Row, before bool) []byte {
-	if es.matches == nil || !r.Exists() {
-		return AppendRow(dst, r)
-	}
-	names := r.table.names().columns
-	open := byte('{')
-	for i := range r.table.Columns {
-		c, v := &r.table.Columns[i], r.Value(i)
-		if edit := es.of(c, before); edit != nil {
-			if v = edit.Value; edit.Drop {
-				continue
-			}
-		} else if v.kind == KindAbsent {
-			continue
-		}
-		dst = append(dst, open)
-		dst = append(dst, names[i]...)
-		dst = AppendJSON(dst, c, v)
-		open = ','
-	}
-	if open == '{' {
-		dst = append(dst, open)
-	}
+	dst = append(dst, ',')
+	dst = appendChange(dst, d, p)
 	return append(dst, '}')
 }
-
-// images are the two row images of an event, or what is shown of them.
-type images struct{ before, after Row }
 
 // AppendEvent appends an event as one JSON object without a newline: a delivered record without what rules and feeds
 // add to it. It is what people see of an event.
 func AppendEvent(dst []byte, e Event) []byte {
+	scratch := deliveries.Get().(*Delivery)
+	defer deliveries.Put(scratch)
+	Deliver(scratch, "", &Decision{Event: e})
 	p := e.Position()
 	dst = append(dst, `{"id":`...)
 	dst = appendID(dst, p)
 	dst = append(dst, ',')
-	rows := images{e.Before(), e.After()}
-	dst = appendEvent(dst, e, p, rows, rows, feedEdits{})
+	dst = appendChange(dst, scratch, p)
 	return append(dst, '}')
 }
 
@@ -202,19 +97,23 @@ func appendID(dst []byte, p Position) []byte {
 	return append(dst, '"')
 }
 
-// appendEvent appends the members from "op" on, with the key that key's images have.
-func appendEvent(dst []byte, e Event, p Position, key, shown images, edits feedEdits) []byte {
-	t := e.Table()
+// appendChange appends the members from "op" on.
+func appendChange(dst []byte, d *Delivery, p Position) []byte {
+	e, t := d.Event, d.Event.Table()
+	names := t.names()
 	dst = append(dst, `"op":"`...)
 	dst = append(dst, e.Op().String()...)
 	dst = append(dst, `","table":`...)
-	dst = append(dst, t.names().table...)
+	dst = append(dst, names.table...)
 	dst = append(dst, `,"key":`...)
-	dst = appendKey(dst, t, key.before, key.after)
+	dst = appendKey(dst, d, names)
 	dst = append(dst, `,"before":`...)
-	dst = edits.appendRow(dst, shown.before, true)
+	dst = appendValues(dst, names, d.Columns, d.Before)
 	dst = append(dst, `,"after":`...)
-	dst = edits.appendRow(dst, shown.after, false)
+	dst = appendValues(dst, names, d.Columns, d.After)
+	if len(d.Lookups) > 0 {
+		dst = appendLookups(dst, d.Lookups)
+	}
 	dst = append(dst, `,"commit_time":"`...)
 	dst = appendInstant(dst, p.CommitTime, 6)
 	dst = append(dst, `","source":{"name":`...)
@@ -238,21 +137,49 @@ func appendEvent(dst []byte, e Event, p Position, key, shown images, edits feedE
 	return append(dst, '}')
 }
 
-// AppendRow appends a row image as a JSON object; null when there is none. Absent columns are left out.
-func AppendRow(dst []byte, r Row) []byte {
-	if !r.Exists() {
+// appendLookups appends what was looked up, by its name.
+func appendLookups(dst []byte, found []Found) []byte {
+	dst = append(dst, `,"lookup":{`...)
+	for i := range found {
+		f := &found[i]
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(AppendString(dst, f.Name), ':')
+		if f.Many {
+			dst = append(dst, '[')
+		} else if len(f.Rows) == 0 {
+			dst = append(dst, `null`...)
+		}
+		for j, values := range f.Rows {
+			if j > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendValues(dst, f.Table.names(), f.Columns, values)
+			if !f.Many {
+				break
+			}
+		}
+		if f.Many {
+			dst = append(dst, ']')
+		}
+	}
+	return append(dst, '}')
+}
+
+// appendValues appends the columns of a row as a JSON object; null when there is none. Absent columns are left out.
+func appendValues(dst []byte, names *jsonNames, columns []Column, values []Value) []byte {
+	if values == nil {
 		return append(dst, `null`...)
 	}
-	names := r.table.names().columns
 	open := byte('{')
-	for i := range r.table.Columns {
-		v := r.Value(i)
-		if v.kind == KindAbsent {
+	for i := range values {
+		if values[i].kind == KindAbsent {
 			continue
 		}
 		dst = append(dst, open)
-		dst = append(dst, names[i]...)
-		dst = AppendJSON(dst, &r.table.Columns[i], v)
+		dst = append(dst, names.columns[i]...)
+		dst = AppendJSON(dst, &columns[i], values[i])
 		open = ','
 	}
 	if open == '{' {
@@ -261,26 +188,28 @@ func AppendRow(dst []byte, r Row) []byte {
 	return append(dst, '}')
 }
 
-// appendKey appends the primary key's columns as they became. Where the row's image after the change lacks one, as in
-// a delete and in minimal images, it did not change.
-func appendKey(dst []byte, t *Table, before, after Row) []byte {
-	key := t.Key()
+// AppendRow appends a row image as a JSON object; null when there is none. Absent columns are left out.
+func AppendRow(dst []byte, r Row) []byte {
+	if !r.Exists() {
+		return append(dst, `null`...)
+	}
+	return appendValues(dst, r.table.names(), r.table.Columns, r.appendValues(make([]Value, 0, len(r.table.Columns))))
+}
+
+// appendKey appends the primary key's columns as they became; null when there is no key.
+func appendKey(dst []byte, d *Delivery, names *jsonNames) []byte {
+	key := d.Event.Table().Key()
 	if len(key) == 0 {
 		return append(dst, `null`...)
 	}
-	names := t.names().columns
 	open := byte('{')
-	for _, i := range key {
-		v := after.Value(i)
-		if v.kind == KindAbsent {
-			v = before.Value(i)
-		}
-		if v.kind == KindAbsent {
+	for n, i := range key {
+		if d.Key[n].kind == KindAbsent {
 			continue
 		}
 		dst = append(dst, open)
-		dst = append(dst, names[i]...)
-		dst = AppendJSON(dst, &t.Columns[i], v)
+		dst = append(dst, names.columns[i]...)
+		dst = AppendJSON(dst, &d.Columns[i], d.Key[n])
 		open = ','
 	}
 	if open == '{' {
