@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/cdcd-project/cdcd/cdc"
@@ -253,7 +254,8 @@ func (e *Engine) without(b *cdc.Batch, err error) error {
 	if own.Fix != "" {
 		fix = own.Fix + "; or " + fix
 	}
-	return cdc.Errorf(own.Code, "revision %s, frame %d: %w", revision, b.Seq, err).WithFix("%s", fix)
+	what := strings.Replace(err.Error(), own.Error(), own.What, 1) // the code comes first already
+	return &cdc.Error{Code: own.Code, What: fmt.Sprintf("revision %s, frame %d: %s", revision, b.Seq, what), Fix: fix, Err: err}
 }
 
 // ruleset returns what a batch is judged by.

@@ -53,7 +53,7 @@ func NewFilters(open func(context.Context, *rules.Rule) (Filter, error)) *Filter
 // Use makes the filters those of the set's rules. Those of rules that were in use already, in the same version, stay; those
 // that go are closed, if they are an io.Closer, before others are opened: there may be no memory for both. After an error none
 // is in use, and it is to be called again. That a filter cannot be had is no error if its rule only watches: the rule fails on
-// every event then.
+// every event then, until the filter can be had.
 func (fs *Filters) Use(ctx context.Context, set *rules.Set) error {
 	fs.inUse, fs.names = nil, nil
 	if err := fs.closeOthers(set.Filters()); err != nil {
@@ -72,7 +72,7 @@ func (fs *Filters) Use(ctx context.Context, set *rules.Set) error {
 			case err == nil:
 				fs.known[r.Version] = f // also if a later one fails: it will be needed when that does not
 			case r.Mode == rules.Shadow && ctx.Err() == nil:
-				f = missing{err} // until the next set
+				f = &missing{err: err, again: firstAgain}
 			default:
 				return fmt.Errorf("rule %s: plugin %s: %w", r.Name, r.Filter.Plugin, err)
 			}
@@ -128,6 +128,9 @@ func (fs *Filters) Judge(ctx context.Context, ds []cdc.Decision, tell func(r *ru
 	rest := fs.verdicts
 	for i := range fs.inUse {
 		u := &fs.inUse[i]
+		if m, ok := u.filter.(*missing); ok {
+			fs.find(ctx, u, m)
+		}
 		if len(u.events) == 0 {
 			continue
 		}
@@ -196,9 +199,33 @@ func (u *inUse) judge(ctx context.Context, verdicts []cdc.Verdict) error {
 }
 
 // missing is the filter of a rule that only watches and whose plugin cannot be had.
-type missing struct{ err error }
+type missing struct {
+	err   error
+	away  int // batches
+	again int // when it has been away for so many, it is tried again
+}
 
-func (m missing) Judge(context.Context, []cdc.Event, []cdc.Verdict) error { return m.err }
+// firstAgain is after how many batches a missing filter is tried again first. Each time it is twice as many: to try may take
+// seconds, and what keeps it away, such as that there is no memory, may pass soon, or never.
+const firstAgain = 8
+
+// find tries again to open a filter that is missing, if it is its time and there is something to judge.
+func (fs *Filters) find(ctx context.Context, u *inUse, m *missing) {
+	if len(u.events) > 0 && m.away >= m.again {
+		f, err := fs.open(ctx, u.rule)
+		if err == nil {
+			fs.known[u.rule.Version], u.filter = f, f
+			return
+		}
+		if ctx.Err() == nil {
+			m.err, m.again = err, 2*m.away
+		}
+	}
+	m.away++
+}
+
+// Judge implements [Filter].
+func (m *missing) Judge(context.Context, []cdc.Event, []cdc.Verdict) error { return m.err }
 
 // setAside is an error for which the rule's fallback says dead_letter, whatever its on_error is.
 type setAside struct{ error }

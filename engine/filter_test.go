@@ -291,6 +291,36 @@ func TestARuleThatOnlyWatchesStopsNothing(t *testing.T) {
 	}
 }
 
+// What keeps a plugin away may pass, such as that there is no memory. It is tried again after as many batches as it has been away.
+func TestTheMissingPluginOfARuleThatOnlyWatchesIsTriedAgain(t *testing.T) {
+	ps := small()
+	ps.open = map[string]error{"ten": errFull}
+	e := newEngine(t, &journal{}, parse(t, filtered("w", "", "ten", "acme", ", mode: shadow")), ps.with)
+	tried := func(batches int) (at []int) {
+		for i := range batches {
+			if err := e.Handle(t.Context(), newBatch(t, uint64(i+1), 10)); err != nil {
+				t.Fatal(err)
+			}
+			if slices.Contains(ps.take(), "no w") {
+				at = append(at, i)
+			}
+		}
+		return at
+	}
+	if got, want := tried(300), []int{0, 8, 16, 32, 64, 128, 256}; !slices.Equal(got, want) {
+		t.Errorf("it is tried at %d, want %d", got, want)
+	}
+	ps.open = nil
+	tried(212)
+	if err := e.Handle(t.Context(), newBatch(t, 1, 10)); err != nil || fmt.Sprint(ps.take()) != "[open w {} w: 1]" {
+		t.Errorf("it is not taken up when it is there again: %v", err)
+	}
+	e.Swap(parse(t, rule("a", "true", "acme", "")))
+	if err := e.Handle(t.Context(), newBatch(t, 1, 10)); err != nil || fmt.Sprint(ps.take()) != "[close w]" {
+		t.Errorf("it is not closed: %v", err)
+	}
+}
+
 func TestOfAPluginInQuarantineTheFallbackDecides(t *testing.T) {
 	for fallback, want := range map[string][]string{
 		"halt":        nil,
@@ -527,9 +557,9 @@ func TestWhileAPluginCannotBeHadOtherRulesMayBeSaidToHold(t *testing.T) {
 		want string
 	}{
 		{"not there", plugins{open: map[string]error{"ten": cdc.Errorf("CDCD-2508", "it is not there").WithFix("copy it")}},
-			"CDCD-2508: revision 7.x, frame 5: rule f: plugin ten: CDCD-2508: it is not there"},
+			"CDCD-2508: revision 7.x, frame 5: rule f: plugin ten: it is not there"},
 		{"in quarantine", plugins{world: map[string]error{"ten": cdc.Errorf("CDCD-2540", "in quarantine")}},
-			"CDCD-2540: revision 7.x, frame 5: rule f: plugin ten: CDCD-2540: in quarantine"},
+			"CDCD-2540: revision 7.x, frame 5: rule f: plugin ten: in quarantine"},
 	} {
 		tt.ps.judge = small().judge
 		j := &journal{}

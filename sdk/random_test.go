@@ -67,11 +67,10 @@ func TestRandomChangesComeToTheSameInEveryLanguage(t *testing.T) {
 // outcome is what a verdict says, without what differs by the name of the plugin.
 func outcome(v *cdc.Verdict) string {
 	if trap, ok := v.Err.(*wasm.Trap); ok {
-		_, text, _ := strings.Cut(trap.Err.What, "it cannot judge the change: ")
 		if trap.Kind == wasm.TrapExit { // how Go ends when it panics
 			return "unreachable: "
 		}
-		return trap.Kind + ": " + text
+		return trap.Kind + ": " + trap.Said
 	}
 	return map[bool]string{true: "keep", false: "drop"}[v.Keep] + strings.TrimPrefix(fmt.Sprint(v.Err), "<nil>")
 }

@@ -1,6 +1,7 @@
 package wasm
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"unicode/utf8"
@@ -346,12 +347,12 @@ func valueOf(e *entry) cdc.Value {
 
 // refusal returns the error of an event that the plugin says it cannot judge.
 func (a *answer) refusal(event int) *Trap {
-	text := "it does not say why"
+	said := ""
 	for a.more && a.next.event <= uint32(event) {
 		if e := &a.next; e.event == uint32(event) && e.what == entryError && len(e.text) > 0 {
-			text = printable(string(e.text[:min(len(e.text), maxError)]))
+			said = printable(string(e.text[:min(len(e.text), maxError)]))
 		}
 		a.advance()
 	}
-	return a.filter.plugin.trap(&Trap{Kind: TrapRefused}, "CDCD-2512", "it cannot judge the change: %s", text)
+	return a.filter.plugin.trap(&Trap{Kind: TrapRefused, Said: said}, "CDCD-2512", "it cannot judge the change: %s", cmp.Or(said, "it does not say why"))
 }

@@ -31,6 +31,7 @@ type Trap struct {
 	Plugin string   // "name version"
 	Digest string   // of the plugin
 	Kind   string   // one of the kinds above
+	Said   string   // why it cannot judge, of TrapRefused: in its own words, printable; "" if it does not say
 	Stack  []string // functions of the plugin, the innermost first; empty where there is none
 	Fuel   int64    // that was used on the change, or on the call that began the plugin
 	Err    *cdc.Error

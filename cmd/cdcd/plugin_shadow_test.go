@@ -17,20 +17,7 @@ func TestATrialRunsOnceForARule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	orders := &cdc.Table{Schema: "shop", Name: "orders", Columns: []cdc.Column{{Name: "id", Kind: cdc.KindInt64, Key: 1}, {Name: "act", Kind: cdc.KindInt64},
-		{Name: "note", Kind: cdc.KindString}}}
-	var b cdc.Builder
-	b.Reset(cdc.Header{Source: "shop", FirstPartNo: 1})
-	tx, table := b.AddTx(cdc.Tx{GTID: "0-1-1"}), b.AddTable(orders)
-	b.BeginRow(3)
-	b.SetInt(0, 1)
-	b.SetInt(1, 1) // keep
-	b.SetText(2, cdc.KindString, "a")
-	b.AddEvent(cdc.EventInfo{No: 1, Tx: tx, Table: table, Op: cdc.OpInsert, After: b.EndRow()})
-	batch, err := cdc.Open(b.Seal(cdc.Checkpoint{}), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	batch := oneOrder(t, 1) // keep
 	for _, more := range []string{"", ", on_error: skip", ", on_error: halt"} {
 		c.jobs <- shadowJob{feed: "acme", rule: filterRule(t, "r", "guest", more), events: []cdc.Event{batch.Event(0)}, verdicts: []cdc.Verdict{{Keep: true}}}
 	}

@@ -68,7 +68,7 @@ func (w *ruleWatch) observe(feed string, b *cdc.Batch, ds []cdc.Decision) {
 		for j := range d.Matches {
 			c := w.count(feed, d.Matches[j].Name)
 			c.matches++
-			if c.watches = len(d.Matches[j].To) == 0; c.watches {
+			if c.watches = w.watches(d.Matches[j].Name); c.watches {
 				c.sample(d.Event)
 			}
 		}
@@ -80,6 +80,11 @@ func (w *ruleWatch) observe(feed string, b *cdc.Batch, ds []cdc.Decision) {
 			}
 		}
 	}
+}
+
+// watches reports whether a rule delivers nothing. That a match goes to no feed does not say so: a plugin may have routed it elsewhere.
+func (w *ruleWatch) watches(rule string) bool {
+	return w.state != nil && w.state.Rules[rule].Mode == rules.Shadow.String()
 }
 
 func (w *ruleWatch) count(feed, rule string) *ruleCount {

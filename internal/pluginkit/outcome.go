@@ -2,6 +2,7 @@ package pluginkit
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,8 +38,7 @@ func OutcomeOf(e cdc.Event, v *cdc.Verdict) Outcome {
 	var trap *wasm.Trap
 	switch {
 	case errors.As(v.Err, &trap) && trap.Kind == wasm.TrapRefused:
-		_, text, _ := strings.Cut(trap.Err.What, "it cannot judge the change: ")
-		return Outcome{Verdict: Failed, Error: text}
+		return Outcome{Verdict: Failed, Error: cmp.Or(trap.Said, "it does not say why")}
 	case errors.As(v.Err, &trap):
 		return Outcome{Verdict: Trapped, Error: trap.Kind}
 	case v.Err != nil:
