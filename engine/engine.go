@@ -49,6 +49,9 @@ type Config struct {
 	// returned is closed when its rule goes out of use, if it is an io.Closer. It is required if there are such rules.
 	Filter func(ctx context.Context, r *rules.Rule) (Filter, error)
 
+	// Lookup answers what rules look up ([rules.Rule].Lookups), after filters. It is required if there are such rules.
+	Lookup Lookups
+
 	// One of VerifyEvery events, as its number says, is judged a second time without the index over the rules, by a few of
 	// them; 0: none is. Mismatch is told of rules that are judged differently then, which is a mistake in cdcd: such a rule
 	// is judged without the index from then on.
