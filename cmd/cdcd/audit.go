@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -190,10 +192,13 @@ func (a *app) printAudit(w io.Writer, r audit.Report) {
 		if r.Traps > 0 {
 			rules += fmt.Sprintf(", %s that a plugin broke down on", plural(int(r.Traps), "change"))
 		}
+		for _, kind := range slices.Sorted(maps.Keys(r.Notes)) {
+			rules += fmt.Sprintf(", %d %s", r.Notes[kind], kind)
+		}
 		fmt.Fprintf(w, "entries      %d/%d hashes valid, %s without a gap%s\n", r.Entries, r.Size, plural(r.Chains, "chain"), rules)
 	}
 	if o := r.Objects; o != nil && (r.Bad == nil || o.Read+o.Found > 0) {
-		fmt.Fprintf(w, "objects      %d/%d in %s match their recorded sha256\n", o.Read, r.Entries-r.Revisions-r.Traps-o.Found, strings.Join(o.Stores, ", "))
+		fmt.Fprintf(w, "objects      %d/%d in %s match their recorded sha256\n", o.Read, r.Delivered()-o.Found, strings.Join(o.Stores, ", "))
 		if o.Found > 0 {
 			fmt.Fprintf(w, "             %d older ones are there with their recorded size\n", o.Found)
 		}

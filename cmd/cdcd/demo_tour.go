@@ -200,7 +200,7 @@ func (d *demo) printVerdict(w io.Writer, v demoVerdict) {
 	if r.Bad != nil {
 		fmt.Fprintf(w, "  %s audit log: %s: %s\n", mark(false), r.Bad.Item, r.Bad.Why)
 	} else {
-		fmt.Fprintf(w, "  %s %-28s %7d  of %d have the checksum that the audit log says\n", mark(true), "objects, dead letters' too", r.Objects.Read, r.Entries-r.Revisions-r.Traps)
+		fmt.Fprintf(w, "  %s %-28s %7d  of %d have the checksum that the audit log says\n", mark(true), "objects, dead letters' too", r.Objects.Read, r.Delivered())
 		fmt.Fprintf(w, "  %s %-28s %7d  signed, each a continuation of the one before\n", mark(true), "checkpoints", r.Checkpoints)
 	}
 	if v.ok() {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -324,7 +325,7 @@ func TestGrowingLogIsAlwaysInOrder(t *testing.T) {
 				Origin: origin, Size: int64(sum), Root: hexOf(l.tree.root()), Checkpoints: int64(commits), Steps: int64(commits - 1),
 				Pins: 1, Entries: int64(sum), Chains: len(total),
 			}
-			if got != want {
+			if !reflect.DeepEqual(got, want) {
 				t.Fatalf("got %+v (%v)\nwant %+v", got, got.Bad, want)
 			}
 			if left := leftovers(t, p.dir); len(left) > 0 {

@@ -1,5 +1,5 @@
-// Package audit keeps the log that proves what was delivered: one leaf per object, one per publication of rules, and one per
-// change that a plugin could not judge, in a Merkle tree whose root is signed. Nothing in it can be changed, removed or put
+// Package audit keeps the log that proves what was delivered: one leaf per object, one per publication of rules, one per
+// change that a plugin could not judge, and one per note of what else was done, in a Merkle tree whose root is signed. Nothing in it can be changed, removed or put
 // in between afterwards without it being noticed by somebody who has the public key, or any older checkpoint.
 //
 //	log, err := audit.Open(ctx, audit.Config{Dir: "audit", KeyFile: "audit.key", Origin: "cdcd/shop"})
@@ -10,6 +10,8 @@
 // tells with [Log.Head] where to go on: what a crash has cut off between the store and the log is simply offered again.
 // [Log.Rules] does the same with publications of rules: what the objects' changes were judged by, and who said so.
 // [Log.Trap] tells of changes on which a plugin broke down: which bytes of it, how, and what was done with the change.
+// [Log.Note] takes everything else that has to be answered for: triggers, receipts, dead letters, erasures, keys, the
+// configuration. A note has an ID, is in the log once, and [Log.Noted] tells how far the notes about a chain have come.
 // [Verify] checks a log offline and names the first thing that is wrong. A [Leaf] is one entry, a [Checkpoint] the
 // signed statement about all entries up to a size.
 //
@@ -23,6 +25,7 @@
 //	tile/entries/<N>[.p/<W>]   leaves, each with its length before it as a big-endian uint16
 //	checkpoints.jsonl          all checkpoints there ever were, one {"time","checkpoint"} a line
 //	heads.json                 the last object of each chain; a cache that is rebuilt when it is missing
+//	notes.idx                  which leaf has the note of an ID; another such cache
 //	lock                       held by the process that writes
 //
 // and beside the key file: <key_file>.pub, the public key, and <key_file>.checkpoint, the newest checkpoint once more: a

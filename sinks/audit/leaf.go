@@ -14,11 +14,12 @@ import (
 
 // Leaf is one entry of the log. Type says which of the other fields is set.
 type Leaf struct {
-	Type   string      `json:"type"` // "object", "rules" or "trap"; readers skip types that they do not know
+	Type   string      `json:"type"` // "object", "rules", "trap" or a note's kind; readers skip types that they do not know
 	Time   time.Time   `json:"time"` // when it was logged
 	Object *cdc.Object `json:"object,omitempty"`
 	Rules  *Rules      `json:"rules,omitempty"`
 	Trap   *Trap       `json:"trap,omitempty"`
+	Note   *Note       `json:"note,omitempty"`
 }
 
 const (
@@ -136,6 +137,8 @@ func (l Leaf) link() (id chainID, at head, prev string, ok bool) {
 // what names what the leaf is about.
 func (l Leaf) what() string {
 	switch {
+	case l.Note != nil:
+		return l.Note.what()
 	case l.Rules != nil:
 		return fmt.Sprintf("revision %d of %s", l.Rules.Revision, l.Rules.Store)
 	case l.Trap != nil:
@@ -152,7 +155,7 @@ const (
 
 // name says which leaf it is, for people.
 func (l Leaf) name(index int64) string {
-	if l.Rules != nil || l.Trap != nil {
+	if l.Rules != nil || l.Trap != nil || l.Note != nil {
 		return fmt.Sprintf("leaf %d (%s)", index, l.what())
 	}
 	if l.Object == nil {
@@ -188,8 +191,24 @@ func ParseLeaf(entry []byte) (Leaf, error) {
 	if err := json.Unmarshal(entry, &l); err != nil {
 		return Leaf{}, fmt.Errorf("leaf: %w", err)
 	}
-	if l.Type == "" || l.Type == TypeObject && (l.Object == nil || l.Object.Chain == "") || l.Type == TypeRules && (l.Rules == nil || l.Rules.Store == "") ||
-		l.Type == TypeTrap && (l.Trap == nil || l.Trap.Plugin == "") {
+	whole := l.Type != ""
+	switch l.Type {
+	case TypeObject:
+		whole = l.Object != nil && l.Object.Chain != ""
+	case TypeRules:
+		whole = l.Rules != nil && l.Rules.Store != ""
+	case TypeTrap:
+		whole = l.Trap != nil && l.Trap.Plugin != ""
+	default:
+		if noteKinds[l.Type] == nil {
+			break
+		}
+		if whole = l.Note != nil; whole {
+			l.Note.Kind = l.Type
+			whole = l.Note.complete() == nil
+		}
+	}
+	if !whole {
 		return Leaf{}, fmt.Errorf("leaf of type %q is not complete", l.Type)
 	}
 	return l, nil

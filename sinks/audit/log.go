@@ -43,6 +43,7 @@ const (
 	checkpointFile = "checkpoint"
 	historyFile    = "checkpoints.jsonl"
 	headsFile      = "heads.json"
+	idsFile        = "notes.idx"
 	lockFile       = "lock"
 )
 
@@ -71,9 +72,10 @@ type Log struct {
 	writing     chan struct{}
 	tree        *tree
 	bundle      []byte // the entries that are not a full bundle yet
-	historySize int64  // bytes in checkpoints.jsonl that are whole lines
-	previous    int64  // size before the last commit, whose partial tiles are kept for those who are reading them
-	stale       bool   // a commit has failed: the disk has to be looked at again
+	ids         *idIndex
+	historySize int64 // bytes in checkpoints.jsonl that are whole lines
+	previous    int64 // size before the last commit, whose partial tiles are kept for those who are reading them
+	stale       bool  // a commit has failed: the disk has to be looked at again
 
 	mu      sync.Mutex // guards these
 	waiting []*request // not taken by a commit yet
@@ -91,7 +93,7 @@ type head struct {
 	sha256  string
 }
 
-// request is one call of Object, Rules or Trap.
+// request is one call of Object, Rules, Trap or Note.
 type request struct {
 	leaf Leaf // without its time
 	done chan struct{}
@@ -123,6 +125,7 @@ func open(ctx context.Context, cfg Config, d *durable.Disk) (*Log, error) {
 		return nil, err
 	}
 	if err := l.start(ctx); err != nil {
+		l.ids.close()
 		unlock(l.lock)
 		return nil, explain(fmt.Errorf("open audit log %s: %w", cfg.Dir, err))
 	}
@@ -186,10 +189,14 @@ func (l *Log) Checkpoint() []byte {
 // Head returns the ordinal and SHA256 of the last object in the log of a chain in a store ("s3://bucket/prefix"); 0 and ""
 // when there is none.
 func (l *Log) Head(chain, store string) (ordinal uint64, sha256 string) {
+	h := l.head(chainID{chain, store})
+	return h.ordinal, h.sha256
+}
+
+func (l *Log) head(id chainID) head {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := l.heads[chainID{chain, store}]
-	return h.ordinal, h.sha256
+	return l.heads[id]
 }
 
 // Object appends the leaf of an object. nil means that it is durable and under a signed checkpoint; this takes a few
@@ -264,6 +271,7 @@ func (l *Log) Close() error {
 	if !l.stale {
 		l.saveHeads()
 	}
+	l.ids.close()
 	return unlock(l.lock)
 }
 
@@ -316,8 +324,12 @@ func (l *Log) append(ctx context.Context, all []*request) error {
 			continue
 		}
 		added = append(added, r.leaf)
-		id, at, _, _ := r.leaf.link()
-		fresh[id] = at
+		enter(fresh, r.leaf, func(id chainID) head {
+			if h, ok := fresh[id]; ok {
+				return h
+			}
+			return l.head(id)
+		})
 		bundle = appendEntry(bundle, entry)
 		for _, t := range tree.append(tlog.RecordHash(entry)) {
 			if err := l.disk.Put(l.path(t.path()), t.bytes(), 0o644); err != nil {
@@ -358,12 +370,22 @@ func (l *Log) append(ctx context.Context, all []*request) error {
 		return err
 	}
 
-	before := l.previous
+	before, first := l.previous, l.tree.size
 	l.previous, l.tree, l.bundle = l.tree.size, tree, bundle
 	l.mu.Lock()
 	maps.Copy(l.heads, fresh)
 	l.mu.Unlock()
 	l.prune(before)
+	for i, leaf := range added {
+		if leaf.Note == nil {
+			continue
+		}
+		if err := l.ids.add(leaf.Note.print(), first+int64(i)); err != nil {
+			l.cfg.Logger.Warn("audit log: the index of notes is brought up to date later", "event", "audit.ids_not_saved", "err", err)
+			l.stale = true
+			return nil
+		}
+	}
 	if filled {
 		l.saveHeads()
 	}
@@ -377,6 +399,8 @@ func (l *Log) judge(ctx context.Context, leaf Leaf, fresh map[chainID]head, adde
 		return l.judgeRules(*leaf.Rules, fresh)
 	case leaf.Trap != nil:
 		return l.judgeTrap(leaf.Trap, fresh)
+	case leaf.Note != nil:
+		return l.judgeNote(ctx, leaf.Note, fresh, added)
 	}
 	o := *leaf.Object
 	last, ok := fresh[chainID{o.Chain, o.Store}]
@@ -493,6 +517,8 @@ func (l *Log) announce(signed []byte) error {
 // load reads where the log stands, checks that its parts fit together, and finishes what was interrupted.
 func (l *Log) load(ctx context.Context) error {
 	l.disk.Abandon()
+	l.ids.close()
+	l.ids = nil
 	l.tree, l.bundle, l.previous = &tree{}, nil, 0
 	anchor, err := readIfThere(AnchorFile(l.cfg.KeyFile))
 	if err != nil {
@@ -511,6 +537,9 @@ func (l *Log) load(ctx context.Context) error {
 			return rollback("there is no checkpoint, but there was one")
 		}
 		l.setHeads(map[chainID]head{})
+		if l.ids, err = newIDs(l.path(idsFile), firstPages); err != nil {
+			return err
+		}
 		l.cfg.Logger.Info("new audit log", "event", "audit.created", "dir", l.cfg.Dir, "key", strings.TrimSpace(l.public))
 		return l.publish(l.tree)
 	}
@@ -541,6 +570,9 @@ func (l *Log) load(ctx context.Context) error {
 		}
 	}
 	if err := l.loadBundle(); err != nil {
+		return err
+	}
+	if err := l.loadIDs(); err != nil {
 		return err
 	}
 	if err := l.loadHeads(ctx); err != nil {
@@ -675,19 +707,54 @@ func (l *Log) loadHeads(ctx context.Context) error {
 	for _, h := range saved.Heads {
 		heads[chainID{h.Chain, h.Store}] = head{h.Ordinal, h.SHA256}
 	}
-	if behind := l.tree.size - saved.Size; behind > 100_000 {
+	from := min(saved.Size, l.ids.size)
+	if behind := l.tree.size - from; behind > 100_000 {
 		l.cfg.Logger.Info("reading the audit log to find the chains' heads", "event", "audit.replay", "leaves", behind)
 	}
-	err = replay(ctx, l.cfg.Dir, saved.Size, l.tree.size, func(_ int64, leaf Leaf) {
-		if id, at, _, ok := leaf.link(); ok {
-			heads[id] = at
+	var unkept error
+	err = replay(ctx, l.cfg.Dir, from, l.tree.size, func(index int64, leaf Leaf) {
+		enter(heads, leaf, func(id chainID) head { return heads[id] })
+		if leaf.Note != nil && unkept == nil {
+			unkept = l.ids.add(leaf.Note.print(), index)
 		}
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case errors.Is(unkept, errIDs) && from > 0:
+		return l.renewIDs(ctx)
+	case unkept != nil:
+		return unkept
 	}
 	l.setHeads(heads)
 	return nil
+}
+
+// loadIDs opens the index of notes. One that is of another log, or of more than there is, is begun anew.
+func (l *Log) loadIDs() (err error) {
+	if l.ids, err = openIDs(l.path(idsFile)); err != nil {
+		return err
+	}
+	usable := l.ids.size <= l.tree.size
+	if usable {
+		root, err := l.rootAt(l.ids.size)
+		usable = err == nil && root == l.ids.root
+	}
+	if !usable {
+		l.ids.close()
+		l.ids, err = newIDs(l.path(idsFile), firstPages)
+	}
+	return err
+}
+
+// renewIDs makes the index of notes again by reading the log.
+func (l *Log) renewIDs(ctx context.Context) (err error) {
+	l.cfg.Logger.Warn("audit log: the index of notes is damaged and made again", "event", "audit.ids_renewed", "leaves", l.tree.size)
+	l.ids.close()
+	if l.ids, err = newIDs(l.path(idsFile), firstPages); err != nil {
+		return err
+	}
+	return l.loadHeads(ctx)
 }
 
 // saveHeads writes the cache. It need not succeed, and need not be durable.
@@ -704,6 +771,9 @@ func (l *Log) saveHeads() {
 	text, err := json.Marshal(saved)
 	if err == nil {
 		err = l.disk.Put(l.path(headsFile), append(text, '\n'), 0o644)
+	}
+	if err == nil {
+		err = l.ids.save(l.tree.size, l.tree.root())
 	}
 	if err != nil {
 		l.cfg.Logger.Warn("audit log: the heads of the chains were not saved; the next start takes longer", "event", "audit.heads_not_saved", "err", err)

@@ -61,8 +61,19 @@ type Report struct {
 	Revisions   int64  `json:"revisions"` // leaves about publications of rules
 	Traps       int64  `json:"traps"`     // leaves about changes that a plugin could not judge
 
+	Notes map[string]int64 `json:"notes,omitempty"` // other leaves, by their kind
+
 	Objects *ObjectsReport `json:"objects,omitempty"` // nil when they were not looked at
 	Bad     *Finding       `json:"bad"`
+}
+
+// Delivered returns the number of leaves about objects.
+func (r Report) Delivered() int64 {
+	n := r.Entries - r.Revisions - r.Traps
+	for _, notes := range r.Notes {
+		n -= notes
+	}
+	return n
 }
 
 // ObjectsReport is the part about the objects in their stores.
@@ -396,6 +407,16 @@ func (v *verifier) checkLeaf(index int64, entry []byte) (Leaf, error) {
 	leaf, err := ParseLeaf(entry)
 	if err != nil {
 		return leaf, finding("entries", leaf.name(index), "%v", err)
+	}
+	if n := leaf.Note; n != nil {
+		if last := v.chains[chainID{n.Chain, n.Store}]; n.Chain != "" && n.Ordinal > last.ordinal {
+			return leaf, finding("chains", leaf.name(index), "the chain's objects before it in the log end with %d", last.ordinal)
+		}
+		if v.report.Notes == nil {
+			v.report.Notes = map[string]int64{}
+		}
+		v.report.Notes[n.Kind]++
+		return leaf, nil
 	}
 	id, at, prev, ok := leaf.link()
 	if !ok {
