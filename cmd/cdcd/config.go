@@ -200,6 +200,12 @@ type feedConfig struct {
 	Compress string `yaml:"compress" enum:"zstd,gzip,none" default:"zstd"`
 	// Rotate says when an object is finished: whichever limit is reached first.
 	Rotate rotateConfig `yaml:"rotate"`
+	// Partitions is how many chains of objects the feed has, p=00 and so on: changes of one key stay in order, the chains go side by
+	// side. It cannot be changed later. Each partition may hold twice rotate.bytes in memory.
+	Partitions int `yaml:"partitions" default:"1"`
+	// PartitionBy is the column that decides the partition of a table's changes, by table: {shop.orders: customer_id}. The default is
+	// the primary key. Its values should never change in a row.
+	PartitionBy map[string]string `yaml:"partition_by"`
 	// Trigger tells the partner about new objects. Not available in this version.
 	Trigger any `yaml:"trigger" later:"triggers"`
 }
@@ -798,6 +804,7 @@ func (v *validator) checkFeed(at []any, f *feedConfig) {
 			v.fault(append(at, "s3"), "CDCD-1011", "secret_key_env is set, but access_key_env is missing").Hint("add 'access_key_env: …'")
 		}
 	}
+	v.checkPartitions(at, f)
 	r := append(at, "rotate")
 	v.checkRange(append(r, "every"), int64(f.Rotate.Every), int64(100*time.Millisecond), int64(24*time.Hour), "100ms", "24h")
 	v.checkRange(append(r, "rows"), int64(f.Rotate.Rows), 1, 10_000_000, "1", "10000000")

@@ -79,7 +79,7 @@ type feed struct {
 
 	mu     sync.Mutex // guards what follows
 	engine *engine.Engine
-	chain  *chain.Chain
+	chain  *chain.Split
 	err    error       // why it does not deliver at present
 	past   chain.Stats // of chains that were opened before this one
 
@@ -165,7 +165,7 @@ func (p *pipeline) sameStream(ctx context.Context) error {
 	}
 	for _, f := range p.feeds {
 		for attempt := 0; ; attempt++ {
-			c, err := chain.Open(ctx, p.chainConfig(f, chain.Progress{}))
+			c, err := chain.OpenSplit(ctx, p.chainConfig(f), nil)
 			if err == nil {
 				if next, epoch := c.Next(); next > 0 {
 					return cdc.Errorf("CDCD-4104", "the stream is empty, but feed %s in %s has been delivered up to event %d of epoch %x",
@@ -349,11 +349,12 @@ func (p *pipeline) deliver(ctx context.Context, f *feed, delivered *bool) error 
 	if err != nil {
 		return err
 	}
-	c, err := chain.Open(ctx, p.chainConfig(f, progress))
+	c, err := chain.OpenSplit(ctx, p.chainConfig(f), progress)
 	if err != nil {
 		return err
 	}
-	letters := p.chainConfig(f, chain.Progress{})
+	letters := p.chainConfig(f)
+	letters.Partitions, letters.PartitionBy = 1, nil
 	letters.Feed, letters.Store, letters.Sync, letters.Compress, letters.Envelope = f.name+".dead-letters", f.dead, true, "none", "dead_letter"
 	letters.Append, letters.Audited = deadletter.Append(f.name), p.audited(f.dead)
 	dead, err := chain.Open(ctx, letters)
@@ -453,7 +454,20 @@ func (f *feed) observe(b *cdc.Batch, ds []cdc.Decision) (failed bool) {
 // for. A stream that has lost its tail (a power cut without synced disks) is captured again with the same numbers, but
 // maybe in other frames; so the frame is looked for from where the chain has seen it. Rows of a snapshot would come in
 // another place the second time, so a stream that has lost its tail within one is refused, as is one of another lineage.
-func (p *pipeline) resume(ctx context.Context, f *feed, c *chain.Chain) (uint64, error) {
+func (p *pipeline) resume(ctx context.Context, f *feed, split *chain.Split) (from uint64, err error) {
+	for i, c := range split.Chains() {
+		seq, err := p.resumeChain(ctx, f, c)
+		if err != nil {
+			return 0, err
+		}
+		if i == 0 || seq < from {
+			from = seq
+		}
+	}
+	return from, nil
+}
+
+func (p *pipeline) resumeChain(ctx context.Context, f *feed, c *chain.Chain) (uint64, error) {
 	last, err := p.last(ctx)
 	if err != nil {
 		return 0, err
@@ -507,13 +521,14 @@ func (p *pipeline) firstEvent(ctx context.Context, seq uint64) (first uint64, er
 	return first, err
 }
 
-func (p *pipeline) chainConfig(f *feed, progress chain.Progress) chain.Config {
+func (p *pipeline) chainConfig(f *feed) chain.Config {
 	return chain.Config{
 		Source: p.cfg.Name, Feed: f.name, Store: f.store, Envelope: f.cfg.Envelope, Compress: f.cfg.Compress, Writer: p.writer,
 		Every: time.Duration(f.cfg.Rotate.Every), Rows: f.cfg.Rotate.Rows, Bytes: int(f.cfg.Rotate.Bytes),
-		Committed: p.audit.Object,
-		Audited:   p.audited(f.store),
-		Progress:  progress, Logger: p.log,
+		Committed:  p.audit.Object,
+		Audited:    p.audited(f.store),
+		Partitions: f.cfg.Partitions, PartitionBy: f.cfg.PartitionBy,
+		Logger: p.log,
 	}
 }
 
@@ -553,15 +568,16 @@ func folderID(folder string) (string, error) {
 	return id, nil
 }
 
-func (p *pipeline) progress(ctx context.Context, f *feed) (chain.Progress, error) {
-	var progress chain.Progress
+// progress returns the hints of the feed's chains.
+func (p *pipeline) progress(ctx context.Context, f *feed) ([]chain.Progress, error) {
+	var progress []chain.Progress
 	text, err := p.stream.Progress(ctx, p.progressKey(f))
 	if err != nil || text == nil {
 		return progress, err
 	}
 	if err := json.Unmarshal(text, &progress); err != nil {
 		p.log.Warn("progress of feed ignored", "event", "feed.progress", "feed", f.name, "err", err)
-		return chain.Progress{}, nil
+		return nil, nil
 	}
 	return progress, nil
 }
@@ -620,7 +636,10 @@ func (p *pipeline) note(ctx context.Context, f *feed) {
 		}
 		return
 	}
-	f.noted, f.notedSeq = string(text), progress.Seq
+	f.noted, f.notedSeq = string(text), progress[0].Seq
+	for _, one := range progress {
+		f.notedSeq = min(f.notedSeq, one.Seq)
+	}
 }
 
 // makeRoom drops what all feeds have delivered from a stream that is four fifths full, or that the disk is too small for:

@@ -42,9 +42,15 @@ type Config struct {
 	Feed      string
 	Partition uint16
 	Store     Store
-	Envelope  string // default "cdcd"
-	Compress  string // "zstd" (default), "gzip" or "none"; fixed for the life of the chain
-	Writer    string // names this process in the metadata
+
+	// Of a feed that is split over several chains, see [OpenSplit]: how many there are (default 1), and by table
+	// (schema.table) the column that is hashed in place of the primary key. Both are fixed for the life of the chains.
+	Partitions  int
+	PartitionBy map[string]string
+
+	Envelope string // default "cdcd"
+	Compress string // "zstd" (default), "gzip" or "none"; fixed for the life of the chain
+	Writer   string // names this process in the metadata
 
 	// An object is committed when its oldest record has waited for Every (default 2 s) or when it has Rows records
 	// (default 50,000) or Bytes of lines before compression (default 16 MiB), whichever comes first. Memory is
@@ -201,12 +207,15 @@ func (c *Chain) agrees(key string, text []byte) error {
 		return cdc.Errorf(codeOther, "%s in %s does not describe a chain: %w", key, c.cfg.Store, err).WithFix(fix)
 	}
 	here := c.cfg.pin()
-	if there == here {
+	if there.equal(here) {
 		return nil
 	}
 	if there.Version != here.Version {
 		return cdc.Errorf(codeOther, "the chain in %s/%s has format %d, this program writes %d", c.cfg.Store, c.cfg.folder(), there.Version, here.Version).
 			WithFix("use the version of cdcd that began the chain, or give the feed a new name and a new prefix in `to`")
+	}
+	if there.Partitions != here.Partitions || !slices.Equal(there.PartitionBy, here.PartitionBy) {
+		return cdc.Errorf(codeOther, "the feed in %s was begun with %s; the configuration says %s", c.cfg.Store, there.split(), here.split()).WithFix(fix)
 	}
 	return cdc.Errorf(codeOther, "the chain in %s/%s is %s with envelope %s and compression %s; the configuration says %s, %s, %s",
 		c.cfg.Store, c.cfg.folder(), there.Chain, there.Envelope, there.Compress, here.Chain, here.Envelope, here.Compress).WithFix(fix)
@@ -531,7 +540,7 @@ func (c *Chain) continues(b *cdc.Batch) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h := b.Header()
-	if h.Partition != c.cfg.Partition {
+	if h.Partition != c.cfg.Partition && c.cfg.Partitions <= 1 {
 		return fmt.Errorf("chain %s: a batch of partition %d", c.name, h.Partition)
 	}
 	otherNumbers := c.seqEpoch != 0 && h.Epoch>>32 != c.seqEpoch>>32

@@ -31,6 +31,26 @@ type pin struct {
 	Partition uint16 `json:"partition"`
 	Envelope  string `json:"envelope"`
 	Compress  string `json:"compress"`
+
+	Partitions  int      `json:"partitions,omitempty"`   // of the feed, if there are several
+	PartitionBy []string `json:"partition_by,omitempty"` // the columns that are hashed, sorted; of other tables the primary key
+}
+
+func (p *pin) equal(o pin) bool {
+	a, _ := json.Marshal(p)
+	b, _ := json.Marshal(&o)
+	return bytes.Equal(a, b)
+}
+
+// split says how the feed is split over chains.
+func (p *pin) split() string {
+	if p.Partitions <= 1 {
+		return "one partition"
+	}
+	if len(p.PartitionBy) == 0 {
+		return fmt.Sprintf("%d partitions by primary key", p.Partitions)
+	}
+	return fmt.Sprintf("%d partitions by primary key, or by %s", p.Partitions, strings.Join(p.PartitionBy, ", "))
 }
 
 func (c *Config) folder() string { return fmt.Sprintf("p=%02d/", c.Partition) }
@@ -250,7 +270,8 @@ func RecordsRoot(lines []byte) tlog.Hash {
 }
 
 func (c *Config) pin() pin {
-	return pin{1, c.name(), c.Source, c.Feed, c.Partition, c.Envelope, c.Compress}
+	n, by := c.partitioning()
+	return pin{1, c.name(), c.Source, c.Feed, c.Partition, c.Envelope, c.Compress, n, by}
 }
 
 func (c *Config) pinBytes() []byte {
