@@ -112,6 +112,7 @@ func TestEachObjectIsToldOfInOrder(t *testing.T) {
 		teller := New(w.config())
 		go func() {
 			time.Sleep(time.Minute)
+			synctest.Wait()
 			w.audited = 5
 			teller.Kick()
 			teller.Kick()
@@ -217,9 +218,11 @@ func TestEnableEndsAPause(t *testing.T) {
 		teller := New(w.config())
 		go func() {
 			time.Sleep(time.Minute)
+			synctest.Wait()
 			w.answer = nil
 			teller.Kick() // a new object does not
 			time.Sleep(time.Minute)
+			synctest.Wait()
 			if len(w.got) != 0 {
 				t.Error("a kick ended the pause")
 			}
