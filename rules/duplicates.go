@@ -43,7 +43,12 @@ func (r *Rule) asks() string {
 	if f := r.Filter; f != nil {
 		filter = strings.Join([]string{f.Plugin, f.Digest, string(f.Config)}, "\x00")
 	}
-	return strings.Join([]string{strings.Join(r.Tables, "\x00"), strings.Join(ops, "\x00"), r.ordered("when", r.When), r.ordered("where", r.Where), filter}, "\x01")
+	var looked strings.Builder
+	for _, l := range r.Lookups {
+		l.canonical(fieldsTo(&looked))
+	}
+	return strings.Join([]string{strings.Join(r.Tables, "\x00"), strings.Join(ops, "\x00"), r.ordered("when", r.When), r.ordered("where", r.Where), filter,
+		looked.String(), r.ordered("having", r.Having)}, "\x01")
 }
 
 // ordered returns a condition with the operands of && and || in order.

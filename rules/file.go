@@ -40,12 +40,14 @@ type Rule struct {
 	Name        string
 	Description string
 	Owner       string
-	Tables      []string // globs of schema.table
-	On          []cdc.Op // sorted
-	When        string   // CEL on the change; "" matches every change
-	Where       string   // CEL on a row, judged on before and after: the rule matches what enters, stays in and leaves this filter
-	Filter      *Filter  // the plugin that judges what When lets through; nil: none
-	To          []string // feeds, sorted
+	Tables      []string  // globs of schema.table
+	On          []cdc.Op  // sorted
+	When        string    // CEL on the change; "" matches every change
+	Where       string    // CEL on a row, judged on before and after: the rule matches what enters, stays in and leaves this filter
+	Filter      *Filter   // the plugin that judges what When lets through; nil: none
+	Lookups     []*Lookup // what is looked up for what matches, in the order of the file
+	Having      string    // CEL on what was looked up; "" matches whatever that is
+	To          []string  // feeds, sorted
 	Mode        Mode
 	OnError     cdc.OnError
 	Functions   int    // version of the functions that the condition uses
@@ -66,27 +68,28 @@ type ruleFile struct {
 }
 
 type ruleYAML struct {
-	Name        string      `yaml:"name,required"`
-	Description string      `yaml:"description"`
-	Owner       string      `yaml:"owner"`
-	Tables      []string    `yaml:"tables,required"`
-	On          []string    `yaml:"on"`
-	When        *string     `yaml:"when"`
-	Where       *string     `yaml:"where"`
-	Filter      *filterYAML `yaml:"filter"`
-	To          []string    `yaml:"to"`
-	Mode        string      `yaml:"mode"`
-	OnError     string      `yaml:"on_error"`
-	Functions   int         `yaml:"functions"`
-	Tests       []testYAML  `yaml:"tests"`
+	Name        string                `yaml:"name,required"`
+	Description string                `yaml:"description"`
+	Owner       string                `yaml:"owner"`
+	Tables      []string              `yaml:"tables,required"`
+	On          []string              `yaml:"on"`
+	When        *string               `yaml:"when"`
+	Where       *string               `yaml:"where"`
+	Filter      *filterYAML           `yaml:"filter"`
+	Lookup      map[string]lookupYAML `yaml:"lookup"`
+	Having      *string               `yaml:"having"`
+	To          []string              `yaml:"to"`
+	Mode        string                `yaml:"mode"`
+	OnError     string                `yaml:"on_error"`
+	Functions   int                   `yaml:"functions"`
+	Tests       []testYAML            `yaml:"tests"`
 
 	// Keys of later versions: known, so that they can be refused by name.
-	Lookup any `yaml:"lookup"`
 	Mask   any `yaml:"mask"`
 	Select any `yaml:"select"`
 }
 
-var laterKeys = []string{"lookup", "mask", "select"}
+var laterKeys = []string{"mask", "select"}
 
 var codes = strictyaml.Codes{Syntax: codeSyntax, Key: codeKey, Value: codeValue}
 
@@ -221,6 +224,7 @@ func (p *parser) rule(at strictyaml.Place, y *ruleYAML) *Rule {
 	p.tables(at.At("tables"), y.Tables, r)
 	p.condition(at, y, r)
 	p.filter(at, y, r)
+	p.lookups(at, y, r)
 	p.ops(at.At("on"), y.On, r)
 	if i := p.oneOf(at.At("mode"), "mode", y.Mode, modeNames); i >= 0 {
 		r.Mode = Mode(i)
@@ -393,14 +397,7 @@ func (p *parser) feeds(at strictyaml.Place, to []string, r *Rule) {
 // version of every rule.
 func (r *Rule) canonical() string {
 	var b strings.Builder
-	field := func(name string, values ...string) {
-		b.WriteString(name)
-		for _, v := range values {
-			b.WriteByte(' ')
-			b.WriteString(strconv.Quote(v))
-		}
-		b.WriteByte('\n')
-	}
+	field := fieldsTo(&b)
 	ops := make([]string, len(r.On))
 	for i, op := range r.On {
 		ops[i] = op.String()
@@ -415,6 +412,12 @@ func (r *Rule) canonical() string {
 	if f := r.Filter; f != nil {
 		field("filter", f.Plugin, f.Digest, string(f.Config), f.Fallback.String())
 	}
+	for _, l := range r.Lookups {
+		l.canonical(field)
+	}
+	if r.Having != "" {
+		field("having", canonicalExpr(r.Having))
+	}
 	field("to", r.To...)
 	field("mode", r.Mode.String())
 	field("on_error", r.OnError.String())
@@ -425,6 +428,18 @@ func (r *Rule) canonical() string {
 		field("calls", r.calls...)
 	}
 	return b.String()
+}
+
+// fieldsTo returns what writes a line of canonical text.
+func fieldsTo(b *strings.Builder) func(name string, values ...string) {
+	return func(name string, values ...string) {
+		b.WriteString(name)
+		for _, v := range values {
+			b.WriteByte(' ')
+			b.WriteString(strconv.Quote(v))
+		}
+		b.WriteByte('\n')
+	}
 }
 
 func digest(text string) string {

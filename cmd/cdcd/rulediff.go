@@ -78,6 +78,8 @@ func diffFields(from, to bus.StoredRule) ([]fieldDiff, error) {
 	add("plugin", pluginOf(a), pluginOf(b))
 	add("plugin config", filterConfig(a), filterConfig(b))
 	add("fallback", fallbackOf(a), fallbackOf(b))
+	add("lookup", lookupsOf(a), lookupsOf(b))
+	add("having", strings.TrimSpace(a.Having), strings.TrimSpace(b.Having))
 	add("to", list(a.To), list(b.To))
 	add("mode", a.Mode.String(), b.Mode.String())
 	add("on_error", a.OnError.String(), b.OnError.String())
@@ -113,6 +115,15 @@ func fallbackOf(r *rules.Rule) string {
 		return ""
 	}
 	return r.Filter.Fallback.String()
+}
+
+// lookupsOf writes what a rule looks up, each on a line.
+func lookupsOf(r *rules.Rule) string {
+	var lines []string
+	for _, l := range r.Lookups {
+		lines = append(lines, l.String())
+	}
+	return strings.Join(lines, "\n")
 }
 
 func opNames(r *rules.Rule) []string {
