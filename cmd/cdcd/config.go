@@ -206,6 +206,7 @@ type feedConfig struct {
 	// PartitionBy is the column that decides the partition of a table's changes, by table: {shop.orders: customer_id}. The default is
 	// the primary key. Its values should never change in a row.
 	PartitionBy map[string]string `yaml:"partition_by"`
+	View        viewConfig        `yaml:",inline"`
 	// Trigger tells the partner about new objects. Not available in this version.
 	Trigger any `yaml:"trigger" later:"triggers"`
 }
@@ -805,6 +806,7 @@ func (v *validator) checkFeed(at []any, f *feedConfig) {
 		}
 	}
 	v.checkPartitions(at, f)
+	v.checkView(at, &f.View)
 	r := append(at, "rotate")
 	v.checkRange(append(r, "every"), int64(f.Rotate.Every), int64(100*time.Millisecond), int64(24*time.Hour), "100ms", "24h")
 	v.checkRange(append(r, "rows"), int64(f.Rotate.Rows), 1, 10_000_000, "1", "10000000")

@@ -27,6 +27,7 @@ import (
 	"github.com/cdcd-project/cdcd/sinks/audit"
 	"github.com/cdcd-project/cdcd/sinks/chain"
 	"github.com/cdcd-project/cdcd/sinks/deadletter"
+	"github.com/cdcd-project/cdcd/sinks/view"
 	"github.com/cdcd-project/cdcd/sources/mysql"
 )
 
@@ -72,6 +73,7 @@ type feed struct {
 	cfg   *feedConfig
 	store chain.Store
 	dead  chain.Store
+	view  *view.View
 
 	noting   sync.Mutex // guards what follows
 	noted    string     // the progress that was noted last
@@ -96,6 +98,9 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 	for _, name := range feedNames(cfg) {
 		f := &feed{name: name, cfg: cfg.Feeds[name]}
 		var err error
+		if f.view, err = openView(cfg, name); err != nil {
+			return nil, err
+		}
 		if f.store, err = openStore(ctx, a.env, f.cfg); err != nil {
 			return nil, fmt.Errorf("feed %s: %w", name, err)
 		}
@@ -384,7 +389,7 @@ func (p *pipeline) deliver(ctx context.Context, f *feed, delivered *bool) error 
 
 	f.mu.Lock()
 	eng, err := engine.New(engine.Config{
-		Sets: sets, Sinks: map[string]engine.Sink{f.name: c}, DeadLetter: dead,
+		Sets: sets, Sinks: map[string]engine.Sink{f.name: viewed{f.view, c}}, DeadLetter: dead,
 		Filter:      func(ctx context.Context, r *rules.Rule) (engine.Filter, error) { return p.feedFilter(ctx, f.name, r) },
 		VerifyEvery: verifyEvery,
 		Mismatch: func(m rules.Mismatch) {
@@ -525,6 +530,7 @@ func (p *pipeline) chainConfig(f *feed) chain.Config {
 	return chain.Config{
 		Source: p.cfg.Name, Feed: f.name, Store: f.store, Envelope: f.cfg.Envelope, Compress: f.cfg.Compress, Writer: p.writer,
 		Every: time.Duration(f.cfg.Rotate.Every), Rows: f.cfg.Rotate.Rows, Bytes: int(f.cfg.Rotate.Bytes),
+		Append:     p.render(f),
 		Committed:  p.audit.Object,
 		Audited:    p.audited(f.store),
 		Partitions: f.cfg.Partitions, PartitionBy: f.cfg.PartitionBy,

@@ -28,28 +28,37 @@ type schemaMaker struct {
 	comments map[string]string // "fileConfig.Name": the field's comment
 }
 
-func newSchemaMaker(t *testing.T, file string) *schemaMaker {
+func newSchemaMaker(t *testing.T, pattern string) *schemaMaker {
 	t.Helper()
-	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: %v", pattern, err)
 	}
 	m := &schemaMaker{comments: map[string]string{}}
-	ast.Inspect(parsed, func(n ast.Node) bool {
-		spec, ok := n.(*ast.TypeSpec)
-		if !ok {
-			return true
+	for _, file := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if s, ok := spec.Type.(*ast.StructType); ok {
-			for _, f := range s.Fields.List {
-				for _, name := range f.Names {
-					m.comments[spec.Name.Name+"."+name.Name] = strings.Join(strings.Fields(f.Doc.Text()), " ")
-				}
+		ast.Inspect(parsed, m.comment)
+	}
+	return m
+}
+
+// comment notes the comments of the fields of a struct.
+func (m *schemaMaker) comment(n ast.Node) bool {
+	spec, ok := n.(*ast.TypeSpec)
+	if !ok {
+		return true
+	}
+	if s, ok := spec.Type.(*ast.StructType); ok {
+		for _, f := range s.Fields.List {
+			for _, name := range f.Names {
+				m.comments[spec.Name.Name+"."+name.Name] = strings.Join(strings.Fields(f.Doc.Text()), " ")
 			}
 		}
-		return true
-	})
-	return m
+	}
+	return true
 }
 
 func (m *schemaMaker) schema(t reflect.Type) *jsonschema.Schema {
@@ -140,7 +149,7 @@ func jsonOf(t reflect.Type, text string) json.RawMessage {
 }
 
 func TestTheConfigurationSchemaIsMadeFromTheStructs(t *testing.T) {
-	s := newSchemaMaker(t, "config.go").schema(reflect.TypeFor[fileConfig]())
+	s := newSchemaMaker(t, "config*.go").schema(reflect.TypeFor[fileConfig]())
 	s.Schema = "https://json-schema.org/draft/2020-12/schema"
 	s.Title = "cdcd.yaml, version 1"
 	s.Properties["source"].OneOf = []*jsonschema.Schema{{Required: []string{"mysql"}}, {Required: []string{"binlog"}}}

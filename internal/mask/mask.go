@@ -34,6 +34,7 @@ type Mask struct {
 	hmac   *prf.Set
 	siv    tink.DeterministicAEAD
 	id     string
+	feed   string // that the masks are for; "": for all
 }
 
 // New returns the mask of a method with a keyset in Tink's JSON form. Of several keys the primary one masks. Errors do
@@ -112,8 +113,21 @@ func (m *Mask) Value(place string, c *cdc.Column, v cdc.Value) (cdc.Value, error
 	return cdc.TextValue(cdc.KindString, text), nil
 }
 
+// For returns a mask with the same key whose masks are those of one feed: of the same values another feed has others.
+func (m *Mask) For(feed string) *Mask {
+	out := *m
+	out.feed = feed
+	return &out
+}
+
 func (m *Mask) text(place string, text []byte) (string, error) {
+	if m.feed != "" { // no name of a feed or of a schema holds a zero byte
+		place = m.feed + "\x00" + place
+	}
 	if m.method == HMAC {
+		if m.feed != "" {
+			text = append([]byte(m.feed+"\x00"), text...)
+		}
 		sum, err := m.hmac.ComputePrimaryPRF(text, sha256.Size)
 		return hex.EncodeToString(sum), err
 	}
@@ -130,8 +144,15 @@ func (m *Mask) Reveal(place, masked string) (string, error) {
 	if err != nil {
 		return "", errors.New("it is not base64")
 	}
-	text, err := m.siv.DecryptDeterministically(sealed, []byte(place))
+	bound := place
+	if m.feed != "" {
+		bound = m.feed + "\x00" + place
+	}
+	text, err := m.siv.DecryptDeterministically(sealed, []byte(bound))
 	if err != nil {
+		if m.feed != "" {
+			return "", fmt.Errorf("it was not made with a key of this keyset for the column %s of feed %s", place, m.feed)
+		}
 		return "", fmt.Errorf("it was not made with a key of this keyset for the column %s", place)
 	}
 	return string(text), nil
