@@ -21,11 +21,21 @@ type Filter struct {
 	size     int   // events to offer at once: fewer after a failure in the batch
 	used     int64 // fuel, by the last Judge
 
-	judged   int64   // events
-	failures []fault // the last ones
-	broken   error   // it is quarantined
+	judged   int64     // events
+	failures []fault   // the last ones
+	restarts []restart // the last ones
+	broken   error     // it is quarantined
 	closed   bool
 }
+
+// restart is what it took to start the plugin anew while a part of a batch was judged.
+type restart struct {
+	fault // the first change of the part
+	fuel  int64
+}
+
+// maxRestarts is how much of the fuel of a start all restarts of the last Window changes may take.
+const maxRestarts = 10
 
 // fault is a change that the plugin failed on.
 type fault struct {
@@ -107,15 +117,17 @@ func (f *Filter) judgeAll(ctx context.Context, events []cdc.Event, verdicts []cd
 		}
 	}
 	f.answer.copied = 0
-	for at := 0; at < len(events); {
+	for at := 0; at < len(events) && f.broken == nil; { // of a batch that breaks it nothing counts
 		if ctx.Err() != nil { // a call may take no time, and beginning again after each a lot
 			return context.Cause(ctx)
 		}
 		deadline := f.plugin.host.now().Add(f.plugin.limits.Wall)
+		first, starts := f.faultOf(f.judged, events[at]), f.instance.starts
 		done, err := f.judge(ctx, deadline, events[at:], verdicts[at:])
 		if err != nil {
 			return err
 		}
+		f.restarted(restart{first, f.instance.starts - starts})
 		if f.answer.copied > maxCopied {
 			return f.answer.tooMuch()
 		}
@@ -213,19 +225,47 @@ func (f *Filter) fail(at int64, e cdc.Event) {
 	if l.Failures < 0 || f.broken != nil {
 		return
 	}
-	one := fault{at, e.Batch().Header().Epoch, e.No()}
-	again := func(o fault) bool { return o.epoch == one.epoch && o.no == one.no }
-	f.failures = append(slices.DeleteFunc(f.failures, again), one)
+	one := f.faultOf(at, e)
+	f.failures = append(slices.DeleteFunc(f.failures, one.again), one)
 	if len(f.failures) <= l.Failures {
 		return
 	}
 	first := f.failures[0]
 	f.failures = f.failures[:copy(f.failures, f.failures[1:])]
 	if one.at-first.at < int64(l.Window) {
-		f.plugin.stats.quarantined.Add(1)
-		f.broken = cdc.Errorf("CDCD-2540", "plugin %s is quarantined: it has failed on more than %d of the last %d changes", f.plugin.label,
-			l.Failures, l.Window).WithFix("see why with: cdcd plugin list; publish a version that is mended, or choose a fallback in the rule's filter")
+		f.quarantine("it has failed on more than %d of the last %d changes", l.Failures, l.Window)
 	}
+}
+
+func (f *Filter) faultOf(at int64, e cdc.Event) fault {
+	return fault{at, e.Batch().Header().Epoch, e.No()}
+}
+
+// again reports whether the other is the same change, offered before.
+func (f fault) again(o fault) bool { return o.epoch == f.epoch && o.no == f.no }
+
+// restarted counts what it took to start the plugin anew, and opens the circuit if that is too much: a start may take seconds, whether a
+// change is to blame in the end or not.
+func (f *Filter) restarted(one restart) {
+	l := &f.plugin.limits
+	if one.fuel == 0 || l.Failures < 0 || f.broken != nil {
+		return
+	}
+	f.restarts = append(slices.DeleteFunc(f.restarts, func(o restart) bool { return one.again(o.fault) || f.judged-o.at > int64(l.Window) }), one)
+	sum := int64(0)
+	for _, r := range f.restarts {
+		sum += r.fuel
+	}
+	if sum > maxRestarts*l.Start {
+		f.quarantine("to start it anew after failures has taken more than %d units of fuel within the last %d changes", maxRestarts*l.Start, l.Window)
+	}
+}
+
+// quarantine opens the circuit: the plugin is not asked any more.
+func (f *Filter) quarantine(why string, args ...any) {
+	f.plugin.stats.quarantined.Add(1)
+	f.broken = cdc.Errorf("CDCD-2540", "plugin %s is quarantined: "+why, append([]any{f.plugin.label}, args...)...).
+		WithFix("see why with: cdcd plugin list; publish a version that is mended, or choose a fallback in the rule's filter")
 }
 
 // offer has the part judged, and takes down the verdicts. The error is of the world; the instance is pristine after it.

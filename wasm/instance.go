@@ -79,7 +79,8 @@ type instance struct {
 	json      []byte
 	whom      string // what it is for, for its lines
 
-	tally tally // of the batch under way
+	tally  tally // of the batch under way
+	starts int64 // fuel that all starts have used
 }
 
 type line struct {
@@ -140,6 +141,7 @@ func (i *instance) start(ctx context.Context) (err error) {
 		err = i.configure()
 	}
 	i.flush(1)
+	i.starts += i.used()
 	if s := i.overdrawn(i.used()); err == nil && s != nil {
 		err = s
 	}

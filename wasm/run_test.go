@@ -203,6 +203,56 @@ func TestAFailureCountsOnceHoweverOftenItsChangeIsOffered(t *testing.T) {
 	}
 }
 
+// Each failure may cost the time that the plugin takes to begin: of a batch that is full of them no more than it takes to know.
+func TestAPluginThatIsQuarantinedIsNotAskedAboutTheRest(t *testing.T) {
+	p := load(t, newHost(t, Config{}), cguest(t), Limits{Failures: 3, Window: 10})
+	f := filter(t, p, "")
+	if err := f.Judge(t.Context(), acts(t, slices.Repeat([]act{{4, 0}}, 1000)...), make([]cdc.Verdict, 1000)); cdc.CodeOf(err) != "CDCD-2540" {
+		t.Errorf("got %v", err)
+	}
+	if s := p.Stats(); s.Retried > 4 || s.Traps[TrapUnreachable] != 4 {
+		t.Errorf("after four failures: %+v", s)
+	}
+}
+
+// A plugin that has to be started anew again and again, and takes long for it, is in the way of others though it judges in the end.
+func TestAPluginThatIsStartedAnewTooOftenIsQuarantined(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		l    Limits
+		want int // batches until it is; 0: it is not
+	}{
+		{"close together", Limits{}, 10},
+		{"far between", Limits{Window: 10}, 0},
+		{"that is how it is tested", Limits{Failures: -1}, 0},
+	} {
+		one := filter(t, load(t, newHost(t, Config{}), slow(t), Limits{}), "")
+		row.l.Start = one.plugin.Stats().BeginFuel // and not a unit more
+		p := load(t, newHost(t, Config{}), slow(t), row.l)
+		f := filter(t, p, "")
+		events := acts(t, make([]act, 100)...)
+		got := 0
+		for i, e := range events {
+			var err error
+			for range 3 { // it is offered again, since a store cannot be reached
+				if err = f.Judge(t.Context(), []cdc.Event{e}, make([]cdc.Verdict, 1)); err != nil {
+					break
+				}
+			}
+			if err != nil {
+				if !contains(err, "CDCD-2540", "to start it anew after failures has taken more than") {
+					t.Errorf("%s: %v", row.name, err)
+				}
+				got = i
+				break
+			}
+		}
+		if got != row.want {
+			t.Errorf("%s: it is quarantined at batch %d, want %d", row.name, got, row.want)
+		}
+	}
+}
+
 // What is not the plugin's fault leaves it as it was, and the batch is judged when it is offered again.
 func TestTheWorldIsToBlame(t *testing.T) {
 	h := newHost(t, Config{})
