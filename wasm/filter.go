@@ -110,6 +110,13 @@ func (f *Filter) Judge(ctx context.Context, events []cdc.Event, verdicts []cdc.V
 	return f.broken
 }
 
+// Release has a plugin asked again that is in quarantine, as if it had not failed.
+func (f *Filter) Release() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.broken, f.failures, f.restarts = nil, nil, nil
+}
+
 func (f *Filter) judgeAll(ctx context.Context, events []cdc.Event, verdicts []cdc.Verdict) error {
 	if f.instance.module == nil { // it could not be brought back the last time
 		if err := f.instance.restore(ctx); err != nil {

@@ -33,7 +33,7 @@ type state struct {
 
 	Snapshots []mysql.SnapshotJob `json:"snapshots,omitempty"`
 
-	Quarantined []quarantineInfo `json:"quarantined_plugins,omitempty"`
+	Quarantined []quarantine `json:"quarantined_plugins,omitempty"`
 }
 
 type captureState struct {

@@ -46,25 +46,26 @@ type pipeline struct {
 	audit  *audit.Log
 	feeds  []*feed
 
-	server     atomic.Pointer[mysql.Source] // what captures; nil for files, and before it begins
-	asked      atomic.Int64                 // people who wait for their wish about snapshots to be durable
-	captured   chan struct{}                // closed when the source has ended, as binlog files do
-	lastError  atomic.Pointer[string]       // why capture does not go on at present
-	held       atomic.Pointer[string]       // what keeps the stream from taking frames: a bus.State
-	standby    atomic.Bool                  // another process captures
-	following  atomic.Bool                  // the source is being read, and where that began is durable
-	rows       atomic.Uint64                // rows captured
-	frameBytes atomic.Uint64                // bytes of frames published
-	tails      atomic.Int64                 // clients of /tail
-	backtests  atomic.Int64                 // clients of /backtest
-	searches   atomic.Int64                 // clients of /event
-	desk       *ruleDesk
-	rules      *ruleWatch
-	plugins    *plugins
-	filters    runningFilters
-	shadows    shadows
-	seen       atomic.Int64 // when the last frame was captured, in microseconds since 1970
-	source     sourceWatch
+	server      atomic.Pointer[mysql.Source] // what captures; nil for files, and before it begins
+	asked       atomic.Int64                 // people who wait for their wish about snapshots to be durable
+	captured    chan struct{}                // closed when the source has ended, as binlog files do
+	lastError   atomic.Pointer[string]       // why capture does not go on at present
+	held        atomic.Pointer[string]       // what keeps the stream from taking frames: a bus.State
+	standby     atomic.Bool                  // another process captures
+	following   atomic.Bool                  // the source is being read, and where that began is durable
+	rows        atomic.Uint64                // rows captured
+	frameBytes  atomic.Uint64                // bytes of frames published
+	tails       atomic.Int64                 // clients of /tail
+	backtests   atomic.Int64                 // clients of /backtest
+	searches    atomic.Int64                 // clients of /event
+	desk        *ruleDesk
+	rules       *ruleWatch
+	plugins     *plugins
+	filters     runningFilters
+	shadows     shadows
+	quarantines *quarantines
+	seen        atomic.Int64 // when the last frame was captured, in microseconds since 1970
+	source      sourceWatch
 }
 
 // feed is one partner's line: it reads the stream on its own.
@@ -91,7 +92,8 @@ type feed struct {
 
 // openPipeline opens the stream, the audit log and the stores; nothing runs yet.
 func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
-	p := &pipeline{app: a, cfg: cfg, writer: writerName(), captured: make(chan struct{}), rules: newRuleWatch(), plugins: newPlugins(cfg, a.log)}
+	p := &pipeline{app: a, cfg: cfg, writer: writerName(), captured: make(chan struct{}), rules: newRuleWatch(), plugins: newPlugins(cfg, a.log),
+		quarantines: openQuarantines(cfg, a.log)}
 	if err := precheckRules(ctx, a, cfg, p.plugins); err != nil {
 		return nil, err
 	}

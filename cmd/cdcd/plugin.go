@@ -12,6 +12,6 @@ func newPluginCmd(a *app) *cobra.Command {
 	cmd.AddCommand(newPluginNewCmd(a), newPluginInspectCmd(a), newPluginBuildCmd(a), newPluginTestCmd(a), newPluginBenchCmd(a), newPluginRecordCmd(a),
 		newPluginReplayCmd(a), newPluginDevCmd(a), newPluginTCKCmd(a))
 	cmd.AddCommand(newPluginPushCmd(a), newPluginPullCmd(a), newPluginKeygenCmd(a), newPluginSignCmd(a), newPluginVerifyCmd(a))
-	cmd.AddCommand(newPluginListCmd(a), newPluginShadowCmd(a), newPluginPromoteCmd(a))
+	cmd.AddCommand(newPluginListCmd(a), newPluginShadowCmd(a), newPluginPromoteCmd(a), newPluginReleaseCmd(a))
 	return cmd
 }

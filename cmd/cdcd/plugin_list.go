@@ -22,7 +22,7 @@ import (
 
 // pluginAsk is what people ask of the plugins of a running cdcd: what POST /plugins takes.
 type pluginAsk struct {
-	Verb         string `json:"verb"` // list, shadow, status, stop, promote
+	Verb         string `json:"verb"` // list, shadow, status, stop, promote, release
 	Plugin       string `json:"plugin,omitempty"`
 	Module       []byte `json:"module,omitempty"` // shadow: what is to be tried
 	Digest       string `json:"digest,omitempty"` // shadow: or a version that is kept
@@ -53,6 +53,8 @@ func (p *pipeline) askPlugins(w http.ResponseWriter, r *http.Request) {
 		}
 	case "stop":
 		answer, err = p.shadows.finish(ask.Plugin)
+	case "release":
+		answer, err = p.releasePlugin(ask.Plugin)
 	case "promote":
 		answer, err = p.promote(r.Context(), ask)
 	default:
@@ -100,20 +102,10 @@ type pluginInfo struct {
 	Feeds   []string `json:"feeds"`           // in whose lines it runs
 	Wrong   string   `json:"wrong,omitempty"` // why it cannot be used
 
-	Quarantined []quarantineInfo `json:"quarantined,omitempty"`
-	Shadow      bool             `json:"shadow,omitempty"` // another version is tried beside it
+	Quarantined []quarantine `json:"quarantined,omitempty"`
+	Shadow      bool         `json:"shadow,omitempty"` // another version is tried beside it
 
 	Stats *pluginStats `json:"stats,omitempty"` // since it was loaded; nil: it is not
-}
-
-// quarantineInfo says in which line a plugin is not asked any more.
-type quarantineInfo struct {
-	Plugin   string `json:"plugin"`
-	Rule     string `json:"rule"`
-	Feed     string `json:"feed"`
-	Fallback string `json:"fallback"`
-	Why      string `json:"why"`
-	digest   string
 }
 
 // pluginStats is what a plugin has done in all lines together.
@@ -162,11 +154,8 @@ func (p *pipeline) listPlugins(ctx context.Context) ([]pluginInfo, error) {
 			info.Feeds = append(info.Feeds, f.feed)
 		}
 	}
-	for _, q := range p.quarantined() {
-		info := l.at(q.Plugin, q.digest)
-		info.State, info.Quarantined = "quarantined", append(info.Quarantined, q)
-	}
 	l.add(p.plugins.store, set)
+	l.quarantined(p.plugins.store, append(p.quarantined(), p.quarantines.inForce(set)...))
 	p.shadows.mu.Lock()
 	for _, info := range l.by {
 		info.Shadow = info.State != "unused" && p.shadows.by[info.Plugin] != nil
@@ -176,17 +165,27 @@ func (p *pipeline) listPlugins(ctx context.Context) ([]pluginInfo, error) {
 }
 
 // quarantined returns the lines in which plugins are not asked any more.
-func (p *pipeline) quarantined() []quarantineInfo {
-	var all []quarantineInfo
+func (p *pipeline) quarantined() []quarantine {
+	var all []quarantine
 	for _, f := range p.filters.list() {
-		if why := f.inQuarantine(); why != "" {
-			all = append(all, quarantineInfo{f.rule.Filter.Plugin, f.rule.Name, f.feed, f.rule.Filter.Fallback.String(), why, f.loaded.plugin.Digest()})
+		if q := f.inQuarantine(); q != nil {
+			q.Fallback = f.rule.Filter.Fallback.String() // which may be another one since
+			all = append(all, *q)
 		}
 	}
-	slices.SortFunc(all, func(a, b quarantineInfo) int {
+	slices.SortFunc(all, func(a, b quarantine) int {
 		return cmp.Or(strings.Compare(a.Rule, b.Rule), strings.Compare(a.Feed, b.Feed))
 	})
 	return all
+}
+
+// releasePlugin has a plugin asked again that is in quarantine.
+func (p *pipeline) releasePlugin(name string) ([]quarantine, error) {
+	lifted, err := p.quarantines.release(name)
+	for _, q := range lifted {
+		p.log.Info("a plugin is asked again", "event", "plugin.released", "plugin", q.Plugin, "rule", q.Rule, "feed", q.Feed)
+	}
+	return append([]quarantine{}, lifted...), err
 }
 
 // pluginLister puts together what is known of plugins.
@@ -220,6 +219,20 @@ func (l *pluginLister) add(store *pluginStore, set *rules.Set) {
 		module, digest, err := store.named(name)
 		if info := l.at(name, digest); info.Version == "" && info.Wrong == "" {
 			info.inspect(module, err)
+		}
+	}
+}
+
+// quarantined adds in which lines plugins are not asked. Some may come twice.
+func (l *pluginLister) quarantined(store *pluginStore, all []quarantine) {
+	for _, q := range all {
+		info := l.at(q.Plugin, q.Digest)
+		if info.Version == "" {
+			module, err := store.version(q.Plugin, q.Digest, false)
+			info.inspect(module, err)
+		}
+		if !slices.ContainsFunc(info.Quarantined, func(o quarantine) bool { return o.about(&q) }) {
+			info.State, info.Quarantined = "quarantined", append(info.Quarantined, q)
 		}
 	}
 }
@@ -259,7 +272,7 @@ func newPluginListCmd(a *app) *cobra.Command {
 		Long: `List shows every version of a plugin that rules name, that the running cdcd has ready, or that is in the folder of plugins: what
 it has judged since it was loaded, what it takes for a change, and whether it is in quarantine because it failed too often.
 
-When no cdcd runs, it shows what is in the folder and which rule files name it.`,
+When no cdcd runs, it shows what is in the folder, which rule files name it, and what is in quarantine.`,
 		Example: `  cdcd plugin list
   cdcd plugin list -o json`,
 		Args: cobra.NoArgs,
@@ -302,6 +315,7 @@ func (a *app) pluginsOfFiles(cfg *config) ([]pluginInfo, error) {
 		return nil, err
 	}
 	l.add(plugins.store, set)
+	l.quarantined(plugins.store, openQuarantines(cfg, a.log).list())
 	return l.list(), nil
 }
 

@@ -17,7 +17,7 @@ func TestATrialRunsOnceForARule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	batch := oneOrder(t, 1) // keep
+	batch := someOrders(t, 1) // keep
 	for _, more := range []string{"", ", on_error: skip", ", on_error: halt"} {
 		c.jobs <- shadowJob{feed: "acme", rule: filterRule(t, "r", "guest", more), events: []cdc.Event{batch.Event(0)}, verdicts: []cdc.Verdict{{Keep: true}}}
 	}

@@ -23,9 +23,7 @@ type feedFilter struct {
 	rule *rules.Rule
 
 	traps pace // of leaves
-
-	mu          sync.Mutex // guards what follows
-	quarantined string     // why it is not asked any more
+	held  bool // it is in quarantine, or was until it was released
 }
 
 // feedFilter starts the plugin of a rule for a feed.
@@ -49,11 +47,17 @@ func (f *feedFilter) Close() error {
 
 // Judge implements [engine.Filter].
 func (f *feedFilter) Judge(ctx context.Context, events []cdc.Event, verdicts []cdc.Verdict) error {
+	if q := f.inQuarantine(); q != nil {
+		f.held = true
+		return q.err()
+	}
+	if f.held {
+		f.Release()
+		f.held = false
+	}
 	err := f.openFilter.Judge(ctx, events, verdicts)
 	if cdc.CodeOf(err) == codeQuarantined {
-		if logged := f.quarantine(ctx, events[0], err); logged != nil {
-			return logged
-		}
+		return f.quarantine(ctx, events[0], err)
 	}
 	if err != nil {
 		return err
@@ -81,34 +85,29 @@ func (f *feedFilter) policy() string {
 	return f.rule.OnError.String()
 }
 
-// codeQuarantined: a plugin has failed so often that it is not asked any more.
-const codeQuarantined = "CDCD-2540"
-
-// quarantine notes that the plugin is not asked any more, once.
+// quarantine has it that the plugin is not asked any more, and returns the error that says so. Nothing but that error is returned
+// before it is known for good.
 func (f *feedFilter) quarantine(ctx context.Context, first cdc.Event, why error) error {
-	f.mu.Lock()
-	was := f.quarantined
-	f.quarantined = why.Error()
-	f.mu.Unlock()
-	if was != "" {
-		return nil
+	one := quarantineOf(f.rule, f.feed)
+	one.Digest, one.Why, one.Since = f.loaded.plugin.Digest(), why.Error(), time.Now().UTC().Truncate(time.Second)
+	f.p.log.Error("a plugin is quarantined", "event", "plugin.quarantined", "plugin", one.Plugin, "rule", one.Rule, "feed", one.Feed,
+		"fallback", one.Fallback, "err", why)
+	err := f.auditTrap(ctx, first, &wasm.Trap{Kind: "quarantined", Err: cdc.Errorf(codeQuarantined, "%s", why)}, one.Fallback)
+	if err == nil {
+		err = f.p.quarantines.add(one)
 	}
-	f.p.log.Error("a plugin is quarantined", "event", "plugin.quarantined", "plugin", f.rule.Filter.Plugin, "rule", f.rule.Name, "feed", f.feed,
-		"fallback", f.rule.Filter.Fallback.String(), "err", why)
-	err := f.auditTrap(ctx, first, &wasm.Trap{Kind: "quarantined", Err: cdc.Errorf(codeQuarantined, "%s", why)}, f.rule.Filter.Fallback.String())
 	if err != nil {
-		f.mu.Lock()
-		f.quarantined = "" // to be said again
-		f.mu.Unlock()
+		return err
 	}
-	return err
+	f.held = true
+	return one.err()
 }
 
-// inQuarantine says why the plugin is not asked any more; "" if it is.
-func (f *feedFilter) inQuarantine() string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.quarantined
+// inQuarantine says why the plugin is not asked any more; nil: it is.
+func (f *feedFilter) inQuarantine() *quarantine {
+	one := quarantineOf(f.rule, f.feed)
+	one.Digest = f.loaded.plugin.Digest()
+	return f.p.quarantines.of(one)
 }
 
 // auditTrap writes the leaf of a change that the plugin broke down on, unless there were too many just now.
@@ -196,6 +195,9 @@ func (p *pipeline) prunePlugins(ctx context.Context) {
 	}
 	if n := p.plugins.store.prune(named, time.Now()); n > 0 {
 		p.log.Info("old versions of plugins removed", "event", "plugin.prune", "versions", n)
+	}
+	if _, err := p.quarantines.lift(func(q *quarantine) bool { return !named[q.Digest] }); err != nil {
+		p.log.Warn("quarantines of old versions of plugins are kept", "event", "plugin.prune", "err", err)
 	}
 }
 

@@ -7,19 +7,21 @@ import (
 	"github.com/cdcd-project/cdcd/cdc"
 )
 
-// oneOrder is a batch of an insert into shop.orders, whose column act is what the plugin of tests does with it.
-func oneOrder(t testing.TB, act int64) *cdc.Batch {
+// someOrders is a batch of inserts into shop.orders, whose column act is what the plugin of tests does with them.
+func someOrders(t testing.TB, acts ...int64) *cdc.Batch {
 	t.Helper()
 	orders := &cdc.Table{Schema: "shop", Name: "orders", Columns: []cdc.Column{{Name: "id", Kind: cdc.KindInt64, Key: 1}, {Name: "act", Kind: cdc.KindInt64},
 		{Name: "note", Kind: cdc.KindString}}}
 	var b cdc.Builder
 	b.Reset(cdc.Header{Source: "shop", Epoch: 1, FirstPartNo: 1})
 	tx, table := b.AddTx(cdc.Tx{GTID: "0-1-1"}), b.AddTable(orders)
-	b.BeginRow(3)
-	b.SetInt(0, 1)
-	b.SetInt(1, act)
-	b.SetText(2, cdc.KindString, "a")
-	b.AddEvent(cdc.EventInfo{No: 1, Tx: tx, Table: table, Op: cdc.OpInsert, After: b.EndRow()})
+	for i, act := range acts {
+		b.BeginRow(3)
+		b.SetInt(0, int64(i))
+		b.SetInt(1, act)
+		b.SetText(2, cdc.KindString, "a")
+		b.AddEvent(cdc.EventInfo{No: uint64(i) + 1, Tx: tx, Table: table, Op: cdc.OpInsert, After: b.EndRow()})
+	}
 	batch, err := cdc.Open(b.Seal(cdc.Checkpoint{}), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +36,7 @@ func TestSamplesAreOfRulesThatOnlyWatch(t *testing.T) {
 		"active": {Name: "active", Mode: "active"},
 		"shadow": {Name: "shadow", Mode: "shadow"},
 	}})
-	b := oneOrder(t, 1)
+	b := someOrders(t, 1)
 	routed := &cdc.Edits{To: []string{"bolt"}}
 	w.observe("acme", b, []cdc.Decision{{Event: b.Event(0), Matches: []cdc.RuleMatch{{Name: "active", Edits: routed}, {Name: "shadow", Edits: routed}}}})
 	for rule, want := range map[string]int{"active": 0, "shadow": 1} {
