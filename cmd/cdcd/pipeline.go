@@ -23,6 +23,7 @@ import (
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/engine"
+	"github.com/cdcd-project/cdcd/internal/plugindist"
 	"github.com/cdcd-project/cdcd/rules"
 	"github.com/cdcd-project/cdcd/sinks/audit"
 	"github.com/cdcd-project/cdcd/sinks/chain"
@@ -731,8 +732,10 @@ func withoutPlugins(err error) bool {
 // fingerprint tells whether a rule file or a plugin has changed.
 func fingerprint(cfg *config) string {
 	files, _ := cfg.ruleFiles() // the globs were checked with the configuration
-	plugins, _ := filepath.Glob(filepath.Join(cfg.Plugins.Dir, "*.wasm"))
-	files = append(files, plugins...)
+	for _, some := range []string{"*.wasm", "*.wasm" + plugindist.SignatureSuffix} {
+		plugins, _ := filepath.Glob(filepath.Join(cfg.Plugins.Dir, some))
+		files = append(files, plugins...)
+	}
 	var b strings.Builder
 	for _, file := range files {
 		if info, err := os.Stat(file); err == nil {

@@ -216,18 +216,23 @@ func storePlugin(v *pulledPlugin, p *plugindist.Pulled, replace bool) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("plugin: %w", err)
 	}
+	return placePlugin(v.File, p.Module, p.Signature)
+}
+
+// placePlugin puts a plugin into a file, and its signature, if it has one, beside it.
+func placePlugin(file string, module, signature []byte) error {
 	disk := durable.New()
-	if err := disk.MakeDir(filepath.Dir(v.File)); err != nil {
+	if err := disk.MakeDir(filepath.Dir(file)); err != nil {
 		return fmt.Errorf("folder of plugins: %w", err)
 	}
-	if p.Signature == nil {
-		if err := os.Remove(v.File + plugindist.SignatureSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if signature == nil {
+		if err := os.Remove(file + plugindist.SignatureSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("signature of the plugin that was there: %w", err)
 		}
-	} else if err := disk.Replace(v.File+plugindist.SignatureSuffix, p.Signature, 0o644); err != nil {
+	} else if err := disk.Replace(file+plugindist.SignatureSuffix, signature, 0o644); err != nil {
 		return fmt.Errorf("signature of the plugin: %w", err)
 	}
-	if err := disk.Replace(v.File, p.Module, 0o644); err != nil {
+	if err := disk.Replace(file, module, 0o644); err != nil {
 		return fmt.Errorf("plugin: %w", err)
 	}
 	return nil

@@ -24,11 +24,12 @@ import (
 type pluginAsk struct {
 	Verb         string `json:"verb"` // list, shadow, status, stop, promote, release
 	Plugin       string `json:"plugin,omitempty"`
-	Module       []byte `json:"module,omitempty"` // shadow: what is to be tried
-	Digest       string `json:"digest,omitempty"` // shadow: or a version that is kept
-	Who          string `json:"who,omitempty"`    // promote
-	Why          string `json:"why,omitempty"`    // promote
-	Force        bool   `json:"force,omitempty"`  // promote: whatever the trial says
+	Module       []byte `json:"module,omitempty"`    // shadow: what is to be tried
+	Signature    []byte `json:"signature,omitempty"` // shadow: of that
+	Digest       string `json:"digest,omitempty"`    // shadow: or a version that is kept
+	Who          string `json:"who,omitempty"`       // promote
+	Why          string `json:"why,omitempty"`       // promote
+	Force        bool   `json:"force,omitempty"`     // promote: whatever the trial says
 	MaxDifferent uint64 `json:"max_different,omitempty"`
 }
 
@@ -78,13 +79,16 @@ func (p *pipeline) tryPlugin(ctx context.Context, ask pluginAsk) (shadowReport, 
 		return shadowReport{}, cdc.Errorf(codeNoCandidate, "no rule in force names plugin '%s', so there is nothing to compare with", ask.Plugin).
 			WithFix("`cdcd plugin list` shows what is in use; to put a new plugin in force, name it in a rule")
 	}
-	module := ask.Module
+	file := &pluginFile{file: "the file to try", module: ask.Module, signature: ask.Signature, digest: wasm.Digest(ask.Module)}
 	if ask.Digest != "" {
-		if module, err = p.plugins.store.version(ask.Plugin, ask.Digest, false); err != nil {
-			return shadowReport{}, err
-		}
+		file, err = p.plugins.store.version(ask.Plugin, ask.Digest, false)
+	} else {
+		err = p.plugins.store.vouched(file)
 	}
-	c, err := p.shadows.begin(ctx, ask.Plugin, module)
+	if err != nil {
+		return shadowReport{}, err
+	}
+	c, err := p.shadows.begin(ctx, ask.Plugin, file)
 	if err != nil {
 		return shadowReport{}, err
 	}
@@ -210,15 +214,19 @@ func (l *pluginLister) add(store *pluginStore, set *rules.Set) {
 				info.State = "ready"
 			}
 			if info.Version == "" {
-				module, err := store.version(r.Filter.Plugin, r.Filter.Digest, false)
-				info.inspect(module, err)
+				info.inspect(store.version(r.Filter.Plugin, r.Filter.Digest, false))
 			}
 		}
 	}
 	for _, name := range store.names() {
-		module, digest, err := store.named(name)
-		if info := l.at(name, digest); info.Version == "" && info.Wrong == "" {
-			info.inspect(module, err)
+		file, err := store.inFolder(name)
+		if err != nil {
+			file = &pluginFile{}
+		} else {
+			err = store.vouched(file)
+		}
+		if info := l.at(name, file.digest); info.Version == "" && info.Wrong == "" {
+			info.inspect(file, err)
 		}
 	}
 }
@@ -228,8 +236,7 @@ func (l *pluginLister) quarantined(store *pluginStore, all []quarantine) {
 	for _, q := range all {
 		info := l.at(q.Plugin, q.Digest)
 		if info.Version == "" {
-			module, err := store.version(q.Plugin, q.Digest, false)
-			info.inspect(module, err)
+			info.inspect(store.version(q.Plugin, q.Digest, false))
 		}
 		if !slices.ContainsFunc(info.Quarantined, func(o quarantine) bool { return o.about(&q) }) {
 			info.State, info.Quarantined = "quarantined", append(info.Quarantined, q)
@@ -238,10 +245,10 @@ func (l *pluginLister) quarantined(store *pluginStore, all []quarantine) {
 }
 
 // inspect fills in what the module says, or what is wrong with it.
-func (i *pluginInfo) inspect(module []byte, err error) {
+func (i *pluginInfo) inspect(file *pluginFile, err error) {
 	var said *wasm.Info
 	if err == nil {
-		said, err = wasm.Inspect(module)
+		said, err = wasm.Inspect(file.module)
 	}
 	if said != nil && said.Manifest != nil {
 		i.Version = said.Manifest.Version
@@ -422,14 +429,14 @@ func (ask *pluginAsk) version(arg string) error {
 		ask.Digest = arg
 		return nil
 	}
-	module, err := readPlugin(arg)
+	file, err := readSigned(arg)
 	if err != nil {
 		return cdc.Errorf(codeNoPlugin, "the version to try cannot be read: %w", err).WithFix("name the file of a plugin, or a digest: sha256:…")
 	}
-	if _, err := wasm.Inspect(module); err != nil { // before it is sent anywhere
+	if _, err := wasm.Inspect(file.module); err != nil { // before it is sent anywhere
 		return err
 	}
-	ask.Module = module
+	ask.Module, ask.Signature = file.module, file.signature
 	return nil
 }
 

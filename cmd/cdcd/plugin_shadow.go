@@ -11,7 +11,6 @@ import (
 
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
-	"github.com/cdcd-project/cdcd/internal/durable"
 	"github.com/cdcd-project/cdcd/rules"
 	"github.com/cdcd-project/cdcd/wasm"
 )
@@ -37,7 +36,7 @@ type shadows struct {
 
 // candidate is a version that is tried.
 type candidate struct {
-	module []byte
+	file   *pluginFile
 	plugin *wasm.Plugin
 	jobs   chan shadowJob
 	stop   context.CancelFunc
@@ -111,7 +110,7 @@ func (s *shadows) Close() {
 }
 
 // begin tries a version of a plugin, in place of the one that was tried before.
-func (s *shadows) begin(ctx context.Context, name string, module []byte) (*candidate, error) {
+func (s *shadows) begin(ctx context.Context, name string, file *pluginFile) (*candidate, error) {
 	s.mu.Lock()
 	var err error
 	switch {
@@ -125,7 +124,7 @@ func (s *shadows) begin(ctx context.Context, name string, module []byte) (*candi
 	if err != nil {
 		return nil, err
 	}
-	plugin, err := host.Load(ctx, module, s.p.plugins.limitsOf(name))
+	plugin, err := host.Load(ctx, file.module, s.p.plugins.limitsOf(name))
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +132,7 @@ func (s *shadows) begin(ctx context.Context, name string, module []byte) (*candi
 		plugin.Close()
 		return nil, misnamed(name, own)
 	}
-	c := &candidate{module: module, plugin: plugin, jobs: make(chan shadowJob, maxShadowJobs), done: make(chan struct{})}
+	c := &candidate{file: file, plugin: plugin, jobs: make(chan shadowJob, maxShadowJobs), done: make(chan struct{})}
 	c.report = shadowReport{Plugin: name, Version: plugin.Manifest().Version, Digest: plugin.Digest(), Since: time.Now().UTC(), Examples: []shadowExample{}}
 	var live context.Context
 	live, c.stop = context.WithCancel(context.Background())
@@ -402,7 +401,7 @@ func (p *pipeline) promote(ctx context.Context, ask pluginAsk) (promotion, error
 		}
 		return done, e.WithFix("see what it says otherwise: cdcd plugin shadow %s --status; if that is meant: --max-different %d, or --force", r.Plugin, r.Different+r.Failed)
 	}
-	if err := p.plugins.store.keep(c.module); err != nil {
+	if err := p.plugins.store.keep(c.file); err != nil {
 		return done, err
 	}
 	publisher := p.desk.publisher
@@ -418,7 +417,7 @@ func (p *pipeline) promote(ctx context.Context, ask pluginAsk) (promotion, error
 	}
 	// The folder says what is in force: else the next push of the files would take it back.
 	done.File = p.plugins.store.file(ask.Plugin)
-	if err := durable.New().Replace(done.File, c.module, 0o644); err != nil {
+	if err := placePlugin(done.File, c.file.module, c.file.signature); err != nil {
 		done.Warning = fmt.Sprintf("%s still has another version: %v", done.File, err)
 	}
 	p.reload(ctx) // the version of before, should it come back, is a change then

@@ -13,7 +13,7 @@ func TestATrialRunsOnceForARule(t *testing.T) {
 	plugins := testPlugins(t, time.Minute)
 	s := &shadows{p: &pipeline{plugins: plugins}}
 	defer s.Close()
-	c, err := s.begin(t.Context(), "guest", guestPlugin(t, "guest", "2.0.0", "act"))
+	c, err := s.begin(t.Context(), "guest", &pluginFile{module: guestPlugin(t, "guest", "2.0.0", "act")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestATrialRunsOnceForARule(t *testing.T) {
 func TestNothingIsTriedAfterTheEnd(t *testing.T) {
 	s := &shadows{p: &pipeline{plugins: testPlugins(t, time.Minute)}}
 	s.Close()
-	if _, err := s.begin(t.Context(), "guest", guestPlugin(t, "guest", "2.0.0", "act")); !errors.Is(err, errClosed) {
+	if _, err := s.begin(t.Context(), "guest", &pluginFile{module: guestPlugin(t, "guest", "2.0.0", "act")}); !errors.Is(err, errClosed) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -8,12 +8,13 @@ import (
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/rules"
+	"github.com/cdcd-project/cdcd/wasm"
 )
 
 func TestTextsAndPluginsOfRulesAreMerged(t *testing.T) {
 	digests := map[string]string{}
 	for _, v := range []string{"1", "2", "3"} {
-		digests[v] = digestOf([]byte(v))
+		digests[v] = wasm.Digest([]byte(v))
 	}
 	// stored is a rule with a condition and a version of the plugin; "" is none of either.
 	stored := func(spec string) bus.StoredRule {

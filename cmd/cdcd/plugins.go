@@ -104,10 +104,11 @@ var errClosed = errors.New("plugins are closed")
 // load returns a version of a plugin, "" for the one in the folder. Who takes it lets go of it with release.
 func (p *plugins) load(ctx context.Context, name, digest string) (*loadedPlugin, error) {
 	if digest == "" {
-		var err error
-		if _, digest, err = p.store.named(name); err != nil {
+		file, err := p.store.named(name)
+		if err != nil {
 			return nil, err
 		}
+		digest = file.digest
 	}
 	p.mu.Lock()
 	if p.closed {
@@ -151,7 +152,7 @@ func (p *plugins) load(ctx context.Context, name, digest string) (*loadedPlugin,
 
 // read does the work of load.
 func (p *plugins) read(ctx context.Context, name, digest string) (*wasm.Plugin, error) {
-	module, err := p.store.version(name, digest, !p.aside)
+	file, err := p.store.version(name, digest, !p.aside)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +168,7 @@ func (p *plugins) read(ctx context.Context, name, digest string) (*wasm.Plugin, 
 	if err != nil {
 		return nil, err
 	}
-	plugin, err := host.Load(ctx, module, p.limitsOf(name))
+	plugin, err := host.Load(ctx, file.module, p.limitsOf(name))
 	if err == nil && plugin.Manifest().Name != name {
 		err = misnamed(name, plugin.Manifest().Name)
 		plugin.Close()
@@ -354,11 +355,11 @@ func (p *plugins) current(f *rules.Filter) (digest string, err error) {
 		_, err := p.store.version(f.Plugin, f.Digest, !p.aside)
 		return f.Digest, err
 	}
-	module, digest, err := p.store.named(f.Plugin)
+	file, err := p.store.named(f.Plugin)
 	if err != nil {
 		return "", err
 	}
-	info, err := wasm.Inspect(module)
+	info, err := wasm.Inspect(file.module)
 	if err == nil && info.Manifest.Name != f.Plugin {
 		err = misnamed(f.Plugin, info.Manifest.Name)
 	}
@@ -366,9 +367,9 @@ func (p *plugins) current(f *rules.Filter) (digest string, err error) {
 		return "", err
 	}
 	if p.aside {
-		return digest, nil
+		return file.digest, nil
 	}
-	return digest, p.store.keep(module)
+	return file.digest, p.store.keep(file)
 }
 
 // examine starts the plugin of a rule, for trial, and looks whether the tables have what it needs. tables may be none.

@@ -190,7 +190,7 @@ func TestTheRulesOfASetGetOneVersion(t *testing.T) {
 		}
 		got = append(got, r.Filter.Digest)
 	}
-	if got[0] != got[1] || got[0] != digestOf(guestPlugin(t, "guest", "1.0.0", "act")) {
+	if got[0] != got[1] || got[0] != wasm.Digest(guestPlugin(t, "guest", "1.0.0", "act")) {
 		t.Errorf("got %v", got)
 	}
 }
@@ -258,7 +258,7 @@ func TestWhatIsWrongWithAPluginIsAFindingOnItsRule(t *testing.T) {
 		{filterRule(t, "r", "guest, config: {dont: x}", ""), "CDCD-2504: "},
 		{filterRule(t, "r", "guest, config: {do: '@t, and no more'}", ""), "CDCD-2506: "},
 		{filterRule(t, "r", "guest", ""), "CDCD-2507: "},
-		{filterRule(t, "r", "other@"+digestOf(guestPlugin(t, "guest", "1.0.0", "act")), ""), "CDCD-2503: plugin 'other' says in its manifest that it is 'guest'"}, // which runs
+		{filterRule(t, "r", "other@"+wasm.Digest(guestPlugin(t, "guest", "1.0.0", "act")), ""), "CDCD-2503: plugin 'other' says in its manifest that it is 'guest'"}, // which runs
 	} {
 		pinned, err := p.pin(tt.rule)
 		if err == nil && pinned.Mode != rules.Draft {
