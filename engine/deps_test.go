@@ -25,6 +25,10 @@ func TestTheEngineLinksNoTechnology(t *testing.T) {
 			t.Error(problem)
 		}
 	}
+	const small = "who checks proofs links the standard library and x/mod/sumdb"
+	for _, problem := range deptest.Linked(t, ".", "../proof", map[string]string{"github.com": small, "go.etcd.io": small, "net/http": small, "os/exec": small}) {
+		t.Error(problem)
+	}
 	const plain = "the vocabulary imports the standard library only"
 	for _, problem := range deptest.Linked(t, ".", "../cdc", map[string]string{"github.com": plain, "golang.org": plain,
 		"google.golang.org": plain, "gopkg.in": plain, "go.yaml.in": plain, "cel.dev": plain}) {
@@ -45,9 +49,11 @@ func TestRoomsDoNotImportEachOther(t *testing.T) {
 		"bus":            {May: []string{"cdc"}, Why: "the bus moves frames, whoever made them and whoever reads them"},
 		"sources/*":      {May: []string{"cdc", "internal/rowimage"}, Why: "a source hands batches to a cdc.Handler and does not know which"},
 		"sinks/*":        {May: []string{"cdc"}, Why: sink},
-		"sinks/audit":    {May: []string{"cdc", "internal/durable"}, Why: sink},
 		"sinks/webhook":  {May: []string{"cdc", "internal/webhooksig"}, Why: sink},
 		"sinks/view":     {May: []string{"cdc", "internal/mask/method"}, Why: "what a feed may see, in cdc words: keys are handed in"},
+		"sinks/audit":    {May: []string{"cdc", "internal/durable", "proof"}, Why: sink},
+		"sinks/audit/*":  {May: []string{"cdc", "sinks/audit", "proof"}, Why: "what is made of the log to find things in it can be thrown away, and the log does not know it"},
+		"proof":          {Why: "what a partner checks proofs with links nothing of cdcd"},
 		"sinks/sinktest": {May: []string{"internal/testenv"}, Why: "the suite for stores needs a real server and no sink"},
 		"console":        {May: []string{"cdc", "rules"}, Why: "the console asks for what it shows through small interfaces of its own"},
 		"console/*":      {May: []string{"cdc", "rules"}, Why: "the console asks for what it shows through small interfaces of its own"},

@@ -5,14 +5,19 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
 	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/proof"
 	"github.com/cdcd-project/cdcd/sinks/audit"
 )
 
@@ -140,6 +145,71 @@ func FuzzAuditVerify(f *testing.F) {
 		}
 		if report.Bad != nil && bytes.Equal(content, sound[which]) {
 			t.Errorf("%s as it was: %v", names[which], report.Bad)
+		}
+	})
+}
+
+// FuzzAuditProof: a proof is read as it is written, or refused with the part that is wrong; and no file proves a record that
+// is not in the object, whatever it says. What is right but for its bytes may prove the same.
+func FuzzAuditProof(f *testing.F) {
+	secret, public, err := note.GenerateKey(bytes.NewReader(make([]byte, 64)), "cdcd/fuzz")
+	if err != nil {
+		f.Fatal(err)
+	}
+	signer, err := note.NewSigner(secret)
+	if err != nil {
+		f.Fatal(err)
+	}
+	records := []tlog.Hash{tlog.RecordHash([]byte("a")), tlog.RecordHash([]byte("b")), tlog.RecordHash([]byte("c"))}
+	path, root := proof.RecordPath(records, 1)
+	leaf := fmt.Sprintf(`{"type":"object","object":{"chain":"shop/acme/00","ordinal":1,"records":3,"records_root":"%x"}}`, root[:])
+	signed, err := note.Sign(&note.Note{Text: proof.Checkpoint{Origin: "cdcd/fuzz", Size: 1, Root: tlog.RecordHash([]byte(leaf))}.Text()}, signer)
+	if err != nil {
+		f.Fatal(err)
+	}
+	sound := proof.Proof{Checkpoint: signed, Leaf: leaf, Record: &proof.Record{Index: 1, Path: path}}.Bytes()
+	f.Add(sound, []byte("b"))
+	f.Add(sound, []byte("a"))
+	f.Add(sound[:len(sound)-5], []byte("b"))
+	f.Add([]byte("c2sp.org/tlog-proof@v1\nextra e30=\nindex 0\n\n"), []byte{})
+	f.Fuzz(func(t *testing.T, file, record []byte) {
+		p, err := proof.Parse(file)
+		var fault *proof.Fault
+		if err != nil {
+			if !errors.As(err, &fault) || fault.Part == "" {
+				t.Fatalf("%q: %v", file, err)
+			}
+			return
+		}
+		again, err := proof.Parse(p.Bytes())
+		if err != nil || !reflect.DeepEqual(again, p) && len(p.Path)+len(again.Path) > 0 {
+			t.Fatalf("%q was read as %+v, and that as %+v (%v)", file, p, again, err)
+		}
+		r, err := p.Check(proof.Claim{Key: public, Record: record})
+		if err != nil && !errors.As(err, &fault) {
+			t.Fatalf("%q: %v", file, err)
+		}
+		if err == nil && (string(record) != "b" || r.Record != 1 || r.Leaf != leaf) {
+			t.Errorf("%q proves %q: %+v", file, record, r)
+		}
+	})
+}
+
+// FuzzAuditRequest: what asks a witness for his cosignature is read as it is written, or refused.
+func FuzzAuditRequest(f *testing.F) {
+	f.Add([]byte("old 7\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\ncdcd/fuzz\n8\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n— cdcd/fuzz AAAA\n"))
+	f.Add([]byte("old 0\n\nx"))
+	f.Add([]byte("old -1\n\nx"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r, err := proof.ParseRequest(text)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(r.Bytes(), text) {
+			t.Errorf("%q was read as %+v", text, r)
+		}
+		if _, err := r.Check("cdcd/fuzz+00000000+AA==", nil); err == nil {
+			t.Errorf("%q passes with a key that is none", text)
 		}
 	})
 }

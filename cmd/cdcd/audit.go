@@ -23,9 +23,9 @@ import (
 func newAuditCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
-		Short: "Check the log that proves what was delivered",
+		Short: "Prove what was delivered, and check the log that proves it",
 	}
-	cmd.AddCommand(newAuditVerifyCmd(a), newAuditCheckpointCmd(a))
+	cmd.AddCommand(newAuditVerifyCmd(a), newAuditProveCmd(a), newAuditCheckCmd(a), newAuditCheckpointCmd(a))
 	return cmd
 }
 

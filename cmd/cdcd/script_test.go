@@ -2,10 +2,12 @@ package main
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"strconv"
 	"testing"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/cdcd-project/cdcd/internal/apart"
@@ -26,7 +28,9 @@ func TestMain(m *testing.M) {
 //
 //	guest FILE VERSION COLUMN
 //
-// which writes a plugin.
+// which writes a plugin, and
+//
+//	unzstd FROM TO
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
@@ -39,6 +43,14 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits,
 			"guest": writeGuest,
+			"unzstd": func(ts *testscript.TestScript, _ bool, args []string) {
+				zr, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+				ts.Check(err)
+				defer zr.Close()
+				text, err := zr.DecodeAll([]byte(ts.ReadFile(args[0])), nil)
+				ts.Check(err)
+				ts.Check(os.WriteFile(ts.MkAbs(args[1]), text, 0o600))
+			},
 		},
 	})
 }

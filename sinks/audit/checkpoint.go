@@ -9,61 +9,23 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/durable"
+	"github.com/cdcd-project/cdcd/proof"
 )
 
 // Checkpoint is the statement that is signed: the log of this name has this root at this size.
-type Checkpoint struct {
-	Origin string
-	Size   int64
-	Root   tlog.Hash
-}
-
-// text is the note's text before it is signed.
-func (c Checkpoint) text() string {
-	return fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Size, base64.StdEncoding.EncodeToString(c.Root[:]))
-}
+type Checkpoint = proof.Checkpoint
 
 // OpenCheckpoint checks the signature of a checkpoint with a public key as it stands in a .pub file, and reads it.
 // Signatures of others, such as witnesses, are left alone.
 func OpenCheckpoint(signed []byte, key string) (Checkpoint, error) {
-	verifier, err := note.NewVerifier(strings.TrimSpace(key))
-	if err != nil {
-		return Checkpoint{}, fmt.Errorf("public key: %w", err)
-	}
-	n, err := note.Open(signed, note.VerifierList(verifier))
-	if err != nil {
-		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
-	}
-	c, err := parseCheckpoint(n.Text)
-	if err == nil && c.Origin != verifier.Name() {
-		err = fmt.Errorf("checkpoint is of %q, the key is of %q", c.Origin, verifier.Name())
-	}
-	return c, err
-}
-
-func parseCheckpoint(text string) (Checkpoint, error) {
-	lines := strings.SplitN(text, "\n", 4) // more lines are extensions, which we do not use
-	if len(lines) < 4 || lines[0] == "" {
-		return Checkpoint{}, errors.New("checkpoint: it does not have three lines")
-	}
-	size, err := strconv.ParseInt(lines[1], 10, 64)
-	if err != nil || size < 0 || strconv.FormatInt(size, 10) != lines[1] {
-		return Checkpoint{}, fmt.Errorf("checkpoint: %q is not a size", lines[1])
-	}
-	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
-	if err != nil || len(root) != tlog.HashSize {
-		return Checkpoint{}, fmt.Errorf("checkpoint: %q is not a hash", lines[2])
-	}
-	return Checkpoint{lines[0], size, tlog.Hash(root)}, nil
+	return proof.OpenCheckpoint(signed, key)
 }
 
 // historyLine is one line of checkpoints.jsonl.

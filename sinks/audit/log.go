@@ -488,7 +488,7 @@ func (l *Log) find(ctx context.Context, wanted cdc.Object, added []Leaf) (sha256
 
 // publish signs the tree's checkpoint and makes it the log's newest.
 func (l *Log) publish(t *tree) error {
-	signed, err := note.Sign(&note.Note{Text: Checkpoint{l.cfg.Origin, t.size, t.root()}.text()}, l.signer)
+	signed, err := note.Sign(&note.Note{Text: Checkpoint{Origin: l.cfg.Origin, Size: t.size, Root: t.root()}.Text()}, l.signer)
 	if err != nil {
 		return fmt.Errorf("sign checkpoint: %w", err)
 	}
@@ -842,6 +842,18 @@ func (l *Log) pruneDir(dir string, keep func(width int64) bool) {
 
 // replay reads the leaves from one index up to another.
 func replay(ctx context.Context, dir string, from, to int64, do func(index int64, leaf Leaf)) error {
+	return readEntries(ctx, dir, from, to, func(index int64, entry []byte) error {
+		leaf, err := ParseLeaf(entry)
+		if err != nil {
+			return damaged("leaf %d: %v", index, err)
+		}
+		do(index, leaf)
+		return nil
+	})
+}
+
+// readEntries reads the entries from one index up to another.
+func readEntries(ctx context.Context, dir string, from, to int64, do func(index int64, entry []byte) error) error {
 	for n := from / tileWidth; n*tileWidth < to; n++ {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -856,15 +868,11 @@ func replay(ctx context.Context, dir string, from, to int64, do func(index int64
 			return damaged("%s has %d entries of %d (%v)", path, len(entries), width, err)
 		}
 		for i, e := range entries[:width] {
-			index := n*tileWidth + int64(i)
-			if index < from {
-				continue
+			if index := n*tileWidth + int64(i); index >= from {
+				if err := do(index, e); err != nil {
+					return err
+				}
 			}
-			leaf, err := ParseLeaf(e)
-			if err != nil {
-				return damaged("%s: entry %d: %v", path, i, err)
-			}
-			do(index, leaf)
 		}
 	}
 	return nil
