@@ -30,35 +30,9 @@ func AppendDelivery(dst []byte, d *Delivery) []byte {
 	dst = appendID(dst, p)
 	dst = append(dst, `,"feed":`...)
 	dst = AppendString(dst, d.Feed)
-	dst = append(dst, `,"rules":[`...)
-	for i, m := range d.Rules {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, `{"name":`...)
-		dst = AppendString(dst, m.Name)
-		dst = append(dst, `,"version":`...)
-		dst = AppendString(dst, m.Version)
-		if m.Change != "" {
-			dst = append(dst, `,"change":"`...)
-			dst = append(dst, m.Change...)
-			dst = append(dst, '"')
-		}
-		if m.Edits != nil && m.Edits.Reason != "" {
-			dst = append(dst, `,"reason":`...)
-			dst = AppendString(dst, m.Edits.Reason)
-		}
-		dst = append(dst, '}')
-	}
-	dst = append(dst, ']')
-	for i, tag := range d.Tags {
-		if dst = append(dst, ','); i == 0 {
-			dst = append(dst, `"tags":[`...)
-		}
-		dst = AppendString(dst, tag)
-	}
+	dst = d.AppendRules(append(dst, `,"rules":`...))
 	if len(d.Tags) > 0 {
-		dst = append(dst, ']')
+		dst = d.AppendTags(append(dst, `,"tags":`...))
 	}
 	if d.Change != "" {
 		dst = append(dst, `,"change":"`...)
@@ -112,7 +86,7 @@ func appendChange(dst []byte, d *Delivery, p Position) []byte {
 	dst = append(dst, `,"after":`...)
 	dst = appendValues(dst, names, d.Columns, d.After)
 	if len(d.Lookups) > 0 {
-		dst = appendLookups(dst, d.Lookups)
+		dst = appendFound(append(dst, `,"lookup":`...), d.Lookups)
 	}
 	dst = append(dst, `,"commit_time":"`...)
 	dst = appendInstant(dst, p.CommitTime, 6)
@@ -137,9 +111,9 @@ func appendChange(dst []byte, d *Delivery, p Position) []byte {
 	return append(dst, '}')
 }
 
-// appendLookups appends what was looked up, by its name.
-func appendLookups(dst []byte, found []Found) []byte {
-	dst = append(dst, `,"lookup":{`...)
+// appendFound appends what was looked up, by its name.
+func appendFound(dst []byte, found []Found) []byte {
+	dst = append(dst, '{')
 	for i := range found {
 		f := &found[i]
 		if i > 0 {
