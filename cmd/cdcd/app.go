@@ -56,6 +56,7 @@ func newRoot(a *app) *cobra.Command {
 		newSchemaCmd(a),
 		newSnapshotCmd(a),
 		newRulesCmd(a),
+		newTriggerCmd(a),
 		newAuditCmd(a),
 		newMaskCmd(a),
 		newPluginCmd(a),

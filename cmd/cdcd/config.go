@@ -48,6 +48,8 @@ type fileConfig struct {
 	DeadLetters deadLetterConfig `yaml:"dead_letters"`
 	// Console is the address for people and monitoring.
 	Console consoleConfig `yaml:"console"`
+	// Receipts is the address for what partners say that they have fetched.
+	Receipts receiptServerConfig `yaml:"receipts"`
 }
 
 // sourceConfig is where changes are read.
@@ -207,8 +209,8 @@ type feedConfig struct {
 	// the primary key. Its values should never change in a row.
 	PartitionBy map[string]string `yaml:"partition_by"`
 	View        viewConfig        `yaml:",inline"`
-	// Trigger tells the partner about new objects. Not available in this version.
-	Trigger any `yaml:"trigger" later:"triggers"`
+	// Trigger is who is told of new objects, and who says that he has them.
+	Trigger *triggerConfig `yaml:"trigger"`
 }
 
 // s3Config is an S3 store.
@@ -504,6 +506,7 @@ func (c *config) resolve(dir string) {
 			}
 			f.To = "file://" + folder
 		}
+		resolveTrigger(f.Trigger, at)
 	}
 }
 
@@ -593,6 +596,9 @@ func (v *validator) check() {
 	v.checkFeeds()
 	if l := v.Console.Listen; l != "" && l != "off" {
 		v.checkAddress(steps("console", "listen"), l)
+	}
+	if l := v.Receipts.Listen; l != "" {
+		v.checkAddress(steps("receipts", "listen"), l)
 	}
 }
 
@@ -808,6 +814,7 @@ func (v *validator) checkFeed(at []any, f *feedConfig) {
 	}
 	v.checkPartitions(at, f)
 	v.checkView(at, &f.View)
+	v.checkTrigger(at, f)
 	r := append(at, "rotate")
 	v.checkRange(append(r, "every"), int64(f.Rotate.Every), int64(100*time.Millisecond), int64(24*time.Hour), "100ms", "24h")
 	v.checkRange(append(r, "rows"), int64(f.Rotate.Rows), 1, 10_000_000, "1", "10000000")

@@ -70,6 +70,9 @@ type feedState struct {
 	Ordinal    uint64  `json:"ordinal"`     // of the chain's last object
 	LastKey    string  `json:"last_key,omitempty"`
 	Error      string  `json:"error,omitempty"`
+
+	Triggers []triggerState `json:"triggers,omitempty"`
+	Receipts []receiptState `json:"receipts,omitempty"`
 }
 
 // state looks at the pipeline. It never blocks for long.
@@ -114,6 +117,7 @@ func (p *pipeline) state(ctx context.Context) state {
 		if fs.Error != "" {
 			fail("feed %s: %s", f.name, fs.Error)
 		}
+		fs.Triggers, fs.Receipts = p.triggers.state(f.name, now) // of no weight for readiness: they hold up nothing
 		s.Feeds = append(s.Feeds, fs)
 	}
 	return s
@@ -166,6 +170,7 @@ func (p *pipeline) handler() http.Handler {
 	mux.HandleFunc("POST /backtest", p.backtest)
 	mux.HandleFunc("POST /rules", p.askRules)
 	mux.HandleFunc("POST /plugins", p.askPlugins)
+	mux.HandleFunc("POST /trigger", p.askTrigger)
 	mux.HandleFunc("GET /snapshot", p.listSnapshots)
 	mux.HandleFunc("POST /snapshot", p.startSnapshot)
 	mux.HandleFunc("POST /snapshot/{id}/{action}", p.alterSnapshot)
@@ -254,7 +259,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c *figures) Describe(ch chan<- *prometheus.Desc) {
-	for _, f := range allFigures {
+	for _, f := range append(allFigures, triggerFigures...) {
 		ch <- f.desc
 	}
 }
@@ -310,6 +315,7 @@ func (c *figures) Collect(ch chan<- prometheus.Metric) {
 		if f.Error != "" {
 			send(feedError, 1, f.Feed, codeIn(f.Error))
 		}
+		collectTriggers(f, send)
 	}
 }
 

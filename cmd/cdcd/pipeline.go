@@ -43,9 +43,10 @@ type pipeline struct {
 	writer string // names this process in frames and objects
 	id     string // names the data folder, for as long as it lives
 
-	stream *bus.Stream
-	audit  *audit.Log
-	feeds  []*feed
+	stream   *bus.Stream
+	audit    *audit.Log
+	feeds    []*feed
+	triggers *triggers
 
 	server      atomic.Pointer[mysql.Source] // what captures; nil for files, and before it begins
 	asked       atomic.Int64                 // people who wait for their wish about snapshots to be durable
@@ -129,6 +130,10 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 		return nil, err
 	}
 	p.auditRules(ctx)
+	if p.triggers, err = newTriggers(p); err != nil {
+		p.Close()
+		return nil, err
+	}
 	return p, nil
 }
 
@@ -150,6 +155,7 @@ func (p *pipeline) Run(ctx context.Context) error {
 	for _, f := range p.feeds {
 		g.Go(func() error { return p.feed(ctx, f) })
 	}
+	g.Go(func() error { return p.triggers.Run(ctx) })
 	g.Go(func() error { return p.housekeeping(ctx) })
 	g.Go(func() error { return p.watchRules(ctx) })
 	g.Go(func() error { return p.look(ctx) })
@@ -534,11 +540,20 @@ func (p *pipeline) chainConfig(f *feed) chain.Config {
 		Source: p.cfg.Name, Feed: f.name, Store: f.store, Envelope: f.cfg.Envelope, Compress: f.cfg.Compress, Writer: p.writer,
 		Every: time.Duration(f.cfg.Rotate.Every), Rows: f.cfg.Rotate.Rows, Bytes: int(f.cfg.Rotate.Bytes),
 		Append:     p.render(f),
-		Committed:  p.audit.Object,
+		Committed:  p.committed,
 		Audited:    p.audited(f.store),
 		Partitions: f.cfg.Partitions, PartitionBy: f.cfg.PartitionBy,
 		Logger: p.log,
 	}
+}
+
+// committed logs an object, and lets those know that tell of it.
+func (p *pipeline) committed(ctx context.Context, o cdc.Object) error {
+	if err := p.audit.Object(ctx, o); err != nil {
+		return err
+	}
+	p.triggers.committed(o)
+	return nil
 }
 
 // audited says how far the audit log knows a chain in a store.
@@ -753,6 +768,9 @@ func (p *pipeline) finish(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if err := p.delivered(ctx); err != nil {
+		return err
+	}
+	if err := p.triggers.settle(ctx); err != nil {
 		return err
 	}
 	return errDelivered

@@ -59,6 +59,9 @@ func (a *app) printState(w io.Writer, s state) {
 			fmt.Sprint(f.Waiting), fmt.Sprintf("%.1f s", f.AgeSeconds), fmt.Sprint(f.Behind), f.Error})
 	}
 	a.ui.table(w, []string{"FEED", "TO", "JUDGED", "MATCHED", "FAILED", "OBJECTS", "WAITING", "AGE", "BEHIND", "ERROR"}, rows)
+	for _, f := range s.Feeds {
+		a.printTriggers(w, f)
+	}
 }
 
 func (a *app) printRulesState(w io.Writer, r rulesState) {

@@ -386,6 +386,11 @@ func (w *walker) list(n *yaml.Node, v reflect.Value, path []any) {
 	if isNull(n) {
 		return
 	}
+	if _, alone := v.Interface().(interface{ OneOrMore() }); alone && n.Kind == yaml.ScalarNode {
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		w.decode(n, v.Index(0), path)
+		return
+	}
 	if n.Kind != yaml.SequenceNode {
 		e := w.wrongType(n, path, "a list")
 		if n.Kind == yaml.ScalarNode && !strings.Contains(n.Value, "\n") {

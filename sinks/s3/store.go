@@ -357,3 +357,17 @@ func statusOf(err error) int {
 	}
 	return 0
 }
+
+// Presign returns a URL with which anybody can get the object for that time, at most seven days; with credentials that end
+// earlier, until then. It is a secret.
+func (s *Store) Presign(ctx context.Context, key string, valid time.Duration) (string, error) {
+	if err := s.checkKey(key); err != nil {
+		return "", err
+	}
+	signed, err := sdk.NewPresignClient(s.client).PresignGetObject(ctx, &sdk.GetObjectInput{Bucket: &s.bucket, Key: aws.String(s.prefix + key)},
+		sdk.WithPresignExpires(valid))
+	if err != nil {
+		return "", s.explain("presign", key, err)
+	}
+	return signed.URL, nil
+}

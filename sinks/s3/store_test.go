@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -368,5 +369,29 @@ func wantCode(t *testing.T, err error, code string) {
 	}
 	if coded.Fix == "" && code != "CDCD-4001" {
 		t.Errorf("%v: does not say how to mend it", err)
+	}
+}
+
+func TestAPresignedURLFetchesTheObject(t *testing.T) {
+	server := testenv.S3(t)
+	server.CreateBucket(t, "partner")
+	s := open(t, s3.Config{URL: "s3://partner/acme", Endpoint: server.Endpoint, PathStyle: true, AccessKey: server.AccessKey, SecretKey: server.SecretKey})
+	if _, err := s.Put(t.Context(), "p=00/a b+c.jsonl", []byte("hello"), nil); err != nil {
+		t.Fatal(err)
+	}
+	signed, err := s.Presign(t.Context(), "p=00/a b+c.jsonl", time.Hour)
+	if err != nil || strings.Contains(signed, server.SecretKey) {
+		t.Fatalf("got %s, %v", signed, err)
+	}
+	for url, want := range map[string]string{signed: "200 hello", strings.Replace(signed, "Expires=3600", "Expires=7200", 1): "403"} {
+		resp, err := http.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if got := fmt.Sprintf("%d %s", resp.StatusCode, body); !strings.HasPrefix(got, want) {
+			t.Errorf("got %.200s, want %s", got, want)
+		}
 	}
 }

@@ -1,0 +1,272 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cdcd-project/cdcd/internal/dbserver"
+	"github.com/cdcd-project/cdcd/internal/webhooksig"
+	"github.com/cdcd-project/cdcd/partner"
+)
+
+// trying is a cdcd that delivers a recorded binlog, and a partner beside it.
+type trying struct {
+	t    *testing.T
+	dir  string
+	keys []partner.Key // that verify events
+	sign partner.Key   // that signs receipts
+	hook *httptest.Server
+
+	mu     sync.Mutex
+	got    []partner.Trigger
+	answer func(n int, tr partner.Trigger) int // the status; n counts the events
+	n      int
+}
+
+func newTrying(t *testing.T) *trying {
+	dir := t.TempDir()
+	y := &trying{t: t, dir: dir}
+	if code, out := y.cdcd("demo", "--once", "--data", filepath.Join(dir, "shop"), "--source", "recorded"); code != 0 {
+		t.Fatalf("demo: %s", out)
+	}
+	private, _ := webhooksig.NewPrivateKey(bytes.Repeat([]byte{1}, 32))
+	receipts, receiptsPublic := webhooksig.NewPrivateKey(bytes.Repeat([]byte{2}, 32))
+	secret := webhooksig.NewSecret(bytes.Repeat([]byte{3}, 32))
+	for name, text := range map[string]string{"new.key": secret, "ed.key": private, "partner.pub": receiptsPublic} {
+		if err := os.WriteFile(filepath.Join(dir, "shop", name), []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signer, err := partner.ParseKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := partner.ParseKey(signer.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	y.keys = []partner.Key{public}
+	if y.sign, err = partner.ParseKey(receipts); err != nil {
+		t.Fatal(err)
+	}
+	y.hook = httptest.NewServer(http.HandlerFunc(y.take))
+	t.Cleanup(y.hook.Close)
+	return y
+}
+
+func (y *trying) take(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	tr, err := partner.VerifyTrigger(r.Header, body, time.Now(), y.keys...)
+	if err != nil {
+		y.t.Errorf("event: %v", err)
+	}
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.n++
+	status := http.StatusOK
+	if y.answer != nil {
+		status = y.answer(y.n, tr)
+	}
+	if status == http.StatusOK {
+		y.got = append(y.got, tr)
+	}
+	w.WriteHeader(status)
+}
+
+// cdcd runs a verb within this process.
+func (y *trying) cdcd(args ...string) (code int, out string) {
+	ctx, cancel := context.WithTimeout(y.t.Context(), 2*time.Minute)
+	defer cancel()
+	var b bytes.Buffer
+	code = run(ctx, args, strings.NewReader(""), &b, &b)
+	return code, b.String()
+}
+
+func (y *trying) config(source, more string) string {
+	file := filepath.Join(y.dir, "shop", "trigger.yaml")
+	text := fmt.Sprintf(`version: 1
+name: shop
+data: ./data-trigger
+source:
+  %s
+rules: [rules/*.yaml]
+feeds:
+  acme:
+    to: file://./told
+    compress: none
+    rotate: {rows: 500}
+    trigger:
+      webhook: {url: "%s/hook", secret_file: new.key, ed25519_key_file: [ed.key], allow_insecure: true, allow_private: true}
+      %s
+audit: {dir: ./audit-trigger, key_file: ./audit-trigger.key}
+dead_letters: {dir: ./dead-trigger}
+`, source, y.hook.URL, more)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		y.t.Fatal(err)
+	}
+	return file
+}
+
+const recordedSource = `binlog: {files: [binlog/binlog.0*], tables: [shop.*]}`
+
+func TestAPartnerIsToldOfEachObject(t *testing.T) {
+	y := newTrying(t)
+	y.answer = func(n int, _ partner.Trigger) int {
+		if n == 2 {
+			return http.StatusServiceUnavailable
+		}
+		return http.StatusOK
+	}
+	file := y.config(recordedSource, "")
+	var out string
+	for range 5 { // a run of files ends when the partner does not take an event
+		var code int
+		if code, out = y.cdcd("run", "-c", file, "--set", "console.listen=off"); code != 0 {
+			t.Fatalf("run: %s", out)
+		}
+	}
+	keys, err := filepath.Glob(filepath.Join(y.dir, "shop", "told", "p=00", "dt=*", "*.jsonl"))
+	if err != nil || len(keys) < 10 {
+		t.Fatalf("%d objects, %v\n%s", len(keys), err, out)
+	}
+	slices.Sort(keys)
+	if len(y.got) != len(keys) {
+		t.Fatalf("%d events of %d objects\n%s", len(y.got), len(keys), out)
+	}
+	for i, tr := range y.got {
+		prev := ""
+		if i > 0 {
+			prev = y.got[i-1].Data.Key
+		}
+		if d := tr.Data; d.Ordinal != uint64(i+1) || !strings.HasSuffix(keys[i], d.Key) || d.PrevKey != prev || d.Checkpoint == "" || tr.Subject != d.Key {
+			t.Errorf("event %d: %+v", i, tr)
+		}
+	}
+	if code, out := y.cdcd("audit", "verify", "--objects", "-c", file); code != 0 || !strings.Contains(out, fmt.Sprintf("%d trigger", len(keys))) {
+		t.Errorf("audit verify: %s", out)
+	}
+}
+
+func TestReceiptsAreTakenOnceAndRefusedWhenWrong(t *testing.T) {
+	y := newTrying(t)
+	listen := fmt.Sprintf("127.0.0.1:%d", dbserver.FreePort())
+	console := fmt.Sprintf("127.0.0.1:%d", dbserver.FreePort())
+	// The server of this source is away: what is in the stream is delivered, and it goes on trying.
+	file := y.config(recordedSource, "receipts: {public_key_file: partner.pub, unfetched_after: 1m}")
+	if code, out := y.cdcd("run", "-c", file, "--set", "receipts.listen="+listen, "--set", "console.listen=off"); code != 0 {
+		t.Fatalf("run: %s", out)
+	}
+	y.config(`mysql: {url: "mysql://nobody@127.0.0.1:1", tables: ["shop.*"]}`, "receipts: {public_key_file: partner.pub, unfetched_after: 1m}")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan string)
+	go func() {
+		var b bytes.Buffer
+		run(ctx, []string{"run", "-c", file, "--set", "receipts.listen=" + listen, "--set", "console.listen=" + console}, strings.NewReader(""), &b, &b)
+		ended <- b.String()
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if log := <-ended; t.Failed() {
+			t.Log(log)
+		}
+	})
+	last := y.got[len(y.got)-1].Data
+	good := partner.Receipt{Chain: last.Chain, Ordinal: last.Ordinal, Key: last.Key, SHA256: last.SHA256, Time: time.Now()}
+	send := func(feed string, r partner.Receipt, key partner.Key, at time.Time) int {
+		header, body := r.Sign(at, key)
+		req, err := http.NewRequest(http.MethodPost, "http://"+listen+"/receipts/"+feed, bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header = header
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			resp, err := http.DefaultClient.Do(req.Clone(ctx))
+			if err == nil {
+				resp.Body.Close()
+				return resp.StatusCode
+			}
+			if time.Now().After(deadline) {
+				t.Fatal(err)
+			}
+			req.Body = io.NopCloser(bytes.NewReader(body))
+		}
+	}
+	with := func(f func(r *partner.Receipt)) partner.Receipt {
+		r := good
+		f(&r)
+		return r
+	}
+	for _, tt := range []struct {
+		name string
+		feed string
+		r    partner.Receipt
+		key  partner.Key
+		at   time.Time
+		want int
+	}{
+		{"another feed", "other", good, y.sign, time.Now(), 404},
+		{"another key", "acme", good, signer(t, 9), time.Now(), 401},
+		{"an old one", "acme", good, y.sign, time.Now().Add(-time.Hour), 401},
+		{"another chain", "acme", with(func(r *partner.Receipt) { r.Chain = "shop/acme/07" }), y.sign, time.Now(), 404},
+		{"no such object", "acme", with(func(r *partner.Receipt) { r.Ordinal++ }), y.sign, time.Now(), 409},
+		{"another object", "acme", with(func(r *partner.Receipt) { r.SHA256 = strings.Repeat("0", 64) }), y.sign, time.Now(), 409},
+		{"nonsense", "acme", partner.Receipt{}, y.sign, time.Now(), 401},
+		{"an earlier object", "acme", with(func(r *partner.Receipt) {
+			d := y.got[2].Data
+			r.Ordinal, r.Key, r.SHA256 = d.Ordinal, d.Key, d.SHA256
+		}), y.sign, time.Now(), 204},
+		{"the last object", "acme", good, y.sign, time.Now(), 204},
+		{"the last object again", "acme", good, y.sign, time.Now(), 204},
+	} {
+		if got := send(tt.feed, tt.r, tt.key, tt.at); got != tt.want {
+			t.Errorf("%s: got %d, want %d", tt.name, got, tt.want)
+		}
+		if tt.name == "nonsense" { // an alarm until the receipt of the last one
+			_, out := y.cdcd("status", "-c", file, "--set", "receipts.listen="+listen, "--set", "console.listen="+console)
+			if !strings.Contains(out, "receipts ✗ shop/acme/00: ") {
+				t.Errorf("no alarm:\n%s", out)
+			}
+		}
+	}
+	_, out := y.cdcd("status", "-c", file, "--set", "receipts.listen="+listen, "--set", "console.listen="+console)
+	if !strings.Contains(out, fmt.Sprintf("receipts ✓ shop/acme/00: fetched up to %d, 0 to go", last.Ordinal)) || !strings.Contains(out, "told of all objects") {
+		t.Errorf("status:\n%s", out)
+	}
+	if code, out := y.cdcd("audit", "verify", "-c", file, "--set", "receipts.listen="+listen); code != 0 || !strings.Contains(out, "2 receipt") {
+		t.Errorf("audit verify: %s", out)
+	}
+
+	// The partner wants no more, and then does: the running cdcd goes on.
+	y.answer = func(int, partner.Trigger) int { return http.StatusGone }
+	if code, out := y.cdcd("trigger", "test", "acme", "-c", file, "--set", "receipts.listen="+listen); code != 1 || !strings.Contains(out, "410 Gone") {
+		t.Errorf("test: %d %s", code, out)
+	}
+	y.answer = nil
+	if code, out := y.cdcd("trigger", "test", "acme", "-c", file, "--set", "receipts.listen="+listen); code != 0 {
+		t.Errorf("test: %d %s", code, out)
+	}
+	if code, out := y.cdcd("trigger", "enable", "acme", "-c", file, "--set", "receipts.listen="+listen, "--set", "console.listen="+console); code != 0 ||
+		!strings.Contains(out, "0 disabled triggers enabled") {
+		t.Errorf("enable: %d %s", code, out)
+	}
+}
+
+func signer(t *testing.T, seed byte) partner.Key {
+	text, _ := webhooksig.NewPrivateKey(bytes.Repeat([]byte{seed}, 32))
+	k, err := partner.ParseKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
