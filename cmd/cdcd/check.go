@@ -131,19 +131,29 @@ func (c *checker) rules() {
 // plugins loads the plugins that rules name, starts each with the configuration of its rule, and looks whether the tables have
 // what it reads.
 func (c *checker) plugins() {
-	if c.set == nil || len(c.set.Filters()) == 0 {
+	if c.set == nil {
+		return
+	}
+	for _, e := range unusedLimits(c.cfg, c.set) {
+		item := c.add("plugin.limits", "warn", "%s", e.What)
+		item.Code, item.Fix = e.Code, e.Fix
+	}
+	if len(c.set.Filters()) == 0 {
 		return
 	}
 	plugins := c.pluginsAside(c.cfg)
 	defer plugins.Close()
 	used, pin := map[string]int{}, plugins.pinner()
+	need := pluginNeed{feeds: len(c.cfg.Feeds)}
 	for _, r := range c.set.Filters() {
 		pinned, err := pin(r)
 		if err == nil {
 			var found rules.Findings
-			if found, err = plugins.examine(c.ctx, pinned, c.tables); err == nil {
+			var one footprint
+			if found, one, err = plugins.try(c.ctx, pinned, c.tables); err == nil {
 				err = found.Err()
 			}
+			need.add(pinned, one)
 		}
 		if err != nil {
 			c.failed("plugin."+r.Filter.Plugin, err)
@@ -151,11 +161,30 @@ func (c *checker) plugins() {
 		}
 		used[pinned.Filter.Plugin+"@"+pinned.Filter.Digest]++
 	}
+	c.memory(need)
 	for _, l := range plugins.ready() {
 		m := l.plugin.Manifest()
 		if n := used[m.Name+"@"+l.plugin.Digest()]; n > 0 {
 			c.add("plugin."+m.Name, "ok", "%s (%s), in %s, compiled in %s", m.Version, shortVersion(l.plugin.Digest()), plural(n, "rule"), l.plugin.Stats().Load.Round(time.Millisecond))
 		}
+	}
+}
+
+// memory says whether all plugins together have enough memory: run would find out when the last of them begins, or grows.
+func (c *checker) memory(need pluginNeed) {
+	if need.begin == 0 {
+		return // none of them begins
+	}
+	most := int64(c.cfg.Plugins.Memory)
+	item := c.add("plugin.memory", "ok", "%s, of each rule one in each of its feeds: %s to begin with, and they may grow to %s, of %s for all",
+		plural(need.instances, "instance"), size(need.begin), size(need.most), size(most))
+	switch {
+	case need.begin > most:
+		item.Verdict, item.Code = "fail", codeMemory
+		item.Fix = fmt.Sprintf("raise plugins.memory to %d MiB or more, or use fewer plugins in fewer feeds", (need.begin+1<<20-1)>>20)
+	case need.most > most:
+		item.Verdict, item.Code = "warn", codeMemory
+		item.Fix = "raise plugins.memory, or lower the memory of single plugins (plugins.limits): a feed whose plugin grows when all is used up waits"
 	}
 }
 

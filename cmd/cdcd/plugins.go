@@ -241,6 +241,7 @@ type openFilter struct {
 	*wasm.Filter
 	plugins *plugins
 	loaded  *loadedPlugin
+	host    *wasm.Host
 	once    sync.Once
 }
 
@@ -260,7 +261,9 @@ func (p *plugins) filter(ctx context.Context, r *rules.Rule, feed string) (*open
 		p.release(l, l.plugin.Digest())
 		return nil, err
 	}
-	return &openFilter{Filter: f, plugins: p, loaded: l}, nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return &openFilter{Filter: f, plugins: p, loaded: l, host: p.host}, nil
 }
 
 // asks returns who puts single events to the plugins of rules.
@@ -378,8 +381,8 @@ func (p *plugins) examine(ctx context.Context, r *rules.Rule, tables []*cdc.Tabl
 	return found, err
 }
 
-// try is examine, and returns how much memory the plugin has, with all others of its version.
-func (p *plugins) try(ctx context.Context, r *rules.Rule, tables []*cdc.Table) (found rules.Findings, bytes int64, err error) {
+// try is examine, and returns how much memory the plugin has and may have, if no other one runs here.
+func (p *plugins) try(ctx context.Context, r *rules.Rule, tables []*cdc.Table) (found rules.Findings, one footprint, err error) {
 	wrong := func(err error) error {
 		var coded *cdc.Error
 		if !errors.As(err, &coded) {
@@ -391,17 +394,19 @@ func (p *plugins) try(ctx context.Context, r *rules.Rule, tables []*cdc.Table) (
 	f, err := p.filter(ctx, r, "")
 	if err != nil {
 		err = wrong(err)
-		return found, 0, err
+		return found, one, err
 	}
 	defer f.Close()
 	for _, t := range tables {
 		if namesTable(r, t) && f.Check(t) != nil {
 			if err := wrong(f.Check(t)); err != nil {
-				return found, 0, err
+				return found, one, err
 			}
 		}
 	}
-	return found, f.loaded.plugin.Stats().Memory, nil
+	one.begin = f.host.Memory()
+	one.most = max(one.begin, int64(f.loaded.plugin.Limits().Memory)<<16)
+	return found, one, nil
 }
 
 // filterFault says what is wrong with the plugin of a rule where that stands in the rule's file.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -200,15 +201,15 @@ func TestRulesThatArePublishedAreTriedBesideThoseThatRun(t *testing.T) {
 	p := testPlugins(t, time.Minute)
 	p.cfg.Plugins.Memory = 4 << 20 // of which an instance takes a quarter
 	put(t, p, "guest", guestPlugin(t, "guest", "1.0.0", "act"))
-	publish := func(n int, feeds string) error {
+	publish := func(others, n int, feeds string) error {
 		var all []*rules.Rule
 		mine := map[string]bool{}
-		for i := range n {
+		for i := range others + n {
 			r, err := p.pin(filterRule(t, fmt.Sprint("r", i), "guest", feeds))
 			if err != nil {
 				t.Fatal(err)
 			}
-			all, mine[r.Name] = append(all, r), true
+			all, mine[r.Name] = append(all, r), i >= others
 		}
 		set, err := rules.New(all)
 		if err != nil {
@@ -232,11 +233,58 @@ func TestRulesThatArePublishedAreTriedBesideThoseThatRun(t *testing.T) {
 		}
 		defer f.Close()
 	}
-	if err := publish(2, ""); err != nil {
-		t.Errorf("two are enough: %v", err)
+	for _, row := range []struct {
+		name      string
+		others, n int
+		enough    bool
+	}{
+		{"two are enough", 0, 2, true},
+		{"five are too many", 0, 5, false},
+		{"one, with those that there are, is too many", 3, 1, false},
+		{"there are too many already, which what is published cannot mend", 5, 1, true},
+		{"nothing is published that has one", 5, 0, true},
+	} {
+		err := publish(row.others, row.n, "")
+		if row.enough && err != nil || !row.enough && (err == nil || !strings.Contains(err.Error(), "CDCD-2542: there is no memory for plugin guest in all feeds")) {
+			t.Errorf("%s: %v", row.name, err)
+		}
 	}
-	if err := publish(5, ""); err == nil || !strings.Contains(err.Error(), "CDCD-2542: there is no memory for plugin guest in all feeds") {
-		t.Errorf("five are too many: %v", err)
+}
+
+func TestTheMemoryOfPluginsIsAddedUpOverRulesAndFeeds(t *testing.T) {
+	need := pluginNeed{feeds: 4}
+	for _, r := range []*rules.Rule{{To: []string{"a"}}, {To: []string{"a", "b", "c"}}, {Mode: rules.Shadow}} {
+		need.add(r, footprint{begin: 10, most: 100})
+	}
+	if want := (pluginNeed{feeds: 4, instances: 8, footprint: footprint{80, 800}}); need != want {
+		t.Errorf("got %+v, want %+v", need, want)
+	}
+	for most, want := range map[int]string{1000: "ok ", 799: "warn CDCD-2542", 79: "fail CDCD-2542"} {
+		c := checker{cfg: &config{}}
+		c.cfg.Plugins.Memory = strictyaml.Size(most)
+		if c.memory(need); fmt.Sprint(c.items[0].Verdict, " ", c.items[0].Code) != want {
+			t.Errorf("of %d: got %+v, want %s", most, c.items[0], want)
+		}
+	}
+}
+
+func TestLimitsOfNobodyAreWarnedOf(t *testing.T) {
+	set, err := rules.New([]*rules.Rule{filterRule(t, "r", "fraud-score", ""), filterRule(t, "d", "later", ", mode: draft")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := &config{}
+	cfg.Plugins.Limits = map[string]*pluginLimits{"fraud-score": {}, "later": {}, "fraud-scroe": {}, "zebra": {}}
+	var got []string
+	for _, e := range unusedLimits(cfg, set) {
+		got = append(got, e.Error()+"; "+e.Fix)
+	}
+	want := []string{
+		"CDCD-2532: plugins.limits.fraud-scroe: no rule names plugin 'fraud-scroe'; did you mean 'fraud-score'?",
+		"CDCD-2532: plugins.limits.zebra: no rule names plugin 'zebra'; correct the name, or remove the limits",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -222,6 +222,9 @@ func precheckRules(ctx context.Context, a *app, cfg *config, plugins *plugins) e
 	if unwanted := unwantedSnapshot(cfg, set); unwanted != nil {
 		a.log.Warn(unwanted.What, "event", "rules.no_snapshot", "code", unwanted.Code, "fix", unwanted.Fix)
 	}
+	for _, unused := range unusedLimits(cfg, set) {
+		a.log.Warn(unused.What, "event", "plugin.unused_limits", "code", unused.Code, "fix", unused.Fix)
+	}
 	if pushed, err := os.ReadFile(filepath.Join(cfg.Data, filesMark)); err == nil {
 		texts, err := readRuleFiles(cfg)
 		if err != nil {

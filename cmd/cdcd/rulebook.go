@@ -527,28 +527,48 @@ func (p *publisher) check(ctx context.Context, st *bus.RuleState, set *rules.Set
 
 // examine starts the plugins of the rules that are changed, for trial, and returns what is wrong with them. The error is of the
 // world. They have a memory of their own: what runs now may have all there is, and is what is to be mended. But they have to fit
-// into as much, all of them in all of their feeds.
+// into as much, all of them in all of their feeds, with those of the rules that stay.
 func (p *publisher) examine(ctx context.Context, set *rules.Set, mine map[string]bool, tables []*cdc.Table) (rules.Findings, error) {
 	trial := newPlugins(p.plugins.cfg, p.plugins.log)
 	trial.aside = p.plugins.aside
 	defer trial.Close()
-	most, need := int64(p.plugins.cfg.Plugins.Memory), int64(0)
+	most, need := int64(p.plugins.cfg.Plugins.Memory), pluginNeed{feeds: len(p.feeds)}
 	var found rules.Findings
-	for _, r := range set.Filters() {
-		if !mine[r.Name] {
+	filters := set.Filters()
+	changed := func(r *rules.Rule) bool { return mine[r.Name] }
+	if !slices.ContainsFunc(filters, changed) {
+		return nil, nil
+	}
+	slices.SortStableFunc(filters, func(a, b *rules.Rule) int { return compareBools(changed(a), changed(b)) }) // the others have their memory
+	for _, r := range filters {
+		if !changed(r) {
+			if _, one, err := trial.try(ctx, r, nil); err == nil { // else it needs none; what is wrong is not what is published
+				need.add(r, one)
+			}
 			continue
 		}
-		wrong, bytes, err := trial.try(ctx, r, tables)
+		wrong, one, err := trial.try(ctx, r, tables)
 		if found = append(found, wrong...); err != nil {
 			return nil, err
 		}
-		before := need
-		need += bytes * int64(max(1, len(r.To)))
-		if most > 0 && before <= most && need > most {
-			what := fmt.Sprintf("there is no memory for plugin %s in all feeds: with those of the rules before it it needs %d MiB, of %d MiB that all may have",
-				r.Filter.Plugin, (need+1<<20-1)>>20, most>>20)
-			found = append(found, r.FilterFault("plugin", "CDCD-2542", what).Hint("raise plugins.memory in the configuration, or use fewer plugins in fewer feeds"))
+		before := need.begin
+		need.add(r, one)
+		if most > 0 && before <= most && need.begin > most {
+			what := fmt.Sprintf("there is no memory for plugin %s in all feeds: with those of the other rules it needs %d MiB, of %d MiB that all may have",
+				r.Filter.Plugin, (need.begin+1<<20-1)>>20, most>>20)
+			found = append(found, r.FilterFault("plugin", codeMemory, what).Hint("raise plugins.memory in the configuration, or use fewer plugins in fewer feeds"))
 		}
 	}
 	return found, nil
+}
+
+// compareBools orders false before true.
+func compareBools(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
