@@ -36,11 +36,17 @@ func SessionSettings(flavor string) []string {
 
 // SelectList returns the columns to SELECT, in the order in which [Layout.AppendResult] reads them. Columns that are
 // dropped are not among them.
-func (l *Layout) SelectList() string {
+func (l *Layout) SelectList() string { return l.SelectListOf("") }
+
+// SelectListOf is [Layout.SelectList] where several tables are read, of which this one has the alias.
+func (l *Layout) SelectListOf(alias string) string {
 	var b strings.Builder
 	for _, i := range l.selected() {
 		if b.Len() > 0 {
 			b.WriteString(", ")
+		}
+		if alias != "" {
+			b.WriteString(alias + ".")
 		}
 		b.WriteString(QuoteName(l.source().Columns[i].Name))
 	}

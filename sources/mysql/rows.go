@@ -55,7 +55,7 @@ func (s *server) exactRows() error {
 func (s *server) rows(ctx context.Context, l *rowimage.Layout, query string, each func(row []byte) error) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	err := s.stream(l, query, each)
+	err := s.stream(query, nil, l.Expect, each)
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -65,7 +65,9 @@ func (s *server) rows(ctx context.Context, l *rowimage.Layout, query string, eac
 // oldEOF is the length of the packet that ends a list in the older protocol. In the newer one it has more.
 const oldEOF = 5
 
-func (s *server) stream(l *rowimage.Layout, query string, each func(row []byte) error) error {
+// stream prepares a SELECT and executes it with the parameters, which the server gets as text. expect sees the columns, before
+// the first row.
+func (s *server) stream(query string, params []string, expect func([]*gomysql.Field) error, each func(row []byte) error) error {
 	s.busy = true
 	statement, err := s.conn.Prepare(s.signature + query)
 	s.ended(err)
@@ -74,6 +76,12 @@ func (s *server) stream(l *rowimage.Layout, query string, each func(row []byte) 
 	}
 	execute := []byte{0, 0, 0, 0, gomysql.COM_STMT_EXECUTE, byte(statement.ID), byte(statement.ID >> 8), byte(statement.ID >> 16),
 		byte(statement.ID >> 24), gomysql.CURSOR_TYPE_NO_CURSOR, 1, 0, 0, 0} // the first four are the packet's head
+	if statement.Params != len(params) {
+		return fmt.Errorf("%s: it has %d parameters, not %d", firstWords(query), statement.Params, len(params))
+	}
+	if len(params) > 0 {
+		execute = appendParams(execute, params)
+	}
 	s.busy = true
 	s.conn.ResetSequence()
 	if err := s.conn.WritePacket(execute); err != nil {
@@ -113,7 +121,7 @@ func (s *server) stream(l *rowimage.Layout, query string, each func(row []byte) 
 			return err
 		}
 	}
-	if err := l.Expect(fields); err != nil {
+	if err := expect(fields); err != nil {
 		return err
 	}
 	for first := true; ; first = false {
@@ -135,4 +143,17 @@ func (s *server) stream(l *rowimage.Layout, query string, each func(row []byte) 
 		return gomysql.ErrMalformPacket
 	}
 	return statement.Close()
+}
+
+// appendParams appends parameters as strings; none of them is NULL.
+func appendParams(execute []byte, params []string) []byte {
+	execute = append(execute, make([]byte, (len(params)+7)/8)...) // which are NULL
+	execute = append(execute, 1)                                  // their types follow
+	for range params {
+		execute = append(execute, gomysql.MYSQL_TYPE_VAR_STRING, 0)
+	}
+	for _, p := range params {
+		execute = append(gomysql.AppendLengthEncodedInteger(execute, uint64(len(p))), p...)
+	}
+	return execute
 }

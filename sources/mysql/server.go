@@ -27,12 +27,14 @@ type server struct {
 
 	results  *packets // reads what [server.rows] asks for
 	patience time.Duration
+	release  context.CancelFunc // of the connection's own context, if it has one
 }
 
 // connect connects and finds out the flavor. The connection ends with ctx. Errors are *cdc.Error.
 func connect(ctx context.Context, cfg *Config) (*server, error) {
 	conn, err := client.ConnectWithDialer(ctx, "", cfg.Addr, cfg.User, cfg.Password, "", cfg.dialer(ctx), func(c *client.Conn) error {
 		c.ReadTimeout, c.WriteTimeout = cfg.Patience, cfg.Patience
+		c.UnsetCapability(gomysql.CLIENT_QUERY_ATTRIBUTES) // parameters have another form with them
 		if cfg.TLS != nil {
 			c.SetTLSConfig(cfg.TLS)
 		}
@@ -63,7 +65,12 @@ func connect(ctx context.Context, cfg *Config) (*server, error) {
 	return s, nil
 }
 
-func (s *server) close() { s.conn.Close() }
+func (s *server) close() {
+	s.conn.Close()
+	if s.release != nil {
+		s.release()
+	}
+}
 
 // query returns all rows as text; NULL is "".
 func (s *server) query(q string, args ...any) ([][]string, error) {
