@@ -25,7 +25,7 @@ func newAuditCmd(a *app) *cobra.Command {
 		Use:   "audit",
 		Short: "Prove what was delivered, and check the log that proves it",
 	}
-	cmd.AddCommand(newAuditVerifyCmd(a), newAuditProveCmd(a), newAuditCheckCmd(a), newAuditCheckpointCmd(a))
+	cmd.AddCommand(newAuditVerifyCmd(a), newAuditProveCmd(a), newAuditCheckCmd(a), newAuditCheckpointCmd(a), newAuditWitnessCmd(a), newAuditExportCmd(a))
 	return cmd
 }
 
@@ -81,6 +81,7 @@ func newAuditVerifyCmd(a *app) *cobra.Command {
 	var place auditPlace
 	var objects bool
 	var since string
+	var witnesses []string
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Check that nothing in the audit log, and of what it speaks of, was changed",
@@ -99,7 +100,7 @@ It exits with 1 when something is wrong, and with 3 when that could not be found
 			if err := place.find(a, objects); err != nil {
 				return err
 			}
-			c, err := place.verifyConfig(a, since)
+			c, err := place.verifyConfig(a, since, witnesses)
 			if err != nil {
 				return err
 			}
@@ -117,10 +118,11 @@ It exits with 1 when something is wrong, and with 3 when that could not be found
 	place.flags(cmd)
 	cmd.Flags().BoolVar(&objects, "objects", false, "read the delivered objects, too, and look for some that the log does not know")
 	cmd.Flags().StringVar(&since, "since", "", "file with a checkpoint that was verified earlier: the log must continue it, and with\n--objects older objects are only looked for, not read again")
+	cmd.Flags().StringArrayVar(&witnesses, "witness", nil, "public key of a witness who must have cosigned that checkpoint, or a file with it; may be\nrepeated")
 	return cmd
 }
 
-func (p *auditPlace) verifyConfig(a *app, since string) (audit.VerifyConfig, error) {
+func (p *auditPlace) verifyConfig(a *app, since string, witnesses []string) (audit.VerifyConfig, error) {
 	key, err := p.publicKey()
 	if err != nil {
 		return audit.VerifyConfig{}, err
@@ -135,6 +137,9 @@ func (p *auditPlace) verifyConfig(a *app, since string) (audit.VerifyConfig, err
 	case since == "":
 		a.ui.note("audit: there is no %s: a log that was put back to an older state cannot be noticed", anchor)
 	}
+	if since == "" && len(witnesses) > 0 {
+		return c, usagef("--witness needs --since").WithFix("name with --since the checkpoint as the witness has cosigned it")
+	}
 	if since == "" {
 		return c, nil
 	}
@@ -143,6 +148,9 @@ func (p *auditPlace) verifyConfig(a *app, since string) (audit.VerifyConfig, err
 		return c, usagef("--since: %w", err).WithFix("name a file that `cdcd audit checkpoint` has written")
 	}
 	checkpoint, err := audit.OpenCheckpoint(signed, key)
+	if err == nil {
+		err = demandCosignatures(signed, key, witnesses)
+	}
 	if err != nil {
 		return c, usagef("--since %s: %w", since, err).WithFix("name a file that `cdcd audit checkpoint` has written, of the log with the key %s", p.key)
 	}
@@ -192,8 +200,12 @@ func (a *app) printAudit(w io.Writer, r audit.Report) {
 		if r.Traps > 0 {
 			rules += fmt.Sprintf(", %s that a plugin broke down on", plural(int(r.Traps), "change"))
 		}
+		var notes []string
 		for _, kind := range slices.Sorted(maps.Keys(r.Notes)) {
-			rules += fmt.Sprintf(", %d %s", r.Notes[kind], kind)
+			notes = append(notes, fmt.Sprintf("%d %s", r.Notes[kind], kind))
+		}
+		if len(notes) > 0 {
+			rules += ", notes: " + strings.Join(notes, ", ")
 		}
 		fmt.Fprintf(w, "entries      %d/%d hashes valid, %s without a gap%s\n", r.Entries, r.Size, plural(r.Chains, "chain"), rules)
 	}

@@ -134,6 +134,7 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 		p.Close()
 		return nil, err
 	}
+	p.auditConfig(ctx)
 	return p, nil
 }
 

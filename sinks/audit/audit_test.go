@@ -248,7 +248,11 @@ func TestOtherPeoplesCheckerAgrees(t *testing.T) {
 		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			p := newPlace(t)
 			l := p.open(t)
-			fill(t, l, "shop/acme/00", size, max(7, size/3))
+			notes := int64(0)
+			if size > 1 {
+				notes = noteOfEachKind(t, l)
+			}
+			fill(t, l, "shop/acme/00", size-int(notes), max(7, size/3))
 			check := func() error {
 				verifier, err := note.NewVerifier(l.PublicKey())
 				if err != nil {
@@ -267,9 +271,10 @@ func TestOtherPeoplesCheckerAgrees(t *testing.T) {
 			if err := check(); err != nil {
 				t.Errorf("fsck: %v", err)
 			}
-			if r := p.verify(t, nil); r.Bad != nil || r.Entries != int64(size) {
+			if r := p.verify(t, nil); r.Bad != nil || r.Entries != int64(size) || r.Delivered() != int64(size)-notes {
 				t.Errorf("verify: %+v, %v", r, r.Bad)
 			}
+			sameProofs(t, p, l.PublicKey(), uint64(size))
 
 			// And it notices when the two would not agree.
 			bundles, err := filepath.Glob(filepath.Join(p.dir, "tile/entries/*/*"))
@@ -286,6 +291,52 @@ func TestOtherPeoplesCheckerAgrees(t *testing.T) {
 				t.Error("fsck has nothing to say about a changed leaf")
 			}
 		})
+	}
+}
+
+// noteOfEachKind appends a note of each kind that is not about an object, and returns their number.
+func noteOfEachKind(t *testing.T, l *Log) (n int64) {
+	for kind := range noteKinds {
+		note := Note{Kind: kind, ID: "1", Feed: "acme", By: "ana@desk", Why: "because", Digest: "sha256:1", Key: "k", Counts: map[string]int64{"letters": 3}}
+		if kind == TypeTrigger || kind == TypeReceipt {
+			continue
+		}
+		if err := l.Note(t.Context(), note); err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	return n
+}
+
+// sameProofs compares our proofs with those that tessera's client makes from the same tiles.
+func sameProofs(t *testing.T, p place, key string, size uint64) {
+	r, err := Read(p.dir, key, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	builder, err := client.NewProofBuilder(t.Context(), size, client.FileFetcher{Root: p.dir}.ReadTile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := func(ours []tlog.Hash, theirs [][]byte) bool {
+		return slices.EqualFunc(ours, theirs, func(a tlog.Hash, b []byte) bool { return bytes.Equal(a[:], b) })
+	}
+	for _, i := range []uint64{0, size / 3, size / 2, size - 1} {
+		ours, err := r.Prove(t.Context(), int64(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if theirs, err := builder.InclusionProof(t.Context(), i); err != nil || !same(ours.Path, theirs) {
+			t.Errorf("inclusion of leaf %d: ours %v, theirs %x (%v)", i, ours.Path, theirs, err)
+		}
+		q, err := r.Request(int64(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if theirs, err := builder.ConsistencyProof(t.Context(), i, size); err != nil || !same(q.Path, theirs) {
+			t.Errorf("continuation of size %d: ours %v, theirs %x (%v)", i, q.Path, theirs, err)
+		}
 	}
 }
 
