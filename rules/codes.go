@@ -6,7 +6,6 @@ const (
 	codeKey       = "CDCD-2102" // unknown, missing or duplicate key
 	codeValue     = "CDCD-2103" // a value that a rule cannot have
 	codeColumn    = "CDCD-2104" // no such column
-	codeLater     = "CDCD-2105" // a key of a later version
 	codeDuplicate = "CDCD-2106" // two rules of one name
 	codeCEL       = "CDCD-2107" // not an expression
 	codeType      = "CDCD-2108" // types that do not fit
@@ -35,6 +34,9 @@ const (
 	codeUntested = "CDCD-2135" // warning: a part of a condition that tests have not shown
 	codeRecord   = "CDCD-2136" // a test cannot be added to the file
 	codeEvery    = "CDCD-2137" // warning: evaluated on every change
+
+	codeMask     = "CDCD-2150" // a method of masking does not fit the column
+	codeMaskLint = "CDCD-2151" // warning: a mask that is hardly meant so
 
 	codeEval   = "CDCD-2201" // the expression failed on the event
 	codeCost   = "CDCD-2202" // the expression took too many steps

@@ -36,17 +36,22 @@ type program struct {
 // the program says so for every event.
 func compile(r *Rule, s *site) (byOp [maxOps]*program, found Findings) {
 	base := program{rule: r, match: []cdc.RuleMatch{{Name: r.Name, Version: r.Version}}}
+	base.match[0].Show = r.Show
 	if r.Mode == Active {
 		base.match[0].To = r.To
 	}
+	found = r.showFindings(s.table, s.lints)
 	if r.Where != "" {
-		return compileWhere(base, s)
+		byOp, more := compileWhere(base, s, found)
+		return byOp, append(found, more...)
 	}
 	var c *typer
 	if r.When != "" {
-		c, found = typed(r, s)
-		base.err = staleError(s.table, found)
+		var more Findings
+		c, more = typed(r, s)
+		found = append(found, more...)
 	}
+	base.err = staleError(s.table, found)
 	var trees [maxOps]ast.Expr
 	for _, op := range r.On {
 		if byOp[op] = &base; c == nil {

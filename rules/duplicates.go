@@ -47,6 +47,7 @@ func (r *Rule) asks() string {
 	for _, l := range r.Lookups {
 		l.canonical(fieldsTo(&looked))
 	}
+	r.canonicalShow(fieldsTo(&looked))
 	return strings.Join([]string{strings.Join(r.Tables, "\x00"), strings.Join(ops, "\x00"), r.ordered("when", r.When), r.ordered("where", r.Where), filter,
 		looked.String(), r.ordered("having", r.Having)}, "\x01")
 }

@@ -132,6 +132,9 @@ func explainRules(rs []*Rule, e cdc.Event, ask Ask) []Explanation {
 			if len(x.Conditions) == 1 && x.Conditions[0].Key == "when" && x.Conditions[0].Step.Truth != x.truth() {
 				x.Conditions = nil // the rule does not fit the table or the operation, and so was not evaluated
 			}
+			if x.Outcome == Failing && !slices.ContainsFunc(x.Conditions, func(c Condition) bool { return c.Step.Truth == Fails }) {
+				x.Conditions = nil // nor was it where what it lets see does not fit
+			}
 			x.Summary = x.sentence(e)
 			if r.Filter != nil && x.Outcome == Matched {
 				m := d.Matches[slices.IndexFunc(d.Matches, func(m cdc.RuleMatch) bool { return m.Name == r.Name })]

@@ -47,6 +47,7 @@ type Rule struct {
 	Filter      *Filter   // the plugin that judges what When lets through; nil: none
 	Lookups     []*Lookup // what is looked up for what matches, in the order of the file
 	Having      string    // CEL on what was looked up; "" matches whatever that is
+	Show        *cdc.Show // what it lets see of what matches; nil: everything, as it is
 	To          []string  // feeds, sorted
 	Mode        Mode
 	OnError     cdc.OnError
@@ -82,14 +83,10 @@ type ruleYAML struct {
 	Mode        string                `yaml:"mode"`
 	OnError     string                `yaml:"on_error"`
 	Functions   int                   `yaml:"functions"`
+	Select      []string              `yaml:"select"`
+	Mask        map[string]string     `yaml:"mask"`
 	Tests       []testYAML            `yaml:"tests"`
-
-	// Keys of later versions: known, so that they can be refused by name.
-	Mask   any `yaml:"mask"`
-	Select any `yaml:"select"`
 }
-
-var laterKeys = []string{"mask", "select"}
 
 var codes = strictyaml.Codes{Syntax: codeSyntax, Key: codeKey, Value: codeValue}
 
@@ -114,7 +111,6 @@ func parse(lang *Language, file string, src []byte) ([]*Rule, error) {
 	p := parser{doc: doc, lang: lang}
 	if err != nil {
 		p.errs = err.(strictyaml.Errors)
-		p.hideLaterKeys()
 		p.explainYAML(src)
 	}
 	if f.Version != 1 && doc.At("version").Exists() && len(p.errs) == 0 {
@@ -161,17 +157,6 @@ func (p *parser) add(e *Finding) {
 	}
 }
 
-// hideLaterKeys removes the keys that are refused anyway from the lists of known ones.
-func (p *parser) hideLaterKeys() {
-	for _, e := range p.errs {
-		if strings.HasPrefix(e.Suggestion, "known here: ") {
-			for _, key := range laterKeys {
-				e.Suggestion = strings.Replace(e.Suggestion, ", "+key, "", 1)
-			}
-		}
-	}
-}
-
 var (
 	quotedWhen = regexp.MustCompile(`^(\s*(?:- )?(when|where):\s+)(?:'[^']*'|"[^"]*")\s*[^\s#,}].*$`)
 	markedWhen = regexp.MustCompile(`^(\s*(?:- )?(when|where):\s+)([!&*|>%@\x60\[{])`)
@@ -209,12 +194,6 @@ func (p *parser) explainYAML(src []byte) {
 func (p *parser) rule(at strictyaml.Place, y *ruleYAML) *Rule {
 	before := len(p.errs)
 	r := &Rule{Name: y.Name, Description: y.Description, Owner: y.Owner, doc: p.doc, place: at, lang: p.lang}
-	for _, key := range laterKeys {
-		if k := at.At(key); k.Exists() {
-			e := k.KeyError(codeLater, fmt.Sprintf("'%s' is not available in this version", key))
-			p.add(e.Hint("remove it: this version judges with 'when', 'where' and 'filter'; a plugin alters what is delivered"))
-		}
-	}
 	if !at.At("name").Exists() || p.badWithin(at.At("name")) {
 		// said by the decoder
 	} else if !nameText.MatchString(y.Name) {
@@ -225,6 +204,7 @@ func (p *parser) rule(at strictyaml.Place, y *ruleYAML) *Rule {
 	p.condition(at, y, r)
 	p.filter(at, y, r)
 	p.lookups(at, y, r)
+	p.show(at, y, r)
 	p.ops(at.At("on"), y.On, r)
 	if i := p.oneOf(at.At("mode"), "mode", y.Mode, modeNames); i >= 0 {
 		r.Mode = Mode(i)
@@ -418,6 +398,7 @@ func (r *Rule) canonical() string {
 	if r.Having != "" {
 		field("having", canonicalExpr(r.Having))
 	}
+	r.canonicalShow(field)
 	field("to", r.To...)
 	field("mode", r.Mode.String())
 	field("on_error", r.OnError.String())

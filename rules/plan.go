@@ -290,7 +290,7 @@ func newTablePlan(rs []*Rule, t *cdc.Table, earlier *site) *tablePlan {
 		for _, op := range r.On {
 			prog := byOp[op]
 			if err != nil {
-				prog = &program{rule: r, match: []cdc.RuleMatch{{Name: r.Name, Version: r.Version}}, err: err}
+				prog = &program{rule: r, match: []cdc.RuleMatch{{Name: r.Name, Version: r.Version, Show: r.Show}}, err: err}
 			}
 			if !prog.never {
 				p.programs[op] = append(p.programs[op], prog)

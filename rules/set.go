@@ -137,6 +137,12 @@ func (s *Set) Check(tables []*cdc.Table) (Findings, error) {
 		if f := r.unseen(); f != nil {
 			add(f)
 		}
+		for _, f := range r.showOfLookups(tables) {
+			if r.Mode == Draft {
+				f.Warn()
+			}
+			add(f)
+		}
 		if may, named := alive[r]; named && !may {
 			add(r.place.At("when").Error(codeAlways, "the condition is never true: the rule matches nothing").Warn())
 		}

@@ -49,7 +49,7 @@ type expectYAML struct {
 	Error  *bool    `yaml:"error"`
 	To     []string `yaml:"to"`
 
-	// Of rules with a filter: what is delivered.
+	// Of rules with a filter, and from before on with select or mask: what is delivered.
 	Tags    []string       `yaml:"tags"`
 	Reason  string         `yaml:"reason"`
 	Before  map[string]any `yaml:"before"`
@@ -277,12 +277,14 @@ func (p *parser) expectation(at strictyaml.Place, y expectYAML, r *Rule) expecta
 
 // delivery reads what a test expects to be delivered.
 func (p *parser) delivery(at strictyaml.Place, y expectYAML, r *Rule, x *expectation, refused bool) {
-	for _, key := range []string{"tags", "reason", beforeVar, afterVar, "without"} {
+	for i, key := range []string{"tags", "reason", beforeVar, afterVar, "without"} {
 		place := at.At(key)
 		switch {
 		case !place.Exists():
-		case r.Filter == nil:
-			p.fail(place, codeValue, "only a plugin alters what is delivered, and the rule has no 'filter'").Hint("remove '%s'", key)
+		case r.Filter == nil && i < 2:
+			p.fail(place, codeValue, "only a plugin gives %s, and the rule has no 'filter'", key).Hint("remove '%s'", key)
+		case r.Filter == nil && r.Show == nil:
+			p.fail(place, codeValue, "the change is delivered as it is: the rule has no 'select', 'mask' or 'filter'").Hint("remove '%s'", key)
 		case refused:
 			p.fail(place, codeValue, "a rule that does not match delivers nothing").Hint("remove '%s'", key)
 		default:
@@ -459,8 +461,10 @@ func (run *testRun) compareDelivery(title string, s *fixtureStep, e cdc.Event, m
 		Before map[string]json.RawMessage
 		After  map[string]json.RawMessage
 	}
-	d := cdc.Decision{Event: e, Matches: match}
-	if err := json.Unmarshal(cdc.AppendRecord(nil, "", &d), &record); err != nil {
+	var d cdc.Delivery
+	cdc.Deliver(&d, "", &cdc.Decision{Event: e, Matches: match})
+	run.rule.narrowed(&d)
+	if err := json.Unmarshal(cdc.AppendDelivery(nil, &d), &record); err != nil {
 		return fail(x.place, "its record cannot be read: %s", err)
 	}
 	if x.place.At("tags").Exists() && !slices.Equal(sorted(record.Tags), sorted(x.tags)) {
@@ -477,12 +481,12 @@ func (run *testRun) compareDelivery(title string, s *fixtureStep, e cdc.Event, m
 			if n < 0 {
 				return at.Error(codeFixture, fmt.Sprintf("%s has no column '%s'", t.Name, clip(column)))
 			}
-			v, hint := fixtureValue(&t.Columns[n], x.values[i][column])
+			v, hint := fixtureValue(&d.Columns[n], x.values[i][column])
 			if hint != "" {
 				shown, _ := json.Marshal(x.values[i][column])
-				return at.Error(codeFixture, fmt.Sprintf("%s is not a value of %s (%s)", clip(string(shown)), column, sqlType(&t.Columns[n]))).Hint("%s", hint)
+				return at.Error(codeFixture, fmt.Sprintf("%s is not a value of %s (%s)", clip(string(shown)), column, sqlType(&d.Columns[n]))).Hint("%s", hint)
 			}
-			want := string(cdc.AppendJSON(nil, &t.Columns[n], v))
+			want := string(cdc.AppendJSON(nil, &d.Columns[n], v))
 			got, ok := rows[i][column]
 			switch {
 			case !ok:

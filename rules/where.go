@@ -61,8 +61,9 @@ func (x *expr) onImage(image string) {
 }
 
 // compileWhere compiles the condition of a rule on rows for the row before and for the row after. They are judged
-// together, so an operation that has one of them only takes part of what an update takes.
-func compileWhere(base program, s *site) (byOp [maxOps]*program, found Findings) {
+// together, so an operation that has one of them only takes part of what an update takes. show is what was found in what the
+// rule lets see.
+func compileWhere(base program, s *site, show Findings) (byOp [maxOps]*program, found Findings) {
 	r := base.rule
 	change := func(name string) []cdc.RuleMatch {
 		m := base.match[0]
@@ -90,7 +91,7 @@ func compileWhere(base program, s *site) (byOp [maxOps]*program, found Findings)
 		}
 	}
 	found = inRowWords(found)
-	base.err = staleError(s.table, found)
+	base.err = staleError(s.table, append(slices.Clone(show), found...))
 	for _, op := range r.On {
 		p := base
 		for i := range images {

@@ -80,6 +80,8 @@ func diffFields(from, to bus.StoredRule) ([]fieldDiff, error) {
 	add("fallback", fallbackOf(a), fallbackOf(b))
 	add("lookup", lookupsOf(a), lookupsOf(b))
 	add("having", strings.TrimSpace(a.Having), strings.TrimSpace(b.Having))
+	add("select", list(a.Selected()), list(b.Selected()))
+	add("mask", list(a.Masked()), list(b.Masked()))
 	add("to", list(a.To), list(b.To))
 	add("mode", a.Mode.String(), b.Mode.String())
 	add("on_error", a.OnError.String(), b.OnError.String())
