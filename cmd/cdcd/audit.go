@@ -169,16 +169,14 @@ func openAudited(ctx context.Context, a *app, cfg *config, store string) (audit.
 	}
 	if cfg != nil {
 		for _, name := range feedNames(cfg) {
-			s, err := openStore(ctx, a.env, cfg.Feeds[name])
+			s, err := openStore(ctx, a.env, cfg, name)
 			if err != nil {
 				return nil, fmt.Errorf("feed %s: %w", name, err)
 			}
 			if s.String() == store {
 				return s, nil
 			}
-			if c, ok := s.(io.Closer); ok {
-				c.Close() // nothing was written to it
-			}
+			closeStore(s)
 		}
 	}
 	return nil, cdc.Errorf("CDCD-4001", "the audit log has objects in %s, which no feed delivers to", store).

@@ -334,9 +334,10 @@ func (c *checker) stores() {
 	for _, name := range feedNames(c.cfg) {
 		ctx, cancel := context.WithTimeout(c.ctx, 20*time.Second)
 		f := c.cfg.Feeds[name]
-		store, err := openStore(ctx, c.env, f)
+		store, err := openStore(ctx, c.env, c.cfg, name)
 		if err == nil {
 			err = chain.Probe(ctx, store)
+			closeStore(store)
 		}
 		cancel()
 		if err != nil {

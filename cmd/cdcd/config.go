@@ -192,14 +192,16 @@ type natsConfig struct {
 
 // feedConfig is what one partner receives.
 type feedConfig struct {
-	// To is the store: s3://bucket/prefix, or file:///folder.
+	// To is where objects go: s3://bucket/prefix, file:///folder, or nats://host:4222/subject, where each record is a message.
 	To string `yaml:"to" required:"true"`
+	// Nats says more about a feed to nats://.
+	Nats *natsFeedConfig `yaml:"nats"`
 	// S3 says how to reach an S3 store that is not AWS, or with which keys; the default is AWS with its credential chain.
 	S3 *s3Config `yaml:"s3"`
 	// Envelope is the form of a delivered record.
 	Envelope string `yaml:"envelope" enum:"cdcd" later:"debezium,cloudevents" default:"cdcd"`
-	// Compress is the compression of objects.
-	Compress string `yaml:"compress" enum:"zstd,gzip,none" default:"zstd"`
+	// Compress is the compression of objects; the default is zstd, and none for nats://.
+	Compress string `yaml:"compress" enum:"zstd,gzip,none"`
 	// Rotate says when an object is finished: whichever limit is reached first.
 	Rotate rotateConfig `yaml:"rotate"`
 	// Partitions is how many chains of objects the feed has, p=00 and so on: changes of one key stay in order, the chains go side by
@@ -231,8 +233,8 @@ type s3Config struct {
 type rotateConfig struct {
 	// Every is the longest time that a record waits for its object: 100ms to 24h.
 	Every strictyaml.Duration `yaml:"every" default:"2s"`
-	// Rows is the most records in an object.
-	Rows int `yaml:"rows" default:"50000"`
+	// Rows is the most records in an object; the default is 50000, and 999 for nats://.
+	Rows int `yaml:"rows"`
 	// Bytes is about the most bytes in an object, before compression.
 	Bytes strictyaml.Size `yaml:"bytes" default:"16MiB"`
 }
@@ -425,6 +427,9 @@ func (c *config) complete() {
 			c.Feeds[name] = &feedConfig{}
 		}
 	}
+	for _, f := range c.Feeds {
+		f.complete()
+	}
 	setDefaults(reflect.ValueOf(&c.fileConfig).Elem())
 	if c.Audit.Dir == "" {
 		c.Audit.Dir = filepath.Join(c.Data, "audit")
@@ -499,6 +504,9 @@ func (c *config) resolve(dir string) {
 		at(&n.CredsFile)
 	}
 	for _, f := range c.Feeds {
+		if f.Nats != nil {
+			at(&f.Nats.CredsFile)
+		}
 		if folder, ok := strings.CutPrefix(f.To, "file://"); ok {
 			at(&folder)
 			if abs, err := filepath.Abs(folder); err == nil {
@@ -788,8 +796,10 @@ func (v *validator) checkFeed(at []any, f *feedConfig) {
 	u, err := url.Parse(f.To)
 	switch {
 	case f.To == "":
+	case f.toNATS():
+		v.checkNATSFeed(at, f)
 	case err != nil || u.Scheme != "s3" && u.Scheme != "file":
-		v.invalid(to, "'%s' is not a store", f.To).Hint("use s3://bucket/prefix or file:///folder")
+		v.invalid(to, "'%s' is not a store", f.To).Hint("use s3://bucket/prefix, file:///folder or nats://host:4222/subject")
 	case u.RawQuery != "" || u.Fragment != "" || u.User != nil:
 		v.invalid(to, "a store has no user, '?' or '#'").Hint("use s3://bucket/prefix or file:///folder")
 	case u.Scheme == "s3" && u.Host == "":
@@ -811,6 +821,9 @@ func (v *validator) checkFeed(at []any, f *feedConfig) {
 		case s.AccessKeyEnv == "" && s.SecretKeyEnv != "":
 			v.fault(append(at, "s3"), "CDCD-1011", "secret_key_env is set, but access_key_env is missing").Hint("add 'access_key_env: …'")
 		}
+	}
+	if f.Nats != nil && !f.toNATS() {
+		v.invalid(append(at, "nats"), "nats settings apply to a feed to nats://").Hint("remove them")
 	}
 	v.checkPartitions(at, f)
 	v.checkView(at, &f.View)

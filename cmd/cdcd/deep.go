@@ -117,11 +117,11 @@ func (c *checker) deepRunning(ctx context.Context) (from cdc.Checkpoint) {
 
 // deepStore measures what a feed's store takes.
 func (c *checker) deepStore(ctx context.Context, name string) {
-	f := c.cfg.Feeds[name]
-	store, err := openStore(ctx, c.env, f)
+	store, err := openStore(ctx, c.env, c.cfg, name)
 	if err != nil {
 		return // the plain check has said it
 	}
+	defer closeStore(store)
 	t, err := chain.Examine(ctx, store)
 	if err != nil {
 		c.deepFailed(ctx, "feed."+name+".latency", err)

@@ -105,7 +105,7 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 		if f.view, err = openView(cfg, name); err != nil {
 			return nil, err
 		}
-		if f.store, err = openStore(ctx, a.env, f.cfg); err != nil {
+		if f.store, err = openStore(ctx, a.env, cfg, name); err != nil {
 			return nil, fmt.Errorf("feed %s: %w", name, err)
 		}
 		if f.dead, err = openFolder(filepath.Join(cfg.DeadLetters.Dir, name)); err != nil {
@@ -144,6 +144,9 @@ func (p *pipeline) Close() {
 	p.stream.Close()
 	p.shadows.Close()
 	p.plugins.Close()
+	for _, f := range p.feeds {
+		closeStore(f.store)
+	}
 }
 
 // Run runs until ctx ends, something fails that waiting cannot mend, or a source of files has been delivered whole.

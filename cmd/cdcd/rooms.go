@@ -16,6 +16,7 @@ import (
 	"github.com/cdcd-project/cdcd/sinks/audit"
 	"github.com/cdcd-project/cdcd/sinks/chain"
 	"github.com/cdcd-project/cdcd/sinks/file"
+	"github.com/cdcd-project/cdcd/sinks/nats"
 	"github.com/cdcd-project/cdcd/sinks/s3"
 	"github.com/cdcd-project/cdcd/sources/mysql"
 )
@@ -29,6 +30,7 @@ type source interface {
 
 var (
 	_ chain.Store = (*file.Store)(nil)
+	_ chain.Store = (*nats.Store)(nil)
 	_ chain.Store = (*s3.Store)(nil)
 	_ audit.Store = (chain.Store)(nil)
 )
@@ -145,10 +147,18 @@ func openBus(ctx context.Context, a *app, cfg *config, writer string, observe fu
 	return s, nil
 }
 
-// openStore opens the store that a feed delivers to.
-func openStore(ctx context.Context, env []string, f *feedConfig) (chain.Store, error) {
-	if strings.HasPrefix(f.To, "file://") {
+// openStore opens the store that a feed delivers to. One that is an io.Closer has to be closed.
+func openStore(ctx context.Context, env []string, cfg *config, name string) (chain.Store, error) {
+	f := cfg.Feeds[name]
+	switch {
+	case strings.HasPrefix(f.To, "file://"):
 		return file.Open(file.Config{URL: f.To})
+	case f.toNATS():
+		c := nats.Config{URL: f.To, Source: cfg.Name, Feed: name}
+		if n := f.Nats; n != nil {
+			c.CredsFile, c.Stream, c.Replicas, c.MaxAge = n.CredsFile, n.Stream, n.Replicas, time.Duration(n.MaxAge)
+		}
+		return nats.Open(c)
 	}
 	access, secret, err := f.S3.Keys(env)
 	if err != nil {

@@ -96,6 +96,7 @@ type options struct {
 	more   string         // further settings
 	mysql  string         // further settings of source.mysql
 	rotate string
+	feed   string // what the feed is, in place of a bucket: to: …
 }
 
 const everything = `version: 1
@@ -131,6 +132,9 @@ func deploy(t *testing.T, db *testenv.Server, o options) *deployment {
 		}
 		feed = fmt.Sprintf("to: s3://partner/changes\n    s3: {endpoint: %q, region: us-east-1, path_style: true, access_key_env: S3_KEY, secret_key_env: S3_SECRET}\n", o.s3)
 		d.env = append(d.env, "S3_KEY="+o.store.AccessKey, "S3_SECRET="+o.store.SecretKey)
+	}
+	if o.feed != "" {
+		feed = o.feed
 	}
 	bus := ""
 	if o.nats != "" {

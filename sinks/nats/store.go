@@ -451,6 +451,11 @@ func (s *Store) open(ctx context.Context, key string) (jetstream.Stream, error) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
+	for !s.nc.IsConnected() {
+		if err := pause(ctx, 5); err != nil {
+			return nil, fmt.Errorf("there is no connection to %s: %w", s, err)
+		}
+	}
 	want := []string{s.subject + ".>", markers + "." + s.subject, markers + "." + s.subject + ".>"}
 	stream, err := s.js.Stream(ctx, s.cfg.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
