@@ -75,7 +75,7 @@ const (
 
 var reference = []Function{
 	function(theChange, "changed", "changed('column') → bool",
-		"Whether the column differs between before and after. Where there is only one of the two, as on an insert or a delete, every column has changed. NULL differs from every value, and not from NULL.",
+		"Whether the column differs between before and after. Where there is only one of the two, as on an insert or a delete, every column has changed. NULL differs from every value, and not from NULL. It fails on a column that one of the two does not have, as binlog_row_image MINIMAL leaves them out; the changed of plugins says that it has changed.",
 		"changed('status')", "true", "changed('due')", "false", "changed('qty')", "true"),
 	function(theChange, "anyChanged", "anyChanged(['column', …]) → bool",
 		"Whether at least one of the columns has changed.",

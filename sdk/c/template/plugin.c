@@ -24,7 +24,8 @@ cdcd_verdict cdcd_filter(cdcd_event *e)
 {
     if (!cdcd_changed(e, STATUS) || !cdcd_equals(cdcd_after(e, STATUS), CDCD_TEXT("paid")))
         return CDCD_DROP;
-    if (cdcd_compare_decimals(cdcd_as_text(cdcd_after(e, TOTAL)), threshold) >= 0)
+    const cdcd_value total = cdcd_after(e, TOTAL);
+    if (total.kind == CDCD_DECIMAL && cdcd_compare_decimals(cdcd_as_text(total), threshold) >= 0) /* NULL is no number */
         cdcd_tag(e, CDCD_TEXT("big"));
     return CDCD_KEEP;
 }

@@ -39,7 +39,7 @@ func judge(e *cdcd.Event) cdcd.Verdict {
 	if !e.Changed(status) || e.After(status).Text() != "paid" {
 		return cdcd.Drop
 	}
-	if cdcd.CompareDecimals(e.After(total).Text(), threshold) >= 0 {
+	if v := e.After(total); v.Kind() == cdcd.KindDecimal && cdcd.CompareDecimals(v.Text(), threshold) >= 0 { // NULL is no number
 		e.Tag("big")
 	}
 	return cdcd.Keep

@@ -1,6 +1,6 @@
 // The plugin {{name}} of cdcd.
 
-import { compareDecimals, Event, filter, init, Json, JsonKind, Value, Verdict } from "../cdcd/assembly";
+import { compareDecimals, Event, filter, init, Json, JsonKind, Kind, Value, Verdict } from "../cdcd/assembly";
 
 export * from "../cdcd/assembly/exports";
 
@@ -20,7 +20,8 @@ function configure(config: Json): string | null {
 // judge is asked about every change.
 function judge(event: Event): Verdict {
   if (!event.changed(STATUS) || !event.after(STATUS).is("paid")) return Verdict.Drop;
-  if (compareDecimals(event.after(TOTAL), threshold) >= 0) event.tag("big");
+  const total = event.after(TOTAL);
+  if (total.kind == Kind.Decimal && compareDecimals(total, threshold) >= 0) event.tag("big"); // NULL is no number
   return Verdict.Keep;
 }
 
