@@ -32,6 +32,7 @@ test: setup ## Run all tests, against real servers
 
 bench: setup ## Measure the whole program on real servers (some minutes), see docs/performance.md
 	go test ./internal/bench -run '^$$' -bench Figures -benchtime 1x -timeout 15m
+	go test ./internal/bench -run '^$$' -bench StartWithAPlugin -benchtime 5x -timeout 5m
 
 bench-rules: ## Measure what many rules cost, beside cel-go and expr-lang (some minutes)
 	cd internal/bench/rules && go run .
