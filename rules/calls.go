@@ -37,11 +37,11 @@ func (c *typer) columnArg(arg ast.Expr, fn, example string) int {
 	if i >= 0 {
 		return i
 	}
-	f := c.fail(arg, codeColumn, "%s", c.noColumnMsg(name))
+	f := c.fail(arg, codeColumn, "%s", noColumnMsg(c.table, name))
 	if short := strings.TrimPrefix(strings.TrimPrefix(name, "after."), "before."); c.table.Column(short) >= 0 {
 		f.Hint("write "+example, short)
 	} else {
-		c.editText(f, arg, c.noColumn(f, name))
+		c.editText(f, arg, noColumn(f, c.table, name))
 	}
 	return -1
 }

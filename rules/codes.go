@@ -35,6 +35,10 @@ const (
 	codeRecord   = "CDCD-2136" // a test cannot be added to the file
 	codeEvery    = "CDCD-2137" // warning: evaluated on every change
 
+	codeNoLooked  = "CDCD-2140" // no such table to look something up in
+	codeSomeRow   = "CDCD-2141" // warning: which of several rows is looked up is not said
+	codeTwoLooked = "CDCD-2142" // two look-ups of one name in a feed
+
 	codeMask     = "CDCD-2150" // a method of masking does not fit the column
 	codeMaskLint = "CDCD-2151" // warning: a mask that is hardly meant so
 
@@ -44,4 +48,6 @@ const (
 	codeAnswer = "CDCD-2204" // the expression gave something else than true or false
 	codeLarge  = "CDCD-2205" // the event was captured without its largest values
 	codeRoute  = "CDCD-2206" // a plugin routes to a feed that the rule does not name
+
+	codeMissing = "CDCD-2241" // a look-up found no row, and there must be one
 )

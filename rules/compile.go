@@ -131,15 +131,24 @@ func (c *typer) program(p *program, s *site, tree ast.Expr, op cdc.Op) Findings 
 
 // checked lets CEL's own checker look at a condition.
 func (c *typer) checked(env *cel.Env, tree ast.Expr) (*cel.Ast, Findings) {
+	checked, found := c.checkedValue(env, tree)
+	if found != nil {
+		return nil, found
+	}
+	if out := checked.OutputType(); out.Kind() != types.BoolKind && out.Kind() != types.DynKind {
+		return nil, Findings{c.errorAt(c.tree, codeType, "the condition gives %s, not true or false", plainType(cel.FormatCELType(out)))}
+	}
+	return checked, nil
+}
+
+// checkedValue lets CEL's own checker look at an expression of any type.
+func (c *typer) checkedValue(env *cel.Env, tree ast.Expr) (*cel.Ast, Findings) {
 	// The checker writes into the tree, parts of which other operations share, and CEL lets nobody replace the root.
 	root := c.ast.NativeRep().Expr()
 	root.SetKindCase(c.fac.CopyExpr(tree))
 	checked, issues := env.Check(c.ast)
 	if len(issues.Errors()) > 0 {
 		return nil, c.checkerErrors(issues)
-	}
-	if out := checked.OutputType(); out.Kind() != types.BoolKind && out.Kind() != types.DynKind {
-		return nil, Findings{c.errorAt(c.tree, codeType, "the condition gives %s, not true or false", plainType(cel.FormatCELType(out)))}
 	}
 	return checked, nil
 }
@@ -422,7 +431,7 @@ func (c *typer) checkerErrors(issues *cel.Issues) Findings {
 			m := overloadText.FindStringSubmatch(msg)
 			msg = fmt.Sprintf("%s does not work with %s", functionName(m[1]), plainTypes(m[2]))
 		case fieldText.MatchString(msg):
-			code, msg = codeColumn, c.noColumnMsg(fieldText.FindStringSubmatch(msg)[1])
+			code, msg = codeColumn, noColumnMsg(c.table, fieldText.FindStringSubmatch(msg)[1])
 		case undeclared.MatchString(msg):
 			code, msg = codeName, fmt.Sprintf("there is nothing named '%s'", undeclared.FindStringSubmatch(msg)[1])
 		case expectedText.MatchString(msg):
@@ -479,6 +488,8 @@ func plainType(s string) string {
 		return word
 	}
 	switch {
+	case strings.HasPrefix(s, rowsOf):
+		return "a row"
 	case strings.HasPrefix(s, "list("):
 		return "a list"
 	case strings.HasPrefix(s, "map("):

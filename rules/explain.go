@@ -684,7 +684,7 @@ func (tr *tracer) isTime(e ast.Expr) bool {
 	if e.Kind() != ast.SelectKind || imageOf(e.AsSelect().Operand()) < 0 {
 		return false
 	}
-	c := tr.c.column(e.AsSelect().FieldName())
+	c := columnOf(tr.c.table, e.AsSelect().FieldName())
 	return c != nil && (c.Kind == cdc.KindDate || c.Kind == cdc.KindDatetime)
 }
 

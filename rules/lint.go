@@ -91,7 +91,7 @@ func (c *typer) ask(e ast.Expr) (q question, ok bool) {
 	if column.Kind() != ast.SelectKind || column.AsSelect().IsTestOnly() || imageOf(column.AsSelect().Operand()) < 0 {
 		return q, false
 	}
-	q = question{expr: e, column: c.column(column.AsSelect().FieldName()), op: fn,
+	q = question{expr: e, column: columnOf(c.table, column.AsSelect().FieldName()), op: fn,
 		path: column.AsSelect().Operand().AsIdent() + selector(column.AsSelect().FieldName())}
 	values := []ast.Expr{constant}
 	if fn == operators.In {
@@ -492,7 +492,7 @@ func (c *typer) lintNullFails(e ast.Expr) {
 		if operand.Kind() != ast.SelectKind || operand.AsSelect().IsTestOnly() || imageOf(operand.AsSelect().Operand()) < 0 {
 			continue
 		}
-		column, source := c.column(operand.AsSelect().FieldName()), c.source(operand)
+		column, source := columnOf(c.table, operand.AsSelect().FieldName()), c.source(operand)
 		if column == nil || !column.Nullable || column.Kind == cdc.KindJSON || c.guarded[source] {
 			continue
 		}

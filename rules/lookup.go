@@ -27,6 +27,8 @@ type Lookup struct {
 	Missing   Missing       // what becomes of a change for which no row is found
 	Timeout   time.Duration // of the answer
 	OnTimeout OnTimeout
+
+	reads []string // columns that conditions read beside those that are delivered
 }
 
 // KeyPart is a column of the table that is looked up, and what it has to be equal to.
@@ -110,7 +112,11 @@ func (p *parser) lookups(at strictyaml.Place, y *ruleYAML, r *Rule) {
 	if section.Exists() && len(y.Lookup) == 0 && !p.badWithin(section) {
 		p.fail(section, codeValue, "'lookup' names nothing to look up").Hint("write lookup: {customer: {table: shop.customers, by: {id: after.customer_id}}}, or remove it")
 	}
-	having := at.At("having")
+	p.having(at.At("having"), y, r)
+}
+
+// having reads `having`.
+func (p *parser) having(having strictyaml.Place, y *ruleYAML, r *Rule) {
 	switch {
 	case y.Having == nil || p.badWithin(having):
 	case len(y.Lookup) == 0:
@@ -122,8 +128,42 @@ func (p *parser) lookups(at strictyaml.Place, y *ruleYAML, r *Rule) {
 		r.Having = *y.Having
 		if x := p.expression(having, "having", r.Having, "write a condition on what was looked up, such as customer.tier == 'vip'"); x != nil {
 			r.calls = sorted(append(r.calls, r.lang.calls(x)...))
+			reads := x.rowReads(r.lookupNames()...)
+			for _, l := range r.Lookups {
+				l.read(reads[l.Name])
+			}
 		}
 	}
+}
+
+func (r *Rule) lookupNames() []string {
+	names := make([]string, len(r.Lookups))
+	for i, l := range r.Lookups {
+		names[i] = l.Name
+	}
+	return names
+}
+
+// read notes that a condition reads columns.
+func (l *Lookup) read(columns []string) {
+	for _, column := range columns {
+		if l.Columns != nil && !slices.Contains(l.Columns, column) && !slices.Contains(l.reads, column) {
+			l.reads = append(l.reads, column)
+		}
+	}
+	slices.Sort(l.reads)
+}
+
+// Query returns what is asked of the source, but for the keys and for what it must not be older than.
+func (l *Lookup) Query() cdc.Query {
+	q := cdc.Query{Table: l.Table, Order: l.Order, Limit: l.Limit}
+	if l.Columns != nil {
+		q.Columns = slices.Concat(l.Columns, l.reads)
+	}
+	for _, part := range l.By {
+		q.By = append(q.By, part.Column)
+	}
+	return q
 }
 
 // lookup reads one of them.
@@ -153,6 +193,7 @@ func (p *parser) lookup(at strictyaml.Place, name string, y lookupYAML, r *Rule)
 		l.Where = *y.Where
 		if x := p.expression(where, "where", l.Where, "remove it, or write a condition on the rows, such as row.tier == 'vip'"); x != nil {
 			r.calls = sorted(append(r.calls, r.lang.calls(x)...))
+			l.read(x.rowReads(rowVar)[rowVar])
 		}
 	}
 	p.rowLimit(at.At("limit"), y.Limit, l)
@@ -320,14 +361,11 @@ func (l *Lookup) canonicalRows(field func(name string, values ...string)) {
 	}
 }
 
-// sameRows reports whether two look-ups find the same rows of the same changes.
-func (l *Lookup) sameRows(o *Lookup) bool {
-	text := func(l *Lookup) string {
-		var b strings.Builder
-		l.canonicalRows(fieldsTo(&b))
-		return b.String()
-	}
-	return text(l) == text(o)
+// rowsText is the same for look-ups that find the same rows of the same changes.
+func (l *Lookup) rowsText() string {
+	var b strings.Builder
+	l.canonicalRows(fieldsTo(&b))
+	return b.String()
 }
 
 // LookupTables returns the tables that rules look something up in, in order. They need not be captured.

@@ -96,9 +96,10 @@ func (r *Rule) names(t *cdc.Table) bool {
 	return slices.ContainsFunc(r.tables, func(g cdc.TableGlob) bool { return g.Match(t.Schema, t.Name) })
 }
 
-// Check compiles every rule against every table that it names. tables are all that the source captures. The findings
-// are in the order of the files; the error is nil when they are only warnings, else it is those findings.
-func (s *Set) Check(tables []*cdc.Table) (Findings, error) {
+// Check compiles every rule against every table that it names. tables are all that the source captures; looked are those of
+// [Set.LookupTables] that it does not. The findings are in the order of the files; the error is nil when they are only warnings, else
+// it is those findings.
+func (s *Set) Check(tables []*cdc.Table, looked ...*cdc.Table) (Findings, error) {
 	var found Findings
 	said := map[string]bool{}
 	add := func(f *Finding) {
@@ -148,6 +149,9 @@ func (s *Set) Check(tables []*cdc.Table) (Findings, error) {
 		}
 	}
 	s.duplicates(add)
+	if err := s.checkLookups(tables, append(slices.Clip(tables), looked...), add); err != nil {
+		return nil, err
+	}
 	found.Sort()
 	return found, found.Err()
 }

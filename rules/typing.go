@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -50,15 +51,25 @@ type typ struct {
 	class   class
 	column  *cdc.Column // the column that it is, or whose members a list holds
 	elem    class       // of a list
+	table   *cdc.Table  // of a row, or of the rows of a list
 	literal bool        // made of literals only, so it may take another's type
 }
 
 func (t typ) open() bool { return t.class <= dynamic }
 
+// item is the type of a list's items.
+func (t typ) item() typ {
+	if t.elem == row && t.table == nil {
+		return typ{} // rows of several tables
+	}
+	return typ{class: t.elem, column: t.column, table: t.table}
+}
+
 // typer goes over one expression for one table.
 type typer struct {
 	*expr
 	table    *cdc.Table
+	vars     []scoped // beside those of a change
 	fac      ast.ExprFactory
 	scope    []scoped
 	errs     Findings
@@ -203,9 +214,14 @@ func (c *typer) ident(e ast.Expr) typ {
 			return c.scope[i].typ
 		}
 	}
+	for _, v := range c.vars {
+		if v.name == name {
+			return v.typ
+		}
+	}
 	switch name {
 	case beforeVar, afterVar:
-		return typ{class: row}
+		return typ{class: row, table: c.table}
 	case opVar:
 		return typ{class: text, column: &opColumn}
 	case tableVar:
@@ -232,17 +248,26 @@ func (c *typer) ident(e ast.Expr) typ {
 	case lower == "true" || lower == "false" || lower == "null":
 		f.Hint("write %s in small letters", lower)
 	default:
-		if near, ok := strictyaml.Nearest(name, variables); ok {
+		if near, ok := strictyaml.Nearest(name, c.variables()); ok {
 			f.Hint("did you mean '%s'?", near)
 			from, to := c.span(e)
 			c.edit(f, from, to, near)
-		} else if near, ok := strictyaml.Nearest(name, c.columnNames()); ok {
+		} else if near, ok := strictyaml.Nearest(name, columnNames(c.table)); ok {
 			f.Hint("did you mean the column after%s?", selector(near))
 		} else {
-			f.Hint("there are %s; text goes in quotes: '%s'", strings.Join(variables, ", "), clip(name))
+			f.Hint("there are %s; text goes in quotes: '%s'", strings.Join(c.variables(), ", "), clip(name))
 		}
 	}
 	return typ{class: failed}
+}
+
+// variables returns the names of all variables.
+func (c *typer) variables() []string {
+	var names []string
+	for _, v := range c.vars {
+		names = append(names, v.name)
+	}
+	return append(names, variables...)
 }
 
 // editOnChange lets a finding write the name of an image, unless the condition is on a row.
@@ -280,8 +305,6 @@ func isASCII(s string) bool {
 	return true
 }
 
-func (c *typer) columnNames() []string { return columnNames(c.table) }
-
 func columnNames(t *cdc.Table) []string {
 	names := make([]string, len(t.Columns))
 	for i := range t.Columns {
@@ -303,10 +326,10 @@ func (c *typer) selection(e ast.Expr) typ {
 	operand := c.visit(sel.Operand())
 	switch operand.class {
 	case row:
-		column := c.column(sel.FieldName())
+		column := columnOf(operand.table, sel.FieldName())
 		if column == nil {
-			f := c.failField(e, codeColumn, c.noColumnMsg(sel.FieldName()))
-			if name := selector(c.noColumn(f, sel.FieldName())); strings.HasPrefix(name, ".") && len(name) > 1 {
+			f := c.failField(e, codeColumn, noColumnMsg(operand.table, sel.FieldName()))
+			if name := selector(noColumn(f, operand.table, sel.FieldName())); strings.HasPrefix(name, ".") && len(name) > 1 {
 				from, to := c.fieldSpan(e)
 				c.edit(f, from, to, name[1:])
 			}
@@ -332,31 +355,31 @@ func (c *typer) selection(e ast.Expr) typ {
 	return typ{class: failed}
 }
 
-func (c *typer) column(name string) *cdc.Column {
-	if i := c.table.Column(name); i >= 0 {
-		return &c.table.Columns[i]
+func columnOf(t *cdc.Table, name string) *cdc.Column {
+	if i := t.Column(name); i >= 0 {
+		return &t.Columns[i]
 	}
 	return nil
 }
 
-func (c *typer) noColumnMsg(name string) string {
-	return fmt.Sprintf("%s has no column '%s'", c.table.Name, clip(name))
+func noColumnMsg(t *cdc.Table, name string) string {
+	return fmt.Sprintf("%s has no column '%s'", t.Name, clip(name))
 }
 
 // noColumn says which column was probably meant, and returns it if no other may have been.
-func (c *typer) noColumn(f *Finding, name string) (near string) {
-	if slices.Contains(c.table.Dropped, name) {
+func noColumn(f *Finding, t *cdc.Table, name string) (near string) {
+	if slices.Contains(t.Dropped, name) {
 		f.Hint("the source leaves it out (drop_columns)")
 		return ""
 	}
-	if near, ok := strictyaml.Nearest(name, c.columnNames()); ok {
-		f.Hint("did you mean '%s' (%s)?", near, sqlType(c.column(near)))
-		if !onlyNear(name, near, c.columnNames()) {
+	if near, ok := strictyaml.Nearest(name, columnNames(t)); ok {
+		f.Hint("did you mean '%s' (%s)?", near, sqlType(columnOf(t, near)))
+		if !onlyNear(name, near, columnNames(t)) {
 			return ""
 		}
 		return near
 	}
-	names := c.columnNames()
+	names := columnNames(t)
 	if len(names) > 12 {
 		names = append(names[:12:12], "…")
 	}
@@ -439,9 +462,9 @@ func (c *typer) list(e ast.Expr) typ {
 		}
 		switch {
 		case i == 0:
-			t.elem = kinds[i].class
-		case t.elem != kinds[i].class:
-			t.elem = unknown
+			t.elem, t.table = kinds[i].class, kinds[i].table
+		case t.elem != kinds[i].class || t.table != kinds[i].table:
+			t.elem, t.table = unknown, nil
 		}
 	}
 	return t
@@ -453,7 +476,7 @@ func (c *typer) comprehension(e ast.Expr) typ {
 	item := typ{}
 	switch over.class {
 	case list:
-		item = typ{class: over.elem, column: over.column}
+		item = over.item()
 	case dynamic:
 		item.class = dynamic
 	case failed:
@@ -467,7 +490,7 @@ func (c *typer) comprehension(e ast.Expr) typ {
 		}
 	}
 	for _, name := range [...]string{loop.IterVar(), loop.IterVar2()} {
-		if slices.Contains(variables, name) {
+		if slices.Contains(c.variables(), name) {
 			c.fail(e, codeName, "'%s' is a variable already", name).Hint("call the item something else: list.exists(x, x == 'a')")
 		}
 	}
@@ -491,7 +514,7 @@ func (c *typer) comprehension(e ast.Expr) typ {
 	result := c.visit(loop.Result())
 	c.scope = c.scope[:base]
 	if result.class == list && result.elem == unknown && step.class == list {
-		result.elem = step.elem // what map() and filter() put into the list
+		result.elem, result.table = step.elem, step.table // what map() and filter() put into the list
 	}
 	return result
 }
@@ -586,7 +609,9 @@ func (c *typer) replaceFlag(e ast.Expr, column *cdc.Column, want bool) {
 	}
 	read := func() ast.Expr {
 		sel := e.AsSelect()
-		return c.fac.NewSelect(c.id(e), c.fac.NewIdent(c.id(sel.Operand()), sel.Operand().AsIdent()), sel.FieldName())
+		operand := c.fac.CopyExpr(sel.Operand())
+		operand.RenumberIDs(func(int64) int64 { return c.id(sel.Operand()) })
+		return c.fac.NewSelect(c.id(e), operand, sel.FieldName())
 	}
 	compare := func(op string, with ref.Val) ast.Expr {
 		return c.fac.NewCall(c.id(e), op, read(), c.fac.NewLiteral(c.id(e), with))
@@ -697,7 +722,7 @@ func (c *typer) lintNot(e, arg ast.Expr) {
 	}
 	left := call.Args()[0]
 	if left.Kind() == ast.SelectKind && !left.AsSelect().IsTestOnly() && isImage(left.AsSelect().Operand()) && !isNull(call.Args()[1]) {
-		if column := c.column(left.AsSelect().FieldName()); column != nil {
+		if column := columnOf(c.table, left.AsSelect().FieldName()); column != nil {
 			c.lintNull(e, left, typeOf(column))
 		}
 	}
@@ -794,16 +819,20 @@ func (c *typer) join(e, a, b ast.Expr) typ {
 	switch {
 	case ta.class == failed || tb.class == failed:
 		return typ{class: failed}
+	case ta.class == tb.class && ta.table == tb.table:
+		return typ{class: ta.class, elem: ta.elem, table: ta.table, literal: ta.literal && tb.literal}
+	case ta.class == list && tb.class == list: // of rows and of something else, as in the step of filter()
+		return typ{class: list, elem: cmp.Or(ta.elem, tb.elem), table: cmp.Or(ta.table, tb.table)}
 	case ta.class == tb.class:
-		return typ{class: ta.class, elem: ta.elem, literal: ta.literal && tb.literal}
+		return typ{}
 	case ta.open() || tb.open():
 		return typ{literal: ta.literal && tb.literal}
 	case ta.literal && tb.literal && ta.class != null && tb.class != null:
 		return typ{literal: true} // what they meet decides
 	case ta.class == null:
-		return typ{class: tb.class, elem: tb.elem}
+		return typ{class: tb.class, elem: tb.elem, table: tb.table}
 	case tb.class == null:
-		return typ{class: ta.class, elem: ta.elem}
+		return typ{class: ta.class, elem: ta.elem, table: ta.table}
 	}
 	c.fail(e, codeType, "the two cases are of different types: %s; %s", c.describe(a, ta), c.describe(b, tb))
 	return typ{class: failed}
@@ -866,11 +895,11 @@ func (c *typer) arithmetic(e ast.Expr) typ {
 		}
 		return typ{class: failed}
 	}
-	elem := ta.elem
+	elem, table := ta.elem, ta.table
 	if elem == unknown {
-		elem = tb.elem
+		elem, table = tb.elem, tb.table
 	}
-	return typ{class: ta.class, elem: elem, literal: bothLiteral}
+	return typ{class: ta.class, elem: elem, table: table, literal: bothLiteral}
 }
 
 func (c *typer) timeArithmetic(e, a, b ast.Expr, ta, tb typ, sign string) typ {
@@ -908,7 +937,7 @@ func (c *typer) index(e ast.Expr) typ {
 	ta, tb := c.visit(a), c.visit(b)
 	switch ta.class {
 	case row:
-		return c.columnByName(e, a, b)
+		return c.columnByName(e, a, b, ta.table)
 	case list:
 		if tb.class != integer && !tb.open() {
 			c.fail(b, codeType, "%s; items of a list are numbered from 0", c.describe(b, tb))
@@ -917,7 +946,7 @@ func (c *typer) index(e ast.Expr) typ {
 		if e.AsCall().FunctionName() == operators.OptIndex {
 			return typ{}
 		}
-		return typ{class: ta.elem, column: ta.column}
+		return ta.item()
 	case text:
 		c.fail(e, codeType, "%s: it has no numbered parts", c.describe(a, ta)).Hint("startsWith(), endsWith(), contains() and matches() look into texts")
 		return typ{class: failed}
@@ -932,18 +961,18 @@ func (c *typer) index(e ast.Expr) typ {
 }
 
 // columnByName turns after['some column'] into a selection: not every name can stand after a point.
-func (c *typer) columnByName(e, operand, index ast.Expr) typ {
+func (c *typer) columnByName(e, operand, index ast.Expr, t *cdc.Table) typ {
 	name, ok := types.String(""), false
 	if index.Kind() == ast.LiteralKind {
 		name, ok = index.AsLiteral().(types.String)
 	}
-	switch column := c.column(string(name)); {
+	switch column := columnOf(t, string(name)); {
 	case !ok || e.AsCall().FunctionName() != operators.Index:
 		c.fail(e, codeType, "a column is named by a text in quotes").Hint("write %s.status, or %s['status']", c.source(operand), c.source(operand))
 		return typ{class: failed}
 	case column == nil:
-		f := c.fail(index, codeColumn, "%s", c.noColumnMsg(string(name)))
-		c.editText(f, index, c.noColumn(f, string(name)))
+		f := c.fail(index, codeColumn, "%s", noColumnMsg(t, string(name)))
+		c.editText(f, index, noColumn(f, t, string(name)))
 		return typ{class: failed}
 	default:
 		e.SetKindCase(c.fac.NewSelect(e.ID(), operand, string(name)))
@@ -961,8 +990,8 @@ func (c *typer) optionalSelection(e ast.Expr) typ {
 		return typ{}
 	}
 	name, _ := args[1].AsLiteral().(types.String)
-	if c.column(string(name)) == nil {
-		c.noColumn(c.fail(args[1], codeColumn, "%s", c.noColumnMsg(string(name))), string(name))
+	if columnOf(t.table, string(name)) == nil {
+		noColumn(c.fail(args[1], codeColumn, "%s", noColumnMsg(t.table, string(name))), t.table, string(name))
 		return typ{class: failed}
 	}
 	return typ{}

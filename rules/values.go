@@ -219,15 +219,29 @@ func (m *image) Type() ref.Type { return rowType }
 // Value returns the image itself, which is what field access is bound to.
 func (m *image) Value() any { return m }
 
-// provider tells CEL the fields of one table's rows and how to read them.
+// provider tells CEL the fields of rows and how to read them.
 type provider struct {
 	types.Provider
+	rows map[string]rowFields // by the name of their type
+}
+
+// rowFields are the columns of one table.
+type rowFields struct {
 	fields map[string]*types.FieldType
 	names  []string
 }
 
 func newProvider(base types.Provider, t *cdc.Table) *provider {
-	p := &provider{Provider: base, fields: make(map[string]*types.FieldType, len(t.Columns))}
+	return &provider{base, map[string]rowFields{rowType.TypeName(): fieldsOf(t)}}
+}
+
+// and returns a provider that knows the rows of another table, too.
+func (p *provider) and(typ string, t *cdc.Table) *provider {
+	return &provider{p, map[string]rowFields{typ: fieldsOf(t)}}
+}
+
+func fieldsOf(t *cdc.Table) rowFields {
+	p := rowFields{fields: make(map[string]*types.FieldType, len(t.Columns))}
 	for i := range t.Columns {
 		c := &t.Columns[i]
 		typ := columnType(c)
@@ -255,24 +269,24 @@ func newProvider(base types.Provider, t *cdc.Table) *provider {
 
 // FindStructType makes row a type.
 func (p *provider) FindStructType(name string) (*types.Type, bool) {
-	if name == rowType.TypeName() {
-		return types.NewTypeTypeWithParam(rowType), true
+	if _, ok := p.rows[name]; ok {
+		return types.NewTypeTypeWithParam(types.NewObjectType(name)), true
 	}
 	return p.Provider.FindStructType(name)
 }
 
 // FindStructFieldNames returns the columns.
 func (p *provider) FindStructFieldNames(name string) ([]string, bool) {
-	if name == rowType.TypeName() {
-		return p.names, true
+	if rows, ok := p.rows[name]; ok {
+		return rows.names, true
 	}
 	return p.Provider.FindStructFieldNames(name)
 }
 
 // FindStructFieldType returns a column.
 func (p *provider) FindStructFieldType(name, field string) (*types.FieldType, bool) {
-	if name == rowType.TypeName() {
-		f, ok := p.fields[field]
+	if rows, ok := p.rows[name]; ok {
+		f, ok := rows.fields[field]
 		return f, ok
 	}
 	return p.Provider.FindStructFieldType(name, field)
