@@ -19,6 +19,9 @@
 // sandboxed plugin, or any Go code. It is asked once for each batch, keeps changes or drops them, and may alter what is
 // delivered.
 //
+// A rule may look something up in other tables, for what its filter leaves. Config.Lookup answers, as [Lookups]: the source, or any
+// Go code. It is asked once for each batch and question, with the keys of all changes.
+//
 // Events of a program's own, which come from no database, become batches with package engine/events; examples/embed is a
 // whole program.
 //

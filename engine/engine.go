@@ -71,6 +71,7 @@ type Engine struct {
 	ask   bool // for the rules of the batch once more: somebody may have said that others hold for it
 
 	filters  *Filters // of the rules of filtered
+	lookers  *Lookers // the same
 	filtered *ruleset
 
 	// scratch of Handle, reused
@@ -88,7 +89,7 @@ func New(cfg Config) (*Engine, error) {
 	if (cfg.Rules == nil) == (cfg.Sets == nil) {
 		return nil, fmt.Errorf("engine: one of Rules and Sets must be given")
 	}
-	e := &Engine{cfg: cfg, filters: NewFilters(cfg.Filter)}
+	e := &Engine{cfg: cfg, filters: NewFilters(cfg.Filter), lookers: NewLookers(cfg.Lookup)}
 	for feed := range cfg.Sinks {
 		e.feeds = append(e.feeds, feed)
 	}
@@ -142,6 +143,9 @@ func (e *Engine) Handle(ctx context.Context, b *cdc.Batch) error {
 		if err := e.filters.Use(ctx, rs.set); err != nil {
 			return e.without(b, err)
 		}
+		if err := e.lookers.Use(rs.set); err != nil {
+			return err
+		}
 		e.filtered = rs
 	}
 	e.decisions, e.letters = e.decisions[:0], e.letters[:0]
@@ -155,8 +159,8 @@ func (e *Engine) Handle(ctx context.Context, b *cdc.Batch) error {
 		e.decisions = append(e.decisions, d)
 		failed = failed || len(d.Errors) > 0
 	}
-	if len(e.filters.inUse) > 0 {
-		if err := e.filter(ctx); err != nil {
+	if len(e.filters.inUse) > 0 || len(e.lookers.inUse) > 0 {
+		if err := e.judgeFurther(ctx); err != nil {
 			return e.without(b, err)
 		}
 		failed = true // perhaps
@@ -200,10 +204,13 @@ func (e *Engine) Handle(ctx context.Context, b *cdc.Batch) error {
 	return nil
 }
 
-// filter has the plugins of rules judge what the rules have matched, and keeps the decisions about which there is still
-// something to say.
-func (e *Engine) filter(ctx context.Context) error {
+// judgeFurther has the plugins of rules judge what the rules have matched, looks up what is wanted for what they leave, and keeps the
+// decisions about which there is still something to say.
+func (e *Engine) judgeFurther(ctx context.Context) error {
 	if err := e.filters.Judge(ctx, e.decisions, nil); err != nil {
+		return err
+	}
+	if err := e.lookers.LookUp(ctx, e.decisions); err != nil {
 		return err
 	}
 	e.decisions = slices.DeleteFunc(e.decisions, func(d cdc.Decision) bool { return len(d.Matches) == 0 && len(d.Errors) == 0 })
@@ -244,7 +251,7 @@ func (e *Engine) halt(b *cdc.Batch, d *cdc.Decision, failed cdc.RuleError) error
 		WithFix("mend the rule and push it, or set its on_error to dead_letter; then: cdcd rules adopt %s --from %d --why '…'", revision, b.Seq)
 }
 
-// without is the error of a plugin that cannot be had or asked. Waiting may help; if it does not, somebody can say that
+// without is the error of a plugin that cannot be had or asked, or of a look-up that is not answered. Waiting may help; if it does not, somebody can say that
 // other rules hold for this batch.
 func (e *Engine) without(b *cdc.Batch, err error) error {
 	var own *cdc.Error

@@ -31,9 +31,7 @@ type Filters struct {
 
 	// scratch of Judge, reused
 	verdicts []cdc.Verdict
-	owned    []bool // by decision: its matches are not shared any more
-
-	room []cdc.RuleMatch // for copies of matches; what is used up is never used again
+	room     matchRoom
 }
 
 type inUse struct {
@@ -139,13 +137,13 @@ func (fs *Filters) Judge(ctx context.Context, ds []cdc.Decision, tell func(r *ru
 		}
 		rest = rest[len(u.events):]
 	}
-	fs.owned = append(fs.owned[:0], make([]bool, len(ds))...)
+	fs.room.reset(len(ds))
 	rest = fs.verdicts
 	for i := range fs.inUse {
 		u := &fs.inUse[i]
 		for k, at := range u.at {
 			v := &rest[k]
-			v.Keep, v.Err = fs.take(u.rule, &ds[at], *v, &fs.owned[at])
+			v.Keep, v.Err = fs.take(u.rule, &ds[at], *v, at)
 			if tell != nil {
 				tell(u.rule, at, v)
 			}
@@ -234,7 +232,7 @@ func (e setAside) Unwrap() error { return e.error }
 
 // take takes a verdict into a decision, and returns what came of it. The slices of a decision are shared with others until
 // they are changed.
-func (fs *Filters) take(r *rules.Rule, d *cdc.Decision, v cdc.Verdict, owned *bool) (kept bool, err error) {
+func (fs *Filters) take(r *rules.Rule, d *cdc.Decision, v cdc.Verdict, number int) (kept bool, err error) {
 	if v.Err == nil && v.Keep && v.Edits == nil {
 		return true, nil
 	}
@@ -250,35 +248,6 @@ func (fs *Filters) take(r *rules.Rule, d *cdc.Decision, v cdc.Verdict, owned *bo
 		}
 		d.Errors = append(slices.Clip(d.Errors), failed)
 	}
-	switch last := len(d.Matches) - 1; {
-	case !kept && last == 0:
-		d.Matches = nil
-		return kept, err
-	case !kept && i == 0:
-		d.Matches = d.Matches[1:]
-		return kept, err
-	case !kept && i == last:
-		d.Matches = d.Matches[:last:last]
-		return kept, err
-	}
-	if !*owned {
-		d.Matches, *owned = fs.copyOf(d.Matches), true
-	}
-	if kept {
-		d.Matches[i] = m
-	} else {
-		d.Matches = slices.Delete(d.Matches, i, i+1)
-	}
+	fs.room.settle(d, i, m, kept, number)
 	return kept, err
-}
-
-// copyOf returns a copy that nobody else has. It may be kept for ever: the room for it is made for some copies at once.
-func (fs *Filters) copyOf(ms []cdc.RuleMatch) []cdc.RuleMatch {
-	const some = 64
-	if cap(fs.room)-len(fs.room) < len(ms) {
-		fs.room = make([]cdc.RuleMatch, 0, max(some, len(ms)))
-	}
-	from := len(fs.room)
-	fs.room = append(fs.room, ms...)
-	return fs.room[from:len(fs.room):len(fs.room)]
 }
