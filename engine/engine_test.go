@@ -91,13 +91,17 @@ func (s sink) Write(_ context.Context, b *cdc.Batch, ds []cdc.Decision) error {
 	return nil
 }
 
-// text is "number:rules that matched!rules that failed"; behind a rule whose plugin routes are its feeds.
+// text is "number:rules that matched!rules that failed"; behind a rule whose plugin routes are its feeds, behind one that looks
+// something up what it has found.
 func text(d *cdc.Decision) string {
 	var matched, failed string
 	for _, m := range d.Matches {
 		matched += "," + m.Name
 		if m.Edits != nil && m.Edits.To != nil {
 			matched += "→" + strings.Join(m.To, "+")
+		}
+		for _, l := range m.Lookups {
+			matched += " " + lookedText(l)
 		}
 	}
 	for _, e := range d.Errors {

@@ -197,7 +197,7 @@ func (p *parser) lookup(at strictyaml.Place, name string, y lookupYAML, r *Rule)
 		}
 	}
 	p.rowLimit(at.At("limit"), y.Limit, l)
-	if i := p.oneOf(at.At("missing"), "policy for what is missing", policyText(y.Missing), missingNames); i >= 0 {
+	if i := p.oneOf(at.At("missing"), "policy for what is missing", policyText(at.At("missing"), y.Missing), missingNames); i >= 0 {
 		l.Missing = Missing(i)
 	}
 	if l.Missing == MissingDrop && r.Where != "" {
@@ -209,19 +209,19 @@ func (p *parser) lookup(at strictyaml.Place, name string, y lookupYAML, r *Rule)
 			p.fail(timeout, codeValue, "a look-up cannot be waited for %s", y.Timeout).Hint("write a time from %s to %s", strictyaml.Duration(shortestLookup), strictyaml.Duration(longestLookup))
 		}
 	}
-	if i := p.oneOf(at.At("on_timeout"), "policy for what takes too long", policyText(y.OnTimeout), onTimeoutNames); i >= 0 {
+	if i := p.oneOf(at.At("on_timeout"), "policy for what takes too long", policyText(at.At("on_timeout"), y.OnTimeout), onTimeoutNames); i >= 0 {
 		l.OnTimeout = OnTimeout(i)
 	}
 	r.Lookups = append(r.Lookups, l)
 }
 
 // policyText returns a policy as text: null is one.
-func policyText(v any) string {
-	switch v := v.(type) {
-	case nil:
+func policyText(at strictyaml.Place, v any) string {
+	switch {
+	case !at.Exists():
+		return ""
+	case v == nil:
 		return "null"
-	case string:
-		return v
 	}
 	return fmt.Sprint(v)
 }
