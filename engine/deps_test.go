@@ -36,6 +36,15 @@ func TestTheEngineLinksNoTechnology(t *testing.T) {
 	}
 }
 
+// A partner links what checks his objects, and nothing of what made them.
+func TestThePartnerLinksLittle(t *testing.T) {
+	const own = "a partner should be able to read all of what checks his objects"
+	for _, problem := range deptest.Linked(t, ".", "../partner", map[string]string{"github.com/aws": own, "github.com/klauspost": own, "github.com/nats-io": own,
+		"google.golang.org": own, "gopkg.in": own, "go.yaml.in": own, "github.com/cdcd-project/cdcd/cdc": own, "github.com/cdcd-project/cdcd/sinks": own}) {
+		t.Error(problem)
+	}
+}
+
 // The rooms of the house: neighbours speak cdc words through one door, and never import each other.
 func TestRoomsDoNotImportEachOther(t *testing.T) {
 	const sink = "a sink speaks cdc words and its one technology; what sinks share goes through the interfaces that they declare"
