@@ -127,7 +127,8 @@ func ParseReceipt(body []byte) (r Receipt, err error) {
 	if dec.More() {
 		return Receipt{}, errors.New("receipt: there is more behind it")
 	}
-	if r.Chain == "" || len(r.Chain) > 200 || r.Ordinal == 0 || r.Key == "" || len(r.Key) > 1024 || len(r.SHA256) != 64 || strings.Trim(r.SHA256, "0123456789abcdef") != "" || r.Time.IsZero() {
+	if r.Chain == "" || len(r.Chain) > 200 || r.Ordinal == 0 || r.Key == "" || len(r.Key) > 1024 || len(r.SHA256) != 64 || strings.Trim(r.SHA256, "0123456789abcdef") != "" ||
+		r.Time.UTC().Year() < 2000 || r.Time.UTC().Year() > 9998 {
 		return Receipt{}, errors.New("receipt: chain, ordinal, key, sha256 or time is missing or cannot be right")
 	}
 	return r, nil
