@@ -25,7 +25,7 @@ func newAuditCmd(a *app) *cobra.Command {
 		Use:   "audit",
 		Short: "Prove what was delivered, and check the log that proves it",
 	}
-	cmd.AddCommand(newAuditVerifyCmd(a), newAuditProveCmd(a), newAuditCheckCmd(a), newAuditCheckpointCmd(a), newAuditWitnessCmd(a), newAuditExportCmd(a))
+	cmd.AddCommand(newAuditVerifyCmd(a), newAuditProveCmd(a), newAuditCheckCmd(a), newAuditCheckpointCmd(a), newAuditQueryCmd(a), newAuditWitnessCmd(a), newAuditExportCmd(a))
 	return cmd
 }
 
