@@ -389,6 +389,19 @@ func (e Event) tx() []byte {
 	return e.batch.frame[at : at+txSize]
 }
 
+// Txs returns the number of transactions that the frame holds rows of.
+func (b *Batch) Txs() int { return b.nTxs }
+
+// Tx returns the i-th transaction. Its texts alias the frame.
+func (b *Batch) Tx(i int) Tx {
+	at, f := b.txs+i*txSize, b.frame
+	gtid, _ := ref(f, at)
+	file, _ := ref(f, at+8)
+	server, _ := ref(f, at+16)
+	return Tx{Server: server, GTID: gtid, File: file, Pos: le.Uint64(f[at+24:]), CommitTime: timeOf(le.Uint64(f[at+32:])),
+		Rows: le.Uint32(f[at+40:]), Ends: le.Uint32(f[at+44:])&txEnds != 0}
+}
+
 // TxIndex returns the number of the event's transaction in its batch.
 func (e Event) TxIndex() int { return int(le.Uint32(e.entry()[8:])) }
 

@@ -1,0 +1,176 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/cdcd-project/cdcd/cdc"
+)
+
+// Persons is the store of persons' keys: a stream of its own, PERSONS_<source>, with a message per person under a subject of its
+// own. It is the only place where a key is, and the only one from which something is destroyed. The store knows texts, not what
+// they mean. Its methods may be called by several goroutines at once.
+//
+// A person is erased in two steps: a tombstone is written, which names the message before it; then that message is overwritten and
+// deleted. From the first step on nobody is given the key, and whoever sees the tombstone makes up for the second.
+type Persons struct {
+	s      *Stream
+	name   string
+	stream jetstream.Stream
+}
+
+const (
+	personsBytes  = 1 << 30 // some millions of persons
+	personsFormat = 1
+
+	headerErased = "Cdcd-Erased" // of a tombstone: the sequence of the key's message; 0 if there was none
+)
+
+// Error codes of the store of persons' keys.
+const (
+	codePersons     = "CDCD-4212" // the store cannot be used as it is
+	codePersonsFull = "CDCD-4213" // it does not take a key
+)
+
+// Persons opens the store of persons' keys, and creates it if it is not there.
+func (s *Stream) Persons(ctx context.Context) (*Persons, error) {
+	p := &Persons{s: s, name: "PERSONS_" + s.cfg.Source}
+	replicas := s.stream.CachedInfo().Config.Replicas
+	want := jetstream.StreamConfig{
+		Name: p.name, Description: "keys of persons in " + s.cfg.Source + " by cdcd", Subjects: []string{p.subject("*")},
+		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew, Replicas: replicas,
+		MaxBytes: personsBytes, MaxMsgs: -1, MaxMsgSize: -1, Duplicates: 100 * time.Millisecond,
+		Metadata: map[string]string{metaFormat: strconv.Itoa(personsFormat), metaSource: s.cfg.Source},
+	}
+	if err := s.openOrCreate(ctx, &p.stream, want); err != nil {
+		return nil, cdc.Errorf(codePersons, "open the store of persons' keys %s: %w", p.name, err).
+			WithFix("JetStream must have room for %d bytes, and this user must be allowed to use %s", personsBytes, p.name)
+	}
+	have := p.stream.CachedInfo().Config
+	switch {
+	case have.Metadata[metaFormat] != strconv.Itoa(personsFormat) || have.Metadata[metaSource] != s.cfg.Source:
+		return nil, cdc.Errorf(codePersons, "stream %s is not the store of persons' keys of %s in format %d", p.name, s.cfg.Source, personsFormat).
+			WithFix("use a cdcd that knows the format, or another source name")
+	case have.Storage != jetstream.FileStorage || have.Discard != jetstream.DiscardNew || have.MaxAge != 0 || have.MaxMsgs > 0 ||
+		have.MaxMsgsPerSubject > 0 || have.DenyDelete || have.AllowDirect || have.Replicas < replicas:
+		return nil, cdc.Errorf(codePersons, "the store of persons' keys %s could lose keys, or could not destroy them", p.name).
+			WithFix("nats stream edit %s --discard new --max-age 0 --max-msgs=-1 --max-msgs-per-subject=-1 --no-allow-direct --replicas %d; storage must be file, and deleting messages allowed",
+				p.name, replicas)
+	}
+	return p, nil
+}
+
+func (p *Persons) subject(id string) string { return "persons." + p.s.cfg.Source + "." + id }
+
+// last returns the newest message of a person, nil if there is none, from the store's leader.
+func (p *Persons) last(ctx context.Context, id string) (msg *jetstream.RawStreamMsg, err error) {
+	err = p.s.ask(ctx, func(ctx context.Context) (err error) {
+		msg, err = p.stream.GetLastMsgForSubject(ctx, p.subject(id))
+		return err
+	})
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the store of persons' keys %s: %w", p.name, err)
+	}
+	return msg, nil
+}
+
+// Get returns a person's key; nil and false if there never was one.
+func (p *Persons) Get(ctx context.Context, id string) (key []byte, erased bool, err error) {
+	msg, err := p.last(ctx, id)
+	if err != nil || msg == nil {
+		return nil, false, err
+	}
+	if msg.Header.Get(headerErased) != "" {
+		return nil, true, p.destroy(ctx, msg)
+	}
+	return msg.Data, false, nil
+}
+
+// Create keeps a key for a person if there never was one, and returns that which is kept then.
+func (p *Persons) Create(ctx context.Context, id string, key []byte) (kept []byte, erased bool, err error) {
+	if _, err := p.put(ctx, &nats.Msg{Subject: p.subject(id), Data: key}, 0); err != nil && !wrongLast(err) {
+		return nil, false, err
+	}
+	// Also after success: what counts is what the store says, whoever was faster.
+	if kept, erased, err = p.Get(ctx, id); err == nil && kept == nil && !erased {
+		err = fmt.Errorf("the store of persons' keys %s has lost a key that it had just taken", p.name)
+	}
+	return kept, erased, err
+}
+
+// Erase destroys a person's key, and reports whether there was one. What was erased stays so; doing it again is no error, and
+// completes what was interrupted.
+func (p *Persons) Erase(ctx context.Context, id string) (had bool, err error) {
+	for {
+		msg, err := p.last(ctx, id)
+		if err != nil {
+			return false, err
+		}
+		if msg != nil && msg.Header.Get(headerErased) != "" {
+			return had, p.destroy(ctx, msg)
+		}
+		last := uint64(0)
+		if msg != nil {
+			had, last = true, msg.Sequence
+		}
+		stone := &nats.Msg{Subject: p.subject(id), Header: nats.Header{headerErased: {strconv.FormatUint(last, 10)}}}
+		if _, err := p.put(ctx, stone, last); err != nil && !wrongLast(err) {
+			return false, err
+		}
+	}
+}
+
+// destroy overwrites and deletes the key that a tombstone names.
+func (p *Persons) destroy(ctx context.Context, stone *jetstream.RawStreamMsg) error {
+	seq, err := strconv.ParseUint(stone.Header.Get(headerErased), 10, 64)
+	if err != nil || seq == 0 {
+		return err
+	}
+	err = p.s.ask(ctx, func(ctx context.Context) error {
+		if _, err := p.stream.GetMsg(ctx, seq); errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		return p.stream.SecureDeleteMsg(ctx, seq)
+	})
+	if err != nil {
+		return fmt.Errorf("destroy a key in %s: %w", p.name, err)
+	}
+	return nil
+}
+
+// put writes a message of a person whose last one must be the one at last, 0: none.
+func (p *Persons) put(ctx context.Context, msg *nats.Msg, last uint64) (uint64, error) {
+	if low, err := p.s.diskLow(); err != nil {
+		return 0, err
+	} else if low {
+		return 0, fmt.Errorf("keep a person's key: the disk of %s is nearly full", p.s.cfg.Dir)
+	}
+	ack, err := p.s.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(last))
+	var refused *jetstream.APIError
+	switch {
+	case err == nil:
+		return ack.Sequence, nil
+	case wrongLast(err):
+		return 0, err
+	case errors.As(err, &refused) && (refused.ErrorCode == jsStoreFailed || refused.ErrorCode == jsStorageResources):
+		return 0, cdc.Errorf(codePersonsFull, "the store of persons' keys %s does not take a key: %w", p.name, err).
+			WithFix("nats stream edit %s --max-bytes …: a person takes some 300 bytes", p.name)
+	}
+	return 0, fmt.Errorf("keep a person's key in %s: %w", p.name, err)
+}
+
+func wrongLast(err error) bool {
+	var refused *jetstream.APIError
+	return errors.As(err, &refused) && (refused.ErrorCode == jsWrongLastSequence || refused.ErrorCode == jsWrongLastConstant)
+}
