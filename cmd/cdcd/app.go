@@ -60,6 +60,7 @@ func newRoot(a *app) *cobra.Command {
 		newPartnerCmd(a),
 		newAuditCmd(a),
 		newMaskCmd(a),
+		newEraseCmd(a),
 		newPluginCmd(a),
 		newInitCmd(a),
 		newConfigCmd(a),

@@ -42,6 +42,8 @@ type fileConfig struct {
 	Plugins pluginsConfig `yaml:"plugins"`
 	// Feeds are what partners receive, by name; rules name them in `to`.
 	Feeds map[string]*feedConfig `yaml:"feeds" required:"true"`
+	// Persons are kinds of persons, by name, whose values are encrypted with a key for each of them.
+	Persons map[string]*personConfig `yaml:"persons"`
 	// Audit is the tamper-evident log of what was delivered.
 	Audit auditConfig `yaml:"audit"`
 	// DeadLetters is where changes are kept that could not be judged or delivered.
@@ -146,6 +148,8 @@ type maskKeyFilesConfig struct {
 	HMAC string `yaml:"hmac"`
 	// Encrypt is the keyset for encrypt; the default is mask-encrypt.json in the data folder.
 	Encrypt string `yaml:"encrypt"`
+	// Persons is the keyring with which the keys of persons are kept; the default is persons.json in the data folder.
+	Persons string `yaml:"persons"`
 }
 
 // captured returns what leaves the source, whichever it is.
@@ -602,6 +606,7 @@ func (v *validator) check() {
 	}
 	v.checkPlugins()
 	v.checkFeeds()
+	v.checkPersons()
 	if l := v.Console.Listen; l != "" && l != "off" {
 		v.checkAddress(steps("console", "listen"), l)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/durable"
 	"github.com/cdcd-project/cdcd/internal/mask"
+	"github.com/cdcd-project/cdcd/internal/person"
 )
 
 // maskedColumns is a mask with the patterns of the columns that it is for.
@@ -73,6 +75,9 @@ func openMask(m maskMethod) (*mask.Mask, error) {
 func readKeyFile(m maskMethod) ([]byte, error) {
 	info, err := os.Stat(m.file)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && m.method == personsMethod:
+		return nil, cdc.Errorf("CDCD-1214", "there is no keyring %s, with which the keys of persons are kept", m.file).
+			WithFix("restore it from a backup or copy it from the other machine; if there never was one: cdcd mask new-key %s", m.method)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, cdc.Errorf("CDCD-1214", "there is no mask key %s, with which mask_columns.%s masks", m.file, m.method).
 			WithFix("restore it from a backup or copy it from the other machine; if there never was one: cdcd mask new-key %s", m.method)
@@ -107,6 +112,7 @@ func captureDigest(cfg *config) (string, error) {
 	for _, m := range masks {
 		add(m.mask.ID(), m.columns)
 	}
+	parts = append(parts, personsDigest(cfg)...)
 	return strings.Join(parts, "\n"), nil
 }
 
@@ -126,7 +132,7 @@ func (a *app) method(name string) (maskMethod, error) {
 		return maskMethod{}, err
 	}
 	var names []string
-	for _, m := range cfg.methods() {
+	for _, m := range append(cfg.methods(), cfg.personsKeys()) {
 		if string(m.method) == name {
 			return m, nil
 		}
@@ -156,7 +162,7 @@ a lost key stays so. Each machine that runs cdcd for this source needs the same 
 			if err != nil {
 				return err
 			}
-			keys, err := mask.NewKeyset(m.method)
+			keys, err := newKeys(m.method)
 			if err != nil {
 				return err
 			}
@@ -186,7 +192,7 @@ epoch.`,
 			if err != nil {
 				return err
 			}
-			keys, err := mask.Rotate(m.method, old)
+			keys, err := rotatedKeys(m.method, old)
 			if err != nil {
 				return cdc.Errorf("CDCD-1214", "the mask key %s: %w", m.file, err).WithFix("restore the file from a backup")
 			}
@@ -198,13 +204,47 @@ epoch.`,
 	}
 }
 
-func (a *app) wroteKey(cmd *cobra.Command, m maskMethod, what string) error {
+func newKeys(m mask.Method) ([]byte, error) {
+	if m == personsMethod {
+		return person.NewKeyring()
+	}
+	return mask.NewKeyset(m)
+}
+
+func rotatedKeys(m mask.Method, old []byte) ([]byte, error) {
+	if m == personsMethod {
+		return person.Rotate(old)
+	}
+	return mask.Rotate(m, old)
+}
+
+// keyID tells keys apart.
+func keyID(cfg *config, m maskMethod) (string, error) {
+	if m.method == personsMethod {
+		ring, err := openKeyring(cfg)
+		if err != nil {
+			return "", err
+		}
+		return ring.Name(), nil
+	}
 	opened, err := openMask(m)
+	if err != nil {
+		return "", err
+	}
+	return opened.ID(), nil
+}
+
+func (a *app) wroteKey(cmd *cobra.Command, m maskMethod, what string) error {
+	cfg, err := a.config()
 	if err != nil {
 		return err
 	}
-	return a.ui.result(kind(cmd), maskKey{string(m.method), m.file, opened.ID()}, func(w io.Writer) {
-		fmt.Fprintf(w, "%s %s %s (%s)\n", a.ui.out(green, "✓"), m.file, what, opened.ID())
+	id, err := keyID(cfg, m)
+	if err != nil {
+		return err
+	}
+	return a.ui.result(kind(cmd), maskKey{string(m.method), m.file, id}, func(w io.Writer) {
+		fmt.Fprintf(w, "%s %s %s (%s)\n", a.ui.out(green, "✓"), m.file, what, id)
 	})
 }
 
@@ -236,15 +276,18 @@ type maskValue struct {
 }
 
 func newMaskApplyCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	var feed string
+	cmd := &cobra.Command{
 		Use:   "apply METHOD COLUMN TEXT",
 		Short: "Print the mask of one value, e.g. to find it among delivered records",
 		Long: `Print what stands for a value in delivered records. TEXT is the value as an unmasked record would have it, without quotes;
-COLUMN is schema.table.column, which matters to encrypt only.`,
-		Example: `  cdcd mask apply hmac shop.customers.email a@b.c`,
-		Args:    cobra.ExactArgs(3),
+COLUMN is schema.table.column, which matters to encrypt only. With --feed it is what stands there where the feed or a rule masks,
+else where the source does.`,
+		Example: `  cdcd mask apply hmac shop.customers.email a@b.c
+  cdcd mask apply hmac shop.customers.email a@b.c --feed acme`,
+		Args: cobra.ExactArgs(3),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opened, err := a.maskOf(args[0], args[1])
+			opened, err := a.maskOf(args[0], args[1], feed)
 			if err != nil {
 				return err
 			}
@@ -255,36 +298,74 @@ COLUMN is schema.table.column, which matters to encrypt only.`,
 			return a.ui.result(kind(cmd), maskValue{args[1], v.Text()}, func(w io.Writer) { fmt.Fprintln(w, v.Text()) })
 		},
 	}
+	cmd.Flags().StringVar(&feed, "feed", "", "the feed that was masked for")
+	return cmd
 }
 
 func newMaskRevealCmd(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:     "reveal COLUMN MASK",
-		Short:   "Print the value that encrypt masked",
-		Example: `  cdcd mask reveal crm.people.phone AQAAAAd/WUinRMyJNe+gkRj8cLq+xSXqj60=`,
-		Args:    cobra.ExactArgs(2),
+	var feed, person string
+	cmd := &cobra.Command{
+		Use:   "reveal COLUMN MASK",
+		Short: "Print the value that encrypt masked, or that was sealed for a person",
+		Long: `Print the value behind a mask that encrypt made, for the feed that --feed names or at the source; or with --person a value that
+was encrypted with that person's key. For the latter a cdcd must be running, and the keyring be readable here.`,
+		Example: `  cdcd mask reveal crm.people.phone AQAAAAd/WUinRMyJNe+gkRj8cLq+xSXqj60=
+  cdcd mask reveal shop.customers.email tPUB…= --person customer=42`,
+		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opened, err := a.maskOf(string(mask.Encrypt), args[0])
+			text, err := a.reveal(cmd.Context(), feed, person, args[0], args[1])
 			if err != nil {
 				return err
-			}
-			text, err := opened.Reveal(args[0], args[1])
-			if err != nil {
-				return cdc.Errorf("CDCD-1215", "the mask cannot be revealed: %w", err).
-					WithFix("name the column as it was called when the value was masked, and use the key file of that time")
 			}
 			return a.ui.result(kind(cmd), maskValue{args[0], text}, func(w io.Writer) { fmt.Fprintln(w, text) })
 		},
 	}
+	cmd.Flags().StringVar(&feed, "feed", "", "the feed that was masked for")
+	cmd.Flags().StringVar(&person, "person", "", "the person that the value is of: KIND=SUBJECT")
+	return cmd
 }
 
-func (a *app) maskOf(method, column string) (*mask.Mask, error) {
+func (a *app) reveal(ctx context.Context, feed, person, column, text string) (string, error) {
+	if person != "" {
+		plain, err := a.revealPerson(ctx, person, column, text)
+		if err != nil && cdc.CodeOf(err) == "" {
+			err = cdc.Errorf("CDCD-1215", "the value cannot be revealed: %w", err).
+				WithFix("name the person and the column as it was called when the value was captured")
+		}
+		return plain, err
+	}
+	opened, err := a.maskOf(string(mask.Encrypt), column, feed)
+	if err != nil {
+		return "", err
+	}
+	plain, err := opened.Reveal(column, text)
+	if err != nil {
+		return "", cdc.Errorf("CDCD-1215", "the mask cannot be revealed: %w", err).
+			WithFix("name the column as it was called when the value was masked, and the feed if it was masked for one, and use the key file of that time")
+	}
+	return plain, nil
+}
+
+func (a *app) maskOf(method, column, feed string) (*mask.Mask, error) {
 	m, err := a.method(method)
 	if err != nil {
 		return nil, err
 	}
+	if m.method == personsMethod {
+		return nil, usagef("what is sealed for persons is no mask").WithFix("cdcd mask reveal COLUMN TEXT --person KIND=SUBJECT")
+	}
 	if _, err := cdc.ParseColumnGlob(column); err != nil || strings.ContainsAny(column, "*?") {
 		return nil, usagef("'%s' is not a column; write it like shop.customers.email", column)
 	}
-	return openMask(m)
+	if feed == "" {
+		return openMask(m)
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Feeds[feed] == nil {
+		return nil, badChoice("--feed", feed, feedNames(cfg)...)
+	}
+	return feedMask(cfg, feed, method)
 }

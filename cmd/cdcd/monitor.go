@@ -171,6 +171,7 @@ func (p *pipeline) handler() http.Handler {
 	mux.HandleFunc("POST /rules", p.askRules)
 	mux.HandleFunc("POST /plugins", p.askPlugins)
 	mux.HandleFunc("POST /trigger", p.askTrigger)
+	mux.HandleFunc("POST /person/{action}", p.askPerson)
 	mux.HandleFunc("GET /snapshot", p.listSnapshots)
 	mux.HandleFunc("POST /snapshot", p.startSnapshot)
 	mux.HandleFunc("POST /snapshot/{id}/{action}", p.alterSnapshot)

@@ -44,6 +44,7 @@ type pipeline struct {
 	id     string // names the data folder, for as long as it lives
 
 	stream   *bus.Stream
+	persons  *persons // nil: none are configured
 	audit    *audit.Log
 	feeds    []*feed
 	triggers *triggers
@@ -118,6 +119,10 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 		return nil, err
 	}
 	if p.id, err = folderID(cfg.Data); err != nil {
+		p.stream.Close()
+		return nil, err
+	}
+	if p.persons, err = openPersons(ctx, cfg, p.stream); err != nil {
 		p.stream.Close()
 		return nil, err
 	}
@@ -305,6 +310,10 @@ func (p *pipeline) captureOnce(ctx context.Context) error {
 	}
 	begun := last.Epoch != 0
 	next := func(ctx context.Context, b *cdc.Batch) error {
+		b, err := p.persons.seal(ctx, b)
+		if err != nil {
+			return err
+		}
 		if err := publisher.Handle(ctx, b); err != nil {
 			return err
 		}

@@ -109,7 +109,9 @@ func openSource(p *pipeline, epoch uint64) (source, error) {
 		}
 	}
 	c.Writer, c.Epoch, c.Logger = p.writer, epoch, p.log
-	c.MaxFrame = p.stream.MaxFrame()
+	if c.MaxFrame = p.stream.MaxFrame(); p.persons != nil {
+		c.MaxFrame /= 4 // sealed values are longer
+	}
 	c.Following = func(lost error) {
 		p.follow(lost == nil)
 		p.trouble(lost)
@@ -286,5 +288,6 @@ func tablesOf(ctx context.Context, a *app, cfg *config) ([]*cdc.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mysql.Schema(ctx, c)
+	tables, err := mysql.Schema(ctx, c)
+	return sealedTables(cfg, tables), err
 }

@@ -2,6 +2,7 @@ package view
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -112,24 +113,23 @@ func (v *View) open(m method.Method) error {
 	}
 	opened, err := v.keys(m.Name)
 	if err != nil {
-		return cdc.Errorf(codeKey, "feed %s masks with %s: %w", v.feed, m.Name, err).WithFix("%s", fixOf(err, m.Name))
+		return keyless(v.feed, m.Name, err)
 	}
 	v.masks[m.Name] = opened
 	return nil
 }
 
-func fixOf(err error, name string) string {
-	for e := err; e != nil; {
-		if own, ok := e.(*cdc.Error); ok && own.Fix != "" {
-			return own.Fix
+// keyless is the error of a method whose key cannot be had.
+func keyless(feed, name string, err error) error {
+	e := cdc.Errorf(codeKey, "feed %s masks with %s: %w", feed, name, err).WithFix("cdcd mask new-key %s", name)
+	var cause *cdc.Error
+	if errors.As(err, &cause) {
+		e.What = fmt.Sprintf("feed %s masks with %s: %s", feed, name, cause.What)
+		if cause.Fix != "" {
+			e.Fix = cause.Fix
 		}
-		u, ok := e.(interface{ Unwrap() error })
-		if !ok {
-			break
-		}
-		e = u.Unwrap()
 	}
-	return fmt.Sprintf("cdcd mask new-key %s", name)
+	return e
 }
 
 // Prepare makes sure that what the rules of the decisions want masked can be masked. After an error the decisions must not

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cdcd-project/cdcd/bus"
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/person"
+	"github.com/cdcd-project/cdcd/sinks/audit"
+)
+
+// persons is what seals the values of persons, and destroys their keys. nil: the configuration names none.
+type persons struct {
+	ring   *person.Keyring
+	store  *bus.Persons
+	sealer *person.Sealer
+}
+
+// openKeyring reads the keyring of persons' keys. Nothing of it gets into an error.
+func openKeyring(cfg *config) (*person.Keyring, error) {
+	m := cfg.personsKeys()
+	text, err := readKeyFile(m)
+	if err != nil {
+		return nil, err
+	}
+	ring, err := person.Open(text)
+	if err != nil {
+		return nil, cdc.Errorf("CDCD-1214", "the keyring %s: %w", m.file, err).WithFix("restore the file from a backup")
+	}
+	return ring, nil
+}
+
+func openPersons(ctx context.Context, cfg *config, stream *bus.Stream) (*persons, error) {
+	if len(cfg.Persons) == 0 {
+		return nil, nil
+	}
+	ring, err := openKeyring(cfg)
+	if err != nil {
+		return nil, err
+	}
+	store, err := stream.Persons(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &persons{ring, store, person.New(cfg.persons(), ring, store)}, nil
+}
+
+// seal seals what a batch has of persons.
+func (p *persons) seal(ctx context.Context, b *cdc.Batch) (*cdc.Batch, error) {
+	if p == nil {
+		return b, nil
+	}
+	return p.sealer.Seal(ctx, b)
+}
+
+// sealedTables describes tables as the stream has them.
+func sealedTables(cfg *config, tables []*cdc.Table) []*cdc.Table {
+	kinds := cfg.persons()
+	for i, t := range tables {
+		tables[i] = person.Table(kinds, t)
+	}
+	return tables
+}
+
+// personsDigest is what of persons decides what gets into the stream.
+func personsDigest(cfg *config) []string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(cfg.Persons)) {
+		c := cfg.Persons[name]
+		for _, table := range slices.Sorted(maps.Keys(c.Subject)) {
+			parts = append(parts, "person "+name+" "+table+" "+c.Subject[table])
+		}
+		for _, columns := range slices.Sorted(slices.Values(c.Columns)) {
+			parts = append(parts, "person "+name+" "+columns)
+		}
+	}
+	return parts
+}
+
+// personWish asks for something about a person, whom only a keyed hash names.
+type personWish struct {
+	ID     string `json:"id"`
+	Who    string `json:"who,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// personAnswer is what is known of a person's key, and to those who erase, what became of it.
+type personAnswer struct {
+	Key    []byte `json:"key,omitempty"` // wrapped
+	Erased bool   `json:"erased"`
+	HadKey bool   `json:"had_key"`
+}
+
+// askPerson destroys the key of a person, or returns it as it is kept: wrapped, of no use without the keyring.
+func (p *pipeline) askPerson(w http.ResponseWriter, r *http.Request) {
+	var wish personWish
+	if !readWish(w, r, 1<<16, &wish) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), time.Minute)
+	defer cancel()
+	answer, err := p.person(ctx, r.PathValue("action"), wish)
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		w.WriteHeader(http.StatusConflict)
+		_ = json.NewEncoder(w).Encode(refusalOf(err)) // the client has gone away
+		return
+	}
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+func (p *pipeline) person(ctx context.Context, action string, wish personWish) (a personAnswer, err error) {
+	if p.persons == nil {
+		return a, cdc.Errorf(codeNoPersons, "the cdcd that runs knows no persons").WithFix("configure 'persons' and restart cdcd run")
+	}
+	if len(wish.ID) != 32 || strings.Trim(wish.ID, "0123456789abcdef") != "" {
+		return a, cdc.Errorf(codeNoPersons, "'%.40s' is not the ID of a person", wish.ID)
+	}
+	if action != "erase" {
+		a.Key, a.Erased, err = p.persons.store.Get(ctx, wish.ID)
+		a.HadKey = a.Key != nil
+		return a, err
+	}
+	if a.HadKey, err = p.persons.store.Erase(ctx, wish.ID); err != nil {
+		return a, err
+	}
+	p.persons.sealer.Forget(wish.ID)
+	a.Erased = true
+	now := time.Now()
+	err = p.audit.Note(ctx, audit.Note{Kind: audit.TypeErased, ID: wish.ID, By: wish.Who, Why: wish.Reason, At: &now, Digest: wish.ID, Key: p.persons.ring.Name()})
+	if err != nil {
+		return a, fmt.Errorf("the key is destroyed, but the audit log does not say so yet: erase the person once more: %w", err)
+	}
+	p.log.Warn("the key of a person was destroyed", "event", "person.erased", "person", wish.ID, "who", wish.Who, "had_key", a.HadKey)
+	return a, nil
+}
+
+// codeNoPersons: there is nothing to erase or reveal.
+const codeNoPersons = "CDCD-4214"
+
+// personNamed returns the ID of customer=42.
+func personNamed(cfg *config, text string) (string, error) {
+	kind, subject, ok := strings.Cut(text, "=")
+	if !ok || kind == "" || subject == "" {
+		return "", usagef("'%s' does not name a person", text).WithFix("write --person KIND=SUBJECT, such as --person customer=42")
+	}
+	if cfg.Persons[kind] == nil {
+		if len(cfg.Persons) == 0 {
+			return "", cdc.Errorf(codeNoPersons, "the configuration has no persons").WithFix("`cdcd errors %s` says how to configure them", codeNoPersons)
+		}
+		return "", badChoice("KIND of --person", kind, slices.Sorted(maps.Keys(cfg.Persons))...)
+	}
+	ring, err := openKeyring(cfg)
+	if err != nil {
+		return "", err
+	}
+	return ring.ID(kind, subject), nil
+}
+
+// erased is the answer of erase.
+type erased struct {
+	Person string `json:"person"` // the keyed hash that the audit log has, too
+	HadKey bool   `json:"had_key"`
+}
+
+func newEraseCmd(a *app) *cobra.Command {
+	var name, reason string
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "erase --person KIND=SUBJECT --reason WHY",
+		Short: "Destroy the key of a person, and with it what is known of that person everywhere",
+		Long: `Destroy the key with which the values of a person are encrypted: nobody can read them any more, neither in the stream nor
+in what was delivered nor in copies of either. Changes of that person that still come have "erased" in these columns. It
+cannot be undone. It does not reach the source itself, columns that 'persons' does not name, what somebody has decrypted, and
+backups of the bus that hold the key: docs/masking.md says what to do about those.
+
+The audit log gets a leaf with a keyed hash of the person and the reason. Erasing again is no error, and completes what was
+interrupted. A cdcd must be running: it holds the keys.`,
+		Example: `  cdcd erase --person customer=42 --reason "request of 2026-11-20"`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			if reason == "" {
+				return usagef("--reason is missing").WithFix("say why: it stands in the audit log; name no person in it")
+			}
+			id, err := personNamed(cfg, name)
+			if err != nil {
+				return err
+			}
+			a.ui.note("what is known of %s will be unreadable for ever", name)
+			if err := a.confirm(yes); err != nil {
+				return err
+			}
+			var answer personAnswer
+			if err := tellRunning(cmd.Context(), cfg, "/person/erase", personWish{id, whoAmI(), reason}, &answer); err != nil {
+				return err
+			}
+			return a.ui.result(kind(cmd), erased{id, answer.HadKey}, func(w io.Writer) {
+				if answer.HadKey {
+					fmt.Fprintf(w, "%s the key of %s is destroyed (%s in the audit log)\n", a.ui.out(green, "✓"), name, id)
+				} else {
+					fmt.Fprintf(w, "%s %s has no key; values that still come are not readable either (%s in the audit log)\n", a.ui.out(green, "✓"), name, id)
+				}
+			})
+		},
+	}
+	cmd.Flags().StringVar(&name, "person", "", "the person: KIND=SUBJECT, such as customer=42")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the audit log; without names")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+// revealPerson returns a value that was sealed for a person.
+func (a *app) revealPerson(ctx context.Context, name, column, text string) (string, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return "", err
+	}
+	id, err := personNamed(cfg, name)
+	if err != nil {
+		return "", err
+	}
+	ring, err := openKeyring(cfg)
+	if err != nil {
+		return "", err
+	}
+	var answer personAnswer
+	if err := tellRunning(ctx, cfg, "/person/key", personWish{ID: id}, &answer); err != nil {
+		return "", err
+	}
+	switch {
+	case answer.Erased:
+		return "", cdc.Errorf(codeNoPersons, "%s was erased: the key is destroyed", name)
+	case answer.Key == nil:
+		return "", cdc.Errorf(codeNoPersons, "%s has no key: nothing was ever sealed for that person", name)
+	}
+	return ring.Reveal(id, answer.Key, column, text)
+}
