@@ -29,6 +29,10 @@ type Config struct {
 	// for the rules in force, and closes it at the end.
 	Filter func(ctx context.Context, r *rules.Rule) (engine.Filter, error)
 
+	// Lookup answers what rules look up, as in [engine.Config], for all workers: mostly from what was read when the changes were
+	// judged first. Without one nothing is looked up, and rules match as if what they look up were always there: the report says so.
+	Lookup engine.Lookups
+
 	// Feeds estimates volumes for the feeds named here; rules may name others.
 	Feeds map[string]Delivery
 
@@ -202,6 +206,9 @@ func (t *trial) report() Report {
 	}
 	r := Report{Read: all.read, First: all.first, Last: all.last, Matched: all.matched, Errors: all.errors, Rows: all.rows.count(),
 		Days: daysOf(all.days), Rules: []Rule{}, Feeds: []Feed{}, NotSimulated: NotSimulated}
+	if t.cfg.Lookup == nil && len(t.draft.LookupTables())+len(t.active.LookupTables()) > 0 {
+		r.NotSimulated = append(slices.Clip(NotSimulated), NotLookedUp)
+	}
 	if all.read > 0 {
 		r.Draft.NsPerChange = float64(all.draftTime.Nanoseconds()) / float64(all.read)
 		r.Active.NsPerChange = float64(all.activeTime.Nanoseconds()) / float64(all.read)

@@ -119,6 +119,9 @@ type Volume struct {
 	Bytes   uint64 `json:"bytes"`   // about: stored, from a sample of the records
 }
 
+// NotLookedUp is what a back-test leaves out besides when there is nobody to answer look-ups.
+const NotLookedUp = "look-ups: nothing was looked up, so a rule matches also where its look-ups would drop the change or fail; what they find counts for no volume"
+
 // NotSimulated is what a back-test leaves out.
 var NotSimulated = []string{
 	"other rules: a change that matches several rules of a feed is one record; here the rules of the draft stand alone",

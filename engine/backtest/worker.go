@@ -32,6 +32,7 @@ type worker struct {
 	draftTime, activeTime time.Duration
 
 	draftFilters, activeFilters *engine.Filters
+	draftLookers, activeLookers *engine.Lookers // nil: nobody is asked
 
 	// scratch
 	draft, active []cdc.Decision
@@ -86,6 +87,9 @@ const (
 func newWorker(t *trial) *worker {
 	w := &worker{t: t, seen: map[judged]uint64{}, tables: map[*cdc.Table]string{}, days: map[int64]*Day{}, feeds: map[string]*volumes{},
 		marks: make([]mark, len(t.number)), draftFilters: engine.NewFilters(t.cfg.Filter), activeFilters: engine.NewFilters(t.cfg.Filter)}
+	if t.cfg.Lookup != nil {
+		w.draftLookers, w.activeLookers = engine.NewLookers(t.cfg.Lookup), engine.NewLookers(t.cfg.Lookup)
+	}
 	k := sketchBudget / t.cfg.Workers / (len(t.number) + 2*len(t.cfg.Feeds) + 1)
 	k = min(max(k, sketchLeast), sketchMost)
 	w.rows = newSketch(k)
@@ -106,6 +110,11 @@ func (w *worker) run(ctx context.Context, work <-chan *cdc.Batch) (err error) {
 	}
 	if err := w.activeFilters.Use(ctx, w.t.active); err != nil {
 		return err
+	}
+	if w.draftLookers != nil {
+		if err := errors.Join(w.draftLookers.Use(w.t.draft), w.activeLookers.Use(w.t.active)); err != nil {
+			return err
+		}
 	}
 	for b := range work {
 		for i := 0; i < b.Len(); {
@@ -143,12 +152,22 @@ func (w *worker) judgeSome(ctx context.Context, b *cdc.Batch, i int) (next int, 
 	if err := w.draftFilters.Judge(ctx, w.draft, w.count); err != nil {
 		return i, err
 	}
+	if w.draftLookers != nil {
+		if err := w.draftLookers.LookUp(ctx, w.draft); err != nil {
+			return i, err
+		}
+	}
 	between := time.Now()
 	for n := range w.draft {
 		w.active = append(w.active, w.t.active.Decide(w.draft[n].Event))
 	}
 	if err := w.activeFilters.Judge(ctx, w.active, nil); err != nil {
 		return i, err
+	}
+	if w.activeLookers != nil {
+		if err := w.activeLookers.LookUp(ctx, w.active); err != nil {
+			return i, err
+		}
 	}
 	w.draftTime += between.Sub(began)
 	w.activeTime += time.Since(between)
