@@ -23,6 +23,7 @@ type testYAML struct {
 	Events []stepYAML     `yaml:"events"`
 	Base   string         `yaml:"base"`
 	Set    map[string]any `yaml:"set"`
+	Lookup map[string]any `yaml:"lookup"`
 	Expect expectYAML     `yaml:"expect"`
 }
 
@@ -55,6 +56,8 @@ type expectYAML struct {
 	Before  map[string]any `yaml:"before"`
 	After   map[string]any `yaml:"after"`
 	Without []string       `yaml:"without"`
+
+	Lookup map[string]any `yaml:"lookup"` // of rules with look-ups: what is found
 }
 
 // fixture is one test of a rule.
@@ -62,6 +65,7 @@ type fixture struct {
 	name  string
 	steps []fixtureStep
 	place strictyaml.Place
+	rows  map[string]fixtureRows // by look-up
 }
 
 // fixtureStep is an event of a test and what is expected of it.
@@ -88,6 +92,8 @@ type expectation struct {
 	reason    string
 	values    [2]map[string]any // of columns, by image
 	without   [][2]string       // image and column
+
+	found map[string]fixtureRows // by look-up
 }
 
 // tests reads the tests of a rule, as far as can be said without knowing its tables.
@@ -133,6 +139,7 @@ func (p *parser) tests(at strictyaml.Place, tests []testYAML, r *Rule) {
 		if set := at.At("set"); set.Exists() && !base.Exists() {
 			p.add(set.KeyError(codeValue, "'set' changes the event of 'base', and there is none").Hint("add 'base: <name of an earlier test>', or write the event"))
 		}
+		f.rows = p.testRows(at, y, r)
 		for i := range f.steps {
 			if s := &f.steps[i]; !s.expect.place.Exists() {
 				if s.expect = whole; !whole.place.Exists() {
@@ -263,8 +270,9 @@ func (p *parser) expectation(at strictyaml.Place, y expectYAML, r *Rule) expecta
 		}
 	}
 	p.delivery(at, y, r, &x, refused)
+	p.expectedRows(at.At("lookup"), y, r, &x, refused)
 	switch {
-	case change.Exists() || to.Exists() || x.delivered:
+	case change.Exists() || to.Exists() || x.delivered || x.found != nil:
 	case x.match == nil && y.Error == nil:
 		p.fail(at, codeValue, "the test expects nothing").Hint("write expect: {match: true}, {match: false} or {error: true}")
 	case y.Error != nil && !*y.Error && x.match == nil:
@@ -343,11 +351,12 @@ type TestResult struct {
 }
 
 // Test runs the tests that stand in the rule files, against the tables as they are now. Tests of rules that are not
-// active run too. A test whose event comes to a plugin fails if nobody is there to ask it: see [Set.Asking].
-func (s *Set) Test(tables []*cdc.Table) []TestResult {
+// active run too. A test whose event comes to a plugin fails if nobody is there to ask it: see [Set.Asking]. looked are as in
+// [Set.Check]; what look-ups find stands in the tests.
+func (s *Set) Test(tables []*cdc.Table, looked ...*cdc.Table) []TestResult {
 	var results []TestResult
 	for _, r := range s.rules {
-		run := testRun{rule: r, tables: tables, programs: map[*cdc.Table][maxOps]*program{}, ask: s.ask}
+		run := testRun{rule: r, tables: tables, looked: append(slices.Clip(tables), looked...), programs: map[*cdc.Table][maxOps]*program{}, ask: s.ask}
 		for i := range r.tests {
 			f := &r.tests[i]
 			fail := run.test(f)
@@ -363,7 +372,9 @@ type testRun struct {
 	tables   []*cdc.Table
 	programs map[*cdc.Table][maxOps]*program
 	ask      Ask
-	dropped  bool // by the plugin, the event that is looked at
+	dropped  string       // who drops the event that is looked at
+	looked   []*cdc.Table // that look-ups may be in
+	looker   *Looker
 }
 
 // test returns nil when the rule does what the test expects.
@@ -378,13 +389,19 @@ func (run *testRun) test(f *fixture) *Finding {
 		if fail != nil {
 			return fail
 		}
-		run.dropped = false
+		run.dropped = ""
 		match, fail, err := run.judge(s, e)
 		if fail == nil && err == nil && len(match) > 0 && run.rule.Filter != nil {
 			match, fail, err = run.askPlugin(title, s, e, match[0])
 		}
+		if fail == nil && err == nil && len(match) > 0 && len(run.rule.Lookups) > 0 {
+			match, fail, err = run.lookUp(title, f, s, e, match[0])
+		}
 		if fail == nil {
 			fail = run.compare(title, s, match, err)
+		}
+		if fail == nil && s.expect.found != nil && len(match) > 0 {
+			fail = run.compareFound(title, s, match[0])
 		}
 		if fail == nil && s.expect.delivered {
 			fail = run.compareDelivery(title, s, e, match)
@@ -443,7 +460,9 @@ func (run *testRun) askPlugin(title string, s *fixtureStep, e cdc.Event, m cdc.R
 	}
 	m, kept, err := run.rule.Take(m, a.Verdict)
 	if !kept {
-		run.dropped = err == nil
+		if err == nil {
+			run.dropped = "plugin " + name
+		}
 		return nil, nil, err
 	}
 	return []cdc.RuleMatch{m}, nil, nil
@@ -549,8 +568,8 @@ func (run *testRun) compare(title string, s *fixtureStep, match []cdc.RuleMatch,
 	switch {
 	case x.fails && err == nil && match != nil:
 		return fail(x.place, "the rule matches, but it should fail")
-	case x.fails && err == nil && run.dropped:
-		return fail(x.place, "plugin %s drops it, but it should fail", run.rule.Filter.Plugin)
+	case x.fails && err == nil && run.dropped != "":
+		return fail(x.place, "%s drops it, but it should fail", run.dropped)
 	case x.fails && err == nil:
 		return fail(x.place, "the rule does not match, but it should fail")
 	case x.fails:
@@ -570,15 +589,15 @@ func (run *testRun) compare(title string, s *fixtureStep, match []cdc.RuleMatch,
 		return fail(x.place.At("change"), "the row %s, but it should have %s", match[0].Change, x.change)
 	case match != nil && x.to != nil && !slices.Equal(match[0].To, x.to):
 		return fail(x.place.At("to"), "it is delivered to %s, but it should be to %s", feedList(match[0].To), feedList(x.to))
-	case match != nil || x.match != nil && !*x.match || x.match == nil && x.change == "" && len(x.to) == 0 && !x.delivered:
+	case match != nil || x.match != nil && !*x.match || x.match == nil && x.change == "" && len(x.to) == 0 && !x.delivered && x.found == nil:
 		return nil
 	case !slices.Contains(run.rule.On, s.op):
 		return fail(x.place, "the rule is not for %ss", s.op).Hint("add %s to 'on'", s.op)
 	case x.change != "":
 		return fail(x.place.At("change"), "the row is not in the filter before or after, but it should have %s", x.change)
 	}
-	if run.dropped {
-		return fail(x.place, "plugin %s drops it, but the rule should match", run.rule.Filter.Plugin)
+	if run.dropped != "" {
+		return fail(x.place, "%s drops it, but the rule should match", run.dropped)
 	}
 	return fail(x.place, "the rule does not match, but it should")
 }
