@@ -94,6 +94,13 @@
 // its verdict to [Rule.Take]. Where one event is looked at, for a test or an explanation, a function that was given to
 // [Set.Asking] is asked.
 //
+// # Look-ups
+//
+// A rule with a [Lookup] wants rows of other tables for what it matches. This package knows the language of it, types it by the tables of
+// both sides, and evaluates: [Looker.Key] is what a change asks for, [Looker.Take] what becomes of the match with the rows that there
+// are. It asks nobody: [Set.Decide] decides as if there were no look-ups, [Set.LookingUp] says which rules have some, and
+// [Lookup.Query] is the question.
+//
 // # Many rules
 //
 // A change is not compared with each rule: an index over the conditions of all rules for its table and operation finds

@@ -21,6 +21,7 @@ var sections = []struct {
 	{"Changes", []string{"changed", "any-changed", "increased-by"}},
 	{"Filters: conditions on rows", []string{"where"}},
 	{"Plugins", []string{"filter"}},
+	{"Look-ups", []string{"lookup"}},
 	{"What may be missing", []string{"null", "coalesce", "absent", "type-json", "lint-json"}},
 	{"Types", []string{"literals", "type-", "comprehensions", "ignore-case"}},
 	{"Dates and times", []string{"dates", "time-"}},
