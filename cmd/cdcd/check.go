@@ -336,7 +336,9 @@ func (c *checker) stores() {
 		f := c.cfg.Feeds[name]
 		store, err := openStore(ctx, c.env, c.cfg, name)
 		if err == nil {
-			err = chain.Probe(ctx, store)
+			if err = checkRetention(ctx, store); err == nil {
+				err = chain.Probe(ctx, store)
+			}
 			closeStore(store)
 		}
 		cancel()

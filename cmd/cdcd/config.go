@@ -230,7 +230,8 @@ type s3Config struct {
 	// AccessKeyEnv names the environment variable that holds the access key.
 	AccessKeyEnv string `yaml:"access_key_env"`
 	// SecretKeyEnv names the environment variable that holds the secret key.
-	SecretKeyEnv string `yaml:"secret_key_env"`
+	SecretKeyEnv string          `yaml:"secret_key_env"`
+	Retention    retentionConfig `yaml:",inline"`
 }
 
 // rotateConfig says when an object is finished.
@@ -826,6 +827,7 @@ func (v *validator) checkFeed(at []any, f *feedConfig) {
 		case s.AccessKeyEnv == "" && s.SecretKeyEnv != "":
 			v.fault(append(at, "s3"), "CDCD-1011", "secret_key_env is set, but access_key_env is missing").Hint("add 'access_key_env: …'")
 		}
+		v.checkRetention(append(at, "s3"), s.Retention)
 	}
 	if f.Nats != nil && !f.toNATS() {
 		v.invalid(append(at, "nats"), "nats settings apply to a feed to nats://").Hint("remove them")

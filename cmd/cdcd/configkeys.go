@@ -322,6 +322,9 @@ func plainValue(v reflect.Value) any {
 		if err != nil {
 			panic(err) // durations and sizes always marshal
 		}
+		if len(text) == 0 {
+			return nil
+		}
 		return string(text)
 	}
 	if isEmpty(v) && v.Kind() != reflect.Bool {

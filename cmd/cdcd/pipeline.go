@@ -109,6 +109,11 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 		if f.store, err = openStore(ctx, a.env, cfg, name); err != nil {
 			return nil, fmt.Errorf("feed %s: %w", name, err)
 		}
+		if err := checkRetention(ctx, f.store); final(err) {
+			return nil, fmt.Errorf("feed %s: %w", name, err)
+		} else if err != nil {
+			a.log.Warn("it is not known whether the bucket keeps objects", "event", "feed.retention_unknown", "feed", name, "err", err)
+		}
 		if f.dead, err = openFolder(filepath.Join(cfg.DeadLetters.Dir, name)); err != nil {
 			return nil, fmt.Errorf("dead letters of feed %s: %w", name, err)
 		}

@@ -169,6 +169,7 @@ func openStore(ctx context.Context, env []string, cfg *config, name string) (cha
 	c := s3.Config{URL: f.To, AccessKey: access, SecretKey: secret}
 	if f.S3 != nil {
 		c.Endpoint, c.Region, c.PathStyle = f.S3.Endpoint, f.S3.Region, f.S3.PathStyle
+		c.Retention = f.S3.Retention.s3()
 	}
 	return s3.Open(ctx, c)
 }

@@ -65,6 +65,8 @@ func (m *schemaMaker) schema(t reflect.Type) *jsonschema.Schema {
 	switch t {
 	case reflect.TypeFor[strictyaml.Duration]():
 		return &jsonschema.Schema{Type: "string", Pattern: `^([0-9.]+(ns|us|µs|ms|s|m|h))+$`}
+	case reflect.TypeFor[span]():
+		return &jsonschema.Schema{Type: "string", Pattern: `^([0-9]+d|([0-9.]+(ns|us|µs|ms|s|m|h))+)$`}
 	case reflect.TypeFor[oneOrMore]():
 		return &jsonschema.Schema{Types: []string{"string", "array"}, Items: &jsonschema.Schema{Type: "string"}}
 	case reflect.TypeFor[strictyaml.Size]():

@@ -23,6 +23,7 @@ const (
 	codeTooLarge    = "CDCD-4008"
 	codeKey         = "CDCD-4009"
 	codeOrder       = "CDCD-4010"
+	codeRetention   = "CDCD-4520"
 )
 
 // explain turns what a person has to mend into a [cdc.Error]; the rest stays what it is.
@@ -47,6 +48,8 @@ func (s *Store) explain(verb, key string, err error) error {
 	case code == "NotImplemented":
 		return fail(codeConditions, "the store can't write conditionally").
 			WithFix("use a store that honours If-None-Match, see `cdcd errors %s`", codeConditions)
+	case s.retention.For > 0 && code == "InvalidRequest" && strings.Contains(strings.ReplaceAll(err.Error(), " ", ""), "ObjectLock"):
+		return s.noLock(err)
 	case code == "EntityTooLarge", status == http.StatusRequestEntityTooLarge:
 		return fail(codeTooLarge, "the object is too large for the store").WithFix("lower rotate.bytes of the feed")
 	case status == http.StatusForbidden, status == http.StatusUnauthorized,

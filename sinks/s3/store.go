@@ -40,6 +40,8 @@ type Config struct {
 	SecretKey    string
 	SessionToken string
 
+	Retention Retention // of what is put; the bucket must have Object Lock: see CheckRetention
+
 	Timeout  time.Duration // of one request, to which a second per MiB of the body is added; default 30 s
 	PageSize int32         // keys that List asks for at once; default 1000, which is also the most
 }
@@ -52,6 +54,8 @@ type Store struct {
 	timeout  time.Duration
 	pageSize int32
 	aws      bool // the real one
+
+	retention Retention
 }
 
 const (
@@ -64,6 +68,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	bucket, prefix, err := parseURL(cfg.URL)
 	if err != nil {
 		return nil, err
+	}
+	if m := cfg.Retention.Mode; m != "" && m != Governance && m != Compliance {
+		return nil, cdc.Errorf(codeConfig, "store %s: retention mode %q is not known", cfg.URL, m).WithFix("use governance or compliance")
 	}
 	if (cfg.AccessKey == "") != (cfg.SecretKey == "") {
 		return nil, cdc.Errorf(codeConfig, "store %s: access key and secret key belong together, only one of them is set", cfg.URL)
@@ -114,7 +121,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, cdc.Errorf(codeConfig, "store %s: no region is set", cfg.URL).WithFix("set s3.region in the feed, or AWS_REGION")
 	}
 	real := client.Options().BaseEndpoint == nil
-	return &Store{client: client, bucket: bucket, prefix: prefix, timeout: cfg.Timeout, pageSize: cfg.PageSize, aws: real}, nil
+	return &Store{client: client, bucket: bucket, prefix: prefix, timeout: cfg.Timeout, pageSize: cfg.PageSize, aws: real, retention: cfg.Retention}, nil
 }
 
 func parseURL(text string) (bucket, prefix string, err error) {
@@ -168,6 +175,7 @@ func (s *Store) Put(ctx context.Context, key string, body []byte, meta map[strin
 		sum := sha256.Sum256(body)
 		in.ChecksumSHA256 = aws.String(base64.StdEncoding.EncodeToString(sum[:]))
 	}
+	s.retention.retain(in, body, time.Now())
 	for attempt := 0; ; attempt++ {
 		in.Body = bytes.NewReader(body)
 		err := s.request(ctx, int64(len(body)), func(ctx context.Context, _ func(int64)) error {
@@ -188,6 +196,12 @@ func (s *Store) Put(ctx context.Context, key string, body []byte, meta map[strin
 			case <-ctx.Done():
 				return false, fmt.Errorf("put %s in %s: %w", key, s, ctx.Err())
 			}
+		case codeOf(err) == "AccessDenied" && (s.retention.For > 0 || strings.Contains(err.Error(), "object lock")):
+			// versitygw looks at the retention of what is there before it looks at the condition.
+			if _, _, there, _ := s.Head(ctx, key); there {
+				return false, nil
+			}
+			return false, s.explain("put", key, err)
 		case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
 			statusOf(err) == http.StatusBadGateway, statusOf(err) == http.StatusGatewayTimeout:
 			// A server may answer before it has read the whole body and then close the connection. The reset that

@@ -171,7 +171,9 @@ func TestAnIndexThatCannotBeUsedIsMadeAgain(t *testing.T) {
 	for name, spoil := range map[string]func(t *testing.T, p *place){
 		"missing": func(_ *testing.T, p *place) { os.Remove(p.path()) },
 		"cut":     func(_ *testing.T, p *place) { os.Truncate(p.path(), 5000) },
-		"other":   func(t *testing.T, p *place) { os.WriteFile(p.path(), []byte(strings.Repeat("no index\n", 3000)), 0o600) },
+		"other": func(t *testing.T, p *place) {
+			os.WriteFile(p.path(), []byte(strings.Repeat("no index\n", 3000)), 0o600)
+		},
 		"pages": func(t *testing.T, p *place) {
 			text, err := os.ReadFile(p.path())
 			if err != nil {
