@@ -59,6 +59,24 @@ type Config struct {
 	Rows  int
 	Bytes int
 
+	// Objects are JSON Lines unless these say otherwise, see sinks/form. Extension is how keys end, but for what tells the
+	// compression (default ".jsonl"). Kind returns what the records of one object have in common, a comparable value: where it
+	// changes, an object ends. Seal makes the object's bytes, before compression, of its records, each ended by a newline; Next
+	// cuts the first record off them (default: at the newline).
+	Extension string
+	Kind      func(e cdc.Event) any
+	Seal      func(kind any, lines []byte) ([]byte, error)
+	Next      func(lines []byte) (record, rest []byte)
+
+	// KeepTransactions makes objects end where transactions of the source do. A transaction that is larger than four objects
+	// may be is cut all the same, which the metadata of the object say; so is one that is judged by two rule sets. Memory is
+	// bounded by eight times Bytes then. Not with Sync.
+	KeepTransactions bool
+
+	// Manifest puts an object beside each object that describes it, see [ManifestKey]. Version is named in it.
+	Manifest bool
+	Version  string
+
 	// Sync makes Write return only when what it was given is committed. It is for dead letters: such a chain may be
 	// moved on by Advance without seeing the events between, so the date in its keys is that of the last record before.
 	Sync bool
@@ -128,9 +146,11 @@ type Chain struct {
 	fromSeq    uint64    // frame of event from; 0 when not known
 	dated      bool      // fromCommit is known
 	open       *draft    // nil when it would have no records
+	whole      bool      // what was taken ends where a transaction does, as far as is known
 	cuts       []*draft  // that were cut and are not committed, oldest first
 	stats      Stats
 	err        error         // why Run ended
+	contexts   contexts      // that are in the store
 	spare      []byte        // the lines of a committed draft, for the next one
 	committed  chan struct{} // closed and replaced at each commit
 }
@@ -158,6 +178,15 @@ func Open(ctx context.Context, cfg Config) (*Chain, error) {
 		feed := cfg.Feed
 		cfg.Append = func(dst []byte, d *cdc.Decision) []byte { return cdc.AppendRecord(dst, feed, d) }
 	}
+	if cfg.Extension == "" {
+		cfg.Extension = ".jsonl"
+	}
+	if cfg.Next == nil {
+		cfg.Next = nextLine
+	}
+	if cfg.Sync {
+		cfg.KeepTransactions = false
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -168,8 +197,8 @@ func Open(ctx context.Context, cfg Config) (*Chain, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	c := &Chain{cfg: cfg, name: cfg.name(), sealed: make(chan *draft), kick: make(chan struct{}, 1), done: make(chan struct{}),
-		writing: make(chan struct{}, 1), committed: make(chan struct{})}
-	if _, ok := extensions[cfg.Compress]; !ok {
+		writing: make(chan struct{}, 1), committed: make(chan struct{}), whole: true}
+	if _, ok := suffixes[cfg.Compress]; !ok {
 		return nil, fmt.Errorf("chain %s: unknown compression %q", c.name, cfg.Compress)
 	}
 	if err := c.pin(ctx); err != nil {
@@ -251,6 +280,9 @@ func (c *Chain) recover(ctx context.Context) error {
 			p.HeadKey, p.HeadLast, c.head.LastPartNo)
 	}
 	c.skip(p)
+	if err := c.mendManifest(ctx); err != nil {
+		return err
+	}
 	if !reconcile {
 		return nil
 	}
@@ -457,40 +489,50 @@ func (c *Chain) Write(ctx context.Context, b *cdc.Batch, ds []cdc.Decision) erro
 		return err
 	}
 	if b.Len() == 0 {
-		return nil
+		return c.cutIf(ctx, c.ends(b))
 	}
 	if err := c.continues(b); err != nil {
 		return err
 	}
-	if c.otherEpoch(b) {
-		c.cut()
-		if err := c.handOver(ctx); err != nil {
-			return err
-		}
+	if err := c.cutIf(ctx, c.otherEpoch(b)); err != nil {
+		return err
 	}
 	for i := range ds {
 		d := &ds[i]
-		if c.judgedOtherwise(d) {
-			c.cut()
-			if err := c.handOver(ctx); err != nil {
-				return err
-			}
+		if err := c.cutIf(ctx, c.turns(b, d)); err != nil {
+			return err
 		}
-		if full := c.add(b, d); full {
-			c.cut()
-			if err := c.handOver(ctx); err != nil {
-				return err
-			}
+		var kind any
+		if c.cfg.Kind != nil {
+			kind = c.cfg.Kind(d.Event)
+		}
+		if err := c.cutIf(ctx, c.apart(d, kind)); err != nil {
+			return err
+		}
+		if err := c.cutIf(ctx, c.add(b, d, kind)); err != nil {
+			return err
 		}
 	}
-	c.cover(b)
+	if err := c.cutIf(ctx, c.cover(b)); err != nil {
+		return err
+	}
 	if c.cfg.Sync {
 		return c.flush(ctx)
 	}
 	return nil
 }
 
-// Flush commits what waits, and returns when it is committed. It needs Run, and must not be called by Config.Committed.
+// cutIf ends the open draft if it has to end.
+func (c *Chain) cutIf(ctx context.Context, cut bool) error {
+	if !cut {
+		return nil
+	}
+	c.cut()
+	return c.handOver(ctx)
+}
+
+// Flush commits what waits, and returns when it is committed; with KeepTransactions, what there is of a transaction that has
+// not ended goes on waiting. It needs Run, and must not be called by Config.Committed.
 func (c *Chain) Flush(ctx context.Context) error {
 	if err := c.lock(ctx); err != nil {
 		return err
@@ -514,8 +556,10 @@ func (c *Chain) flush(ctx context.Context) error {
 	if err := c.handOver(ctx); err != nil {
 		return err
 	}
-	c.cut()
-	if err := c.handOver(ctx); err != nil {
+	c.mu.Lock()
+	within := c.cfg.KeepTransactions && !c.whole
+	c.mu.Unlock()
+	if err := c.cutIf(ctx, !within); err != nil {
 		return err
 	}
 	for {
@@ -556,6 +600,9 @@ func (c *Chain) continues(b *cdc.Batch) error {
 		c.from = c.next
 	}
 	c.date(b)
+	if h.FirstPartNo == c.next && b.Event(0).Position().Row == 0 {
+		c.whole = true // whatever was known when the batch before came
+	}
 	return nil
 }
 
@@ -568,11 +615,11 @@ func (c *Chain) date(b *cdc.Batch) {
 	}
 }
 
-// judgedOtherwise reports that the open draft was judged by another rule set than d: an object names just one.
-func (c *Chain) judgedOtherwise(d *cdc.Decision) bool {
+// apart reports that d must not come into the open draft: an object names just one rule set, and its records are of one kind.
+func (c *Chain) apart(d *cdc.Decision, kind any) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.open != nil && c.open.ruleSet != d.RuleSet
+	return c.open != nil && d.Event.PartNo() >= c.next && (c.open.ruleSet != d.RuleSet || c.open.kind != kind)
 }
 
 // otherEpoch reports that the records of the open draft are of another epoch than b: changes may be missing in between,
@@ -583,8 +630,8 @@ func (c *Chain) otherEpoch(b *cdc.Batch) bool {
 	return c.open != nil && c.seqEpoch != b.Header().Epoch
 }
 
-// add adds one decision, unless it was taken before, and reports whether the draft is full.
-func (c *Chain) add(b *cdc.Batch, d *cdc.Decision) (full bool) {
+// add adds one decision, unless it was taken before, and reports whether the draft is to be cut.
+func (c *Chain) add(b *cdc.Batch, d *cdc.Decision, kind any) (cut bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	no := d.Event.PartNo()
@@ -596,8 +643,11 @@ func (c *Chain) add(b *cdc.Batch, d *cdc.Decision) (full bool) {
 			c.fromCommit = d.Event.CommitTime()
 		}
 		c.open = &draft{first: c.from, fromCommit: c.fromCommit, fromSeq: c.fromSeq, firstCommit: d.Event.CommitTime(),
-			ruleSet: d.RuleSet, began: c.cfg.Now(), lines: c.spare}
+			ruleSet: d.RuleSet, kind: kind, began: c.cfg.Now(), lines: c.spare}
 		c.spare = nil
+		if c.cfg.Manifest {
+			c.open.about = &about{}
+		}
 		select {
 		case c.kick <- struct{}{}:
 		default: // Run has been told
@@ -607,8 +657,69 @@ func (c *Chain) add(b *cdc.Batch, d *cdc.Decision) (full bool) {
 	o.lines = append(c.cfg.Append(c.room(o), d), '\n')
 	o.records++
 	o.lastCommit = d.Event.CommitTime()
+	if o.about != nil {
+		o.about.add(c.cfg.Feed, d)
+	}
 	c.next, c.seq, c.seqEpoch = no+1, b.Seq, b.Header().Epoch
-	return o.records >= c.cfg.Rows || len(o.lines) >= c.cfg.Bytes
+	if !c.cfg.KeepTransactions {
+		return c.full(1)
+	}
+	c.whole = lastOfTx(b, d.Event.Index())
+	return c.whole && c.full(1) || c.full(4)
+}
+
+// full reports that the open draft has reached a limit that many times. The caller holds mu.
+func (c *Chain) full(times int) bool {
+	o := c.open
+	return o != nil && (o.records >= times*c.cfg.Rows || len(o.lines) >= times*c.cfg.Bytes)
+}
+
+// lastOfTx reports that the batch says of its i-th event that its transaction ends with it.
+func lastOfTx(b *cdc.Batch, i int) bool {
+	e := b.Event(i)
+	if i+1 < b.Len() {
+		return b.Event(i+1).TxIndex() != e.TxIndex()
+	}
+	return e.TxEnds() || b.Checkpoint().TxRows == 0
+}
+
+// turns takes note of the transactions that end before d, and reports whether the open draft is to be cut there.
+func (c *Chain) turns(b *cdc.Batch, d *cdc.Decision) (cut bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.cfg.KeepTransactions {
+		return false
+	}
+	i := d.Event.Index()
+	for i > 0 && b.Event(i-1).TxIndex() == d.Event.TxIndex() {
+		i--
+	}
+	begins := b.Header().FirstPartNo + uint64(i)
+	if begins < c.next || i == 0 && !c.whole && b.Event(0).Position().Row > 0 { // it goes on
+		return false
+	}
+	if begins > c.next {
+		c.date(b)
+		c.next, c.seq, c.seqEpoch = begins, b.Seq, b.Header().Epoch
+	}
+	c.whole = true
+	return c.overdue()
+}
+
+// overdue reports that the open draft may not wait any longer. The caller holds mu.
+func (c *Chain) overdue() bool {
+	return c.full(1) || c.open != nil && c.cfg.Now().Sub(c.open.began) >= c.cfg.Every
+}
+
+// ends reports, on a heartbeat, that the stream stands where a transaction ends and the open draft is to be cut there.
+func (c *Chain) ends(b *cdc.Batch) (cut bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.whole || !c.cfg.KeepTransactions || b.Checkpoint().TxRows > 0 {
+		return false
+	}
+	c.whole = true
+	return c.overdue()
 }
 
 // room returns the draft's lines with room for more. A draft that shows that it will be large gets at once what it may
@@ -623,14 +734,20 @@ func (c *Chain) room(d *draft) []byte {
 	return append(make([]byte, 0, full), d.lines...)
 }
 
-// cover says that all events of b have been taken or are not for this chain.
-func (c *Chain) cover(b *cdc.Batch) {
+// cover says that all events of b have been taken or are not for this chain, and reports whether the draft is to be cut there.
+func (c *Chain) cover(b *cdc.Batch) (cut bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.date(b) // a draft may have been cut within b
-	if next := b.Header().FirstPartNo + uint64(b.Len()); next > c.next {
+	next := b.Header().FirstPartNo + uint64(b.Len())
+	if next > c.next {
 		c.next, c.seq, c.seqEpoch = next, b.Seq, b.Header().Epoch
 	}
+	if !c.cfg.KeepTransactions || next < c.next {
+		return false
+	}
+	c.whole = lastOfTx(b, b.Len()-1)
+	return c.whole && c.overdue()
 }
 
 // cut ends the open draft, if there is one, at what has been taken; the caller hands it over.
@@ -648,7 +765,7 @@ func (c *Chain) take() *draft {
 	if d == nil {
 		return nil
 	}
-	d.last, d.lastSeq, d.epoch = c.next-1, c.seq, c.seqEpoch
+	d.last, d.lastSeq, d.epoch, d.within = c.next-1, c.seq, c.seqEpoch, c.cfg.KeepTransactions && !c.whole
 	c.open, c.from, c.fromCommit, c.fromSeq, c.dated = nil, c.next, time.Time{}, 0, false
 	c.cuts = append(c.cuts, d)
 	return d
@@ -706,7 +823,7 @@ func (c *Chain) due(ctx context.Context) (*draft, error) {
 	for {
 		c.mu.Lock()
 		wait := time.Hour
-		if c.open != nil {
+		if c.open != nil && (c.whole || !c.cfg.KeepTransactions) { // else Write cuts it where its transaction ends
 			wait = c.open.began.Add(c.cfg.Every).Sub(c.cfg.Now())
 		}
 		// A draft that Write has cut comes first; while it is on its way the open one is younger.
@@ -746,11 +863,20 @@ func (c *Chain) commit(ctx context.Context, d *draft) error {
 		return err
 	}
 	meta := metadata(&o, d.epoch)
+	if d.within {
+		meta[metaWithin] = "true"
+	}
+	if err := c.putContext(ctx, d, head, meta); err != nil {
+		return err
+	}
 	attempts, err := c.insist(ctx, o.Key, func() (final bool, err error) {
 		o, final, err = c.put(ctx, o, body, meta)
 		return final, err
 	})
 	if err != nil {
+		return err
+	}
+	if err := c.putManifest(ctx, o, meta, d); err != nil {
 		return err
 	}
 	if c.cfg.Committed != nil {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/sinks/chain"
@@ -55,6 +57,7 @@ func scenario(s *stream, faults ...fault) (crossed []string, err error) {
 		cfg := config(store, 3)
 		cfg.Writer = fmt.Sprint("writer-", attempt)
 		cfg.Audited = log.audited
+		cfg.KeepTransactions, cfg.Manifest, cfg.Version = s.keeps, s.manifest, "v1"
 		cfg.Committed = func(ctx context.Context, o cdc.Object) error {
 			switch at("committed", o.Key) {
 			case failed:
@@ -107,8 +110,20 @@ committed p=00/dt=2026-11-21/00000000000000000009.jsonl`
 	if got != want {
 		t.Fatalf("boundaries: got\n%s\nwant\n%s", got, want)
 	}
+	seen := everyPair(t, s, len(crossed)+12) // later ones are crossed only when earlier ones failed
+	for _, boundary := range []string{"put p=00/chain", "get p=00/chain", "list p=00/dt=", "get p=00/begin", "put p=00/begin",
+		"put p=00/dt=20", "head p=00/dt=20", "committed p=00/dt=20"} {
+		if !seen[boundary] {
+			t.Errorf("no fault at %q; at %v", boundary, seen)
+		}
+	}
+}
+
+// everyPair delivers the stream with each fault and each pair of faults at its first n boundaries, and returns at which there was one.
+func everyPair(t *testing.T, s *stream, n int) map[string]bool {
+	t.Helper()
 	var all []fault
-	for n := range len(crossed) + 12 { // later ones are crossed only when earlier ones failed
+	for n := range n {
 		all = append(all, fault{n, failed, false}, fault{n, lost, false}, fault{n, failed, true}, fault{n, lost, true})
 	}
 	seen := map[string]bool{}
@@ -131,10 +146,31 @@ committed p=00/dt=2026-11-21/00000000000000000009.jsonl`
 			}
 		}
 	}
-	for _, boundary := range []string{"put p=00/chain", "get p=00/chain", "list p=00/dt=", "get p=00/begin", "put p=00/begin",
-		"put p=00/dt=20", "head p=00/dt=20", "committed p=00/dt=20"} {
-		if !seen[boundary] {
-			t.Errorf("no fault at %q; at %v", boundary, seen)
-		}
+	return seen
+}
+
+func TestEveryBoundaryOfAChainWithManifestsMayFailOrCrash(t *testing.T) {
+	s := &stream{commit: func(no uint64) time.Time { return noon }, match: func(no uint64) bool { return no != 4 }, begins: inTxs(2, 3, 1), keeps: true, manifest: true}
+	s.append(t, testEpoch, 4, 2)
+	crossed, err := scenario(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(crossed[4:], "\n")
+	want := `get p=00/begin.json
+put p=00/begin.json
+put p=00/context/ID.json
+put p=00/dt=2026-11-21/00000000000000000001.jsonl
+put p=00/dt=2026-11-21/00000000000000000001.jsonl.manifest.json
+committed p=00/dt=2026-11-21/00000000000000000001.jsonl
+put p=00/dt=2026-11-21/00000000000000000006.jsonl
+put p=00/dt=2026-11-21/00000000000000000006.jsonl.manifest.json
+committed p=00/dt=2026-11-21/00000000000000000006.jsonl`
+	if got = regexp.MustCompile(`context/[0-9a-f]{32}`).ReplaceAllString(got, "context/ID"); got != want {
+		t.Fatalf("boundaries: got\n%s\nwant\n%s", got, want)
+	}
+	seen := everyPair(t, s, len(crossed)+9)
+	if !seen["put p=00/conte"] {
+		t.Errorf("no fault at the context; at %v", seen)
 	}
 }

@@ -6,10 +6,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -40,6 +42,18 @@ type stream struct {
 	total  uint64                 // events have the numbers 1 to total
 	commit func(uint64) time.Time // of an event
 	match  func(uint64) bool      // whether the rules match an event
+	begins func(uint64) uint64    // the first event of an event's transaction; nil: each is one
+
+	keeps    bool // the chain keeps transactions
+	manifest bool // each object has a manifest
+}
+
+// tx returns the first event of an event's transaction.
+func (s *stream) tx(no uint64) uint64 {
+	if s.begins == nil {
+		return no
+	}
+	return s.begins(no)
 }
 
 // newStream has frames of the given sizes; 0 is a heartbeat.
@@ -61,15 +75,24 @@ func (s *stream) frame(t testing.TB, epoch, first uint64, n int) *cdc.Batch {
 	t.Helper()
 	var w cdc.Builder
 	w.Reset(cdc.Header{Source: "shop", Epoch: epoch, FirstPartNo: first, Heartbeat: n == 0})
+	tx, left := 0, uint32(first-s.tx(first)) // also of a heartbeat within a transaction
 	for no := first; no < first+uint64(n); no++ {
-		tx := w.AddTx(cdc.Tx{GTID: fmt.Sprintf("0-1-%d", no), File: "binlog.000001", Pos: 100 * no, CommitTime: s.commit(no), Rows: 1, Ends: true})
+		begins := s.tx(no)
+		ends := s.tx(no+1) != begins
+		if no == first || begins == no {
+			tx = w.AddTx(cdc.Tx{GTID: fmt.Sprintf("0-1-%d", begins), File: "binlog.000001", Pos: 100 * begins, CommitTime: s.commit(no)})
+		}
+		if left = uint32(no + 1 - begins); ends {
+			left = 0
+			w.UpdateTx(tx, func(tx *cdc.Tx) { tx.Ends = true })
+		}
 		table := w.AddTable(orders)
 		w.BeginRow(2)
 		w.SetInt(0, int64(no))
 		w.SetText(1, cdc.KindString, strings.Repeat("é\n", int(no%4)))
-		w.AddEvent(cdc.EventInfo{No: no, Tx: tx, Table: table, Op: cdc.OpInsert, After: w.EndRow()})
+		w.AddEvent(cdc.EventInfo{No: no, Tx: tx, Row: uint32(no - begins), Table: table, Op: cdc.OpInsert, After: w.EndRow()})
 	}
-	b, err := cdc.Open(w.Seal(cdc.Checkpoint{NextNo: first + uint64(n)}), nil)
+	b, err := cdc.Open(w.Seal(cdc.Checkpoint{NextNo: first + uint64(n), TxRows: left}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +265,15 @@ func (a *audit) audited(string) uint64 {
 func check(s *stream, store chain.Store, a *audit) ([]cdc.Object, error) {
 	ctx := context.Background()
 	var keys []string
-	if err := store.List(ctx, "p=00/dt=", "", func(key string, _ int64) bool { keys = append(keys, key); return true }); err != nil {
+	manifests := 0
+	if err := store.List(ctx, "p=00/dt=", "", func(key string, _ int64) bool {
+		if strings.HasSuffix(key, ".manifest.json") {
+			manifests++
+		} else {
+			keys = append(keys, key)
+		}
+		return true
+	}); err != nil {
 		return nil, err
 	}
 	var objects []cdc.Object
@@ -307,8 +338,19 @@ func check(s *stream, store chain.Store, a *audit) ([]cdc.Object, error) {
 		if want := s.frames[want.LastSeq-1].Header().Epoch; epoch != want {
 			return nil, fmt.Errorf("%s: epoch %x, want %x", key, epoch, want)
 		}
+		if cut := s.tx(want.LastPartNo+1) == s.tx(want.LastPartNo); s.keeps && cut != (meta["cdcd-ends-within"] == "true") {
+			return nil, fmt.Errorf("%s: ends within a transaction: %v, its metadata say %q", key, cut, meta["cdcd-ends-within"])
+		}
+		if s.manifest {
+			if err := checkManifest(store, want, prev, s); err != nil {
+				return nil, err
+			}
+		}
 		prev = got
 		objects = append(objects, got)
+	}
+	if s.manifest && manifests != len(objects) {
+		return nil, fmt.Errorf("%d objects have %d manifests", len(objects), manifests)
 	}
 	if a != nil {
 		a.mu.Lock()
@@ -321,6 +363,40 @@ func check(s *stream, store chain.Store, a *audit) ([]cdc.Object, error) {
 		}
 	}
 	return objects, nil
+}
+
+// checkManifest checks that the manifest of an object says what is so.
+func checkManifest(store chain.Store, o, prev cdc.Object, s *stream) error {
+	text, ok, err := store.Get(context.Background(), chain.ManifestKey(o.Key))
+	if err != nil || !ok {
+		return fmt.Errorf("the manifest of %s: there %v, %w", o.Key, ok, err)
+	}
+	var got chain.Manifest
+	if err := json.Unmarshal(text, &got); err != nil {
+		return fmt.Errorf("the manifest of %s: %w", o.Key, err)
+	}
+	first, last := o.FirstPartNo, o.LastPartNo
+	for !s.match(first) {
+		first++
+	}
+	for !s.match(last) {
+		last--
+	}
+	id := func(no uint64) string { return fmt.Sprintf("0-1-%d/%d", s.tx(no), no-s.tx(no)) }
+	want := chain.Manifest{Version: 1, Chain: o.Chain, Ordinal: o.Ordinal, Key: o.Key, Bytes: o.Bytes, SHA256: o.SHA256, Envelope: "cdcd", Compress: "none",
+		Records: o.Records, RecordsRoot: o.RecordsRoot, FirstPartNo: o.FirstPartNo, LastPartNo: o.LastPartNo,
+		Epoch: fmt.Sprintf("%x", s.frames[o.LastSeq-1].Header().Epoch),
+		First: chain.ManifestRecord{ID: id(first), CommitTime: o.FirstCommit}, Last: chain.ManifestRecord{ID: id(last), CommitTime: o.LastCommit},
+		EndsWithin: s.keeps && s.tx(o.LastPartNo+1) == s.tx(o.LastPartNo), RuleSet: o.RuleSet, Writer: o.Writer, Program: "v1",
+		Rules:  json.RawMessage(`[{"name":"all","version":"sha256:1"}]`),
+		Tables: json.RawMessage(`[{"table":"shop.orders","columns":[{"name":"id","type":"bigint","kind":"int64","key":1},{"name":"note","type":"text","kind":"string"}]}]`)}
+	if prev.Key != "" {
+		want.Prev = &chain.ManifestPrev{Key: prev.Key, SHA256: prev.SHA256}
+	}
+	if !reflect.DeepEqual(got, want) {
+		return fmt.Errorf("the manifest of %s:\ngot  %s\nwant %+v", o.Key, text, want)
+	}
+	return nil
 }
 
 // checkAll is check, and that nothing is missing at the end.

@@ -18,8 +18,11 @@ import (
 	"github.com/cdcd-project/cdcd/cdc"
 )
 
-// extensions by compression
-var extensions = map[string]string{"none": ".jsonl", "gzip": ".jsonl.gz", "zstd": ".jsonl.zst"}
+// suffixes of keys, by compression
+var suffixes = map[string]string{"none": "", "gzip": ".gz", "zstd": ".zst"}
+
+// extension is how the keys of objects end.
+func (c *Config) extension() string { return c.Extension + suffixes[c.Compress] }
 
 // pin is the object chain.json: what may not change while the chain lives, because two writers that disagree in it
 // would write to different keys and so not notice each other. Its bytes are a function of the configuration.
@@ -70,13 +73,13 @@ func (c *Config) key(first uint64, commit time.Time, head *cdc.Object) string {
 	if _, ok := c.parseKey(head.Key); ok {
 		date = max(date, head.Key[len(c.folder())+len("dt="):][:len(date)])
 	}
-	return fmt.Sprintf("%sdt=%s/%020d%s", c.folder(), date, first, extensions[c.Compress])
+	return fmt.Sprintf("%sdt=%s/%020d%s", c.folder(), date, first, c.extension())
 }
 
 // parseKey returns the number of the first event that the key of one of the chain's objects tells.
 func (c *Config) parseKey(key string) (first uint64, ok bool) {
 	name, ok1 := strings.CutPrefix(key, c.folder()+"dt=")
-	name, ok2 := strings.CutSuffix(name, extensions[c.Compress])
+	name, ok2 := strings.CutSuffix(name, c.extension())
 	date, number, ok3 := strings.Cut(name, "/")
 	if !ok1 || !ok2 || !ok3 || len(number) != 20 {
 		return 0, false
@@ -137,6 +140,7 @@ const (
 	metaPrev        = "cdcd-prev-sha256"
 	metaFirstCommit = "cdcd-first-commit"
 	metaLastCommit  = "cdcd-last-commit"
+	metaWithin      = "cdcd-ends-within" // of a chain that keeps transactions: the object ends within one all the same
 )
 
 // metadata leaves out what is empty: not every store gives empty values back.
@@ -193,6 +197,9 @@ type draft struct {
 	lastSeq     uint64
 	epoch       uint64
 	ruleSet     string
+	kind        any       // what its records have in common
+	within      bool      // it ends within a transaction, though the chain keeps them
+	about       *about    // for its manifest
 	fromCommit  time.Time // of event first, matched or not: it dates the key
 	fromSeq     uint64    // the frame that holds event first
 	firstCommit time.Time // of the first record
@@ -202,12 +209,18 @@ type draft struct {
 
 // seal compresses the draft into the bytes to store and describes them.
 func (c *Chain) seal(d *draft, head cdc.Object) (cdc.Object, []byte, error) {
-	body, err := Compress(c.cfg.Compress, d.lines)
+	body, err := d.lines, error(nil)
+	if c.cfg.Seal != nil {
+		body, err = c.cfg.Seal(d.kind, d.lines)
+	}
+	if err == nil {
+		body, err = Compress(c.cfg.Compress, body)
+	}
 	if err != nil {
-		return cdc.Object{}, nil, fmt.Errorf("compress an object of %s: %w", c.name, err)
+		return cdc.Object{}, nil, fmt.Errorf("make an object of %s: %w", c.name, err)
 	}
 	sum := sha256.Sum256(body)
-	root := RecordsRoot(d.lines)
+	root := recordsRoot(d.lines, c.cfg.Next)
 	o := cdc.Object{
 		Chain: c.name, Ordinal: head.Ordinal + 1, Store: c.cfg.Store.String(), Key: c.cfg.key(d.first, d.fromCommit, &head),
 		Bytes: int64(len(body)), SHA256: hex.EncodeToString(sum[:]), Records: d.records,
@@ -242,16 +255,22 @@ func Compress(how string, lines []byte) ([]byte, error) {
 
 // RecordsRoot returns the RFC 6962 tree hash over an object's lines, newlines not included: it lets a single record
 // be proven to be part of a delivered object. The empty object has the hash of the empty string.
-func RecordsRoot(lines []byte) tlog.Hash {
+func RecordsRoot(lines []byte) tlog.Hash { return recordsRoot(lines, nextLine) }
+
+func nextLine(lines []byte) (record, rest []byte) {
+	if end := bytes.IndexByte(lines, '\n'); end >= 0 {
+		return lines[:end], lines[end+1:]
+	}
+	return lines, nil
+}
+
+func recordsRoot(lines []byte, next func([]byte) (record, rest []byte)) tlog.Hash {
 	var stack []tlog.Hash // roots of complete subtrees, the largest first
 	n := 0
 	for len(lines) > 0 {
-		end := bytes.IndexByte(lines, '\n')
-		if end < 0 {
-			end = len(lines)
-		}
-		hash := tlog.RecordHash(lines[:end])
-		lines = lines[min(end+1, len(lines)):]
+		var record []byte
+		record, lines = next(lines)
+		hash := tlog.RecordHash(record)
 		for size := n; size&1 == 1; size >>= 1 { // as many carries as trailing ones
 			hash = tlog.NodeHash(stack[len(stack)-1], hash)
 			stack = stack[:len(stack)-1]

@@ -54,7 +54,8 @@ func TestSimulatedWritersDeliverEachRecordOnce(t *testing.T) {
 		})
 	}
 	t.Logf("%d schedules, %.0f a second; %v", n, float64(n)/time.Since(began).Seconds(), totals)
-	for _, what := range []string{"fenced", "crashed", "failed", "failed but persisted", "batch offered again", "hint", "moved back", "began elsewhere"} {
+	for _, what := range []string{"fenced", "crashed", "failed", "failed but persisted", "batch offered again", "hint", "moved back", "began elsewhere",
+		"keeps transactions true, manifest true", "keeps transactions true, manifest false", "keeps transactions false, manifest true"} {
 		if totals[what] == 0 && n >= 1000 {
 			t.Errorf("no schedule had: %s", what)
 		}
@@ -142,16 +143,37 @@ func (s *simulation) newStream(t *testing.T) *stream {
 		}
 		commits = append(commits, commit)
 	}
-	st.commit = func(no uint64) time.Time { return commits[no] }
+	st.commit = func(no uint64) time.Time { return commits[st.tx(no)] }
 	dense, salt := s.rng.IntN(100), s.rng.Uint64()
 	st.match = func(no uint64) bool { return int((no*0x9e3779b97f4a7c15^salt)>>32%100) < dense }
+	sizes, total := make([]int, 3+s.rng.IntN(25)), uint64(0)
+	for i := range sizes {
+		sizes[i] = s.rng.IntN(8)
+		total += uint64(sizes[i])
+	}
+	if st.keeps, st.manifest = s.rng.IntN(3) == 0, s.rng.IntN(4) == 0; st.keeps {
+		begins, first := make([]uint64, len(commits)+1), uint64(1)
+		for no := range begins {
+			if s.rng.IntN(4) == 0 {
+				first = uint64(no)
+			}
+			begins[no] = first
+		}
+		st.begins = func(no uint64) uint64 {
+			if no > total { // the stream ends where a transaction does
+				return no
+			}
+			return begins[no]
+		}
+	}
 	epoch := uint64(testEpoch)
-	for range 3 + s.rng.IntN(25) {
+	for _, size := range sizes {
 		if s.rng.IntN(15) == 0 {
 			epoch++ // another selection of tables; the numbering goes on
 		}
-		st.append(t, epoch, s.rng.IntN(8))
+		st.append(t, epoch, size)
 	}
+	s.note(fmt.Sprintf("keeps transactions %v, manifest %v", st.keeps, st.manifest))
 	return st
 }
 
@@ -277,6 +299,7 @@ func (s *simulation) live(ctx context.Context, crash context.CancelFunc, number 
 	}
 	cfg.Writer = fmt.Sprint("writer-", number)
 	cfg.Pause = func(ctx context.Context, _ int) error { await(ctx, "pause", false); return ctx.Err() }
+	cfg.KeepTransactions, cfg.Manifest, cfg.Version = s.stream.keeps, s.stream.manifest, "v1"
 	cfg.Audited = s.audit.audited
 	cfg.Committed = func(ctx context.Context, o cdc.Object) error {
 		what := await(ctx, "committed "+o.Key, true)

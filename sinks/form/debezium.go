@@ -54,7 +54,8 @@ type schemaKey struct {
 	source string // name and connector
 }
 
-func newDebezium(o DebeziumOptions) (*debezium, error) {
+// complete fills in the defaults and checks the rest.
+func (o *DebeziumOptions) complete() error {
 	for _, s := range []struct {
 		name  string
 		value *string
@@ -69,10 +70,10 @@ func newDebezium(o DebeziumOptions) (*debezium, error) {
 			*s.value = s.may[0]
 		}
 		if !slices.Contains(s.may, *s.value) {
-			return nil, fmt.Errorf("%s %q is not one of %s", s.name, *s.value, strings.Join(s.may, ", "))
+			return fmt.Errorf("%s %q is not one of %s", s.name, *s.value, strings.Join(s.may, ", "))
 		}
 	}
-	return &debezium{o: o, schemas: map[schemaKey]string{}}, nil
+	return nil
 }
 
 func (z *debezium) append(dst []byte, d *cdc.Delivery) []byte {

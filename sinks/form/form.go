@@ -8,6 +8,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -40,13 +41,15 @@ type Options struct {
 	Columns func(t *cdc.Table) []cdc.Column
 }
 
-// Form is what a feed's records and objects look like. One goroutine at a time calls Append and Kind; Seal may be called by
-// another one meanwhile.
+// Form is what a feed's records and objects look like. Many goroutines may use it at once.
 type Form struct {
-	o        Options
-	envelope envelope
-	format   container
-	kinds    map[*cdc.Table]*Kind
+	o         Options
+	name      string
+	envelopes sync.Pool // of envelope: each has memory of its own
+	format    container
+
+	mu    sync.Mutex // guards what follows
+	kinds map[*cdc.Table]*Kind
 }
 
 // envelope makes records.
@@ -81,18 +84,21 @@ func New(o Options) (*Form, error) {
 	if !slices.Contains([]string{"zstd", "gzip", "none"}, o.Compress) {
 		return nil, fmt.Errorf("compression %q is not known", o.Compress)
 	}
-	f := &Form{o: o, kinds: map[*cdc.Table]*Kind{}}
+	if o.Format != JSONL && o.Envelope != CDCD {
+		return nil, fmt.Errorf("format %s has columns of its own: it does not go with envelope %s", o.Format, o.Envelope)
+	}
+	f := &Form{o: o, kinds: map[*cdc.Table]*Kind{}, name: o.Envelope}
 	switch o.Envelope {
 	case CDCD:
-		f.envelope = plain{}
+		f.envelopes.New = func() any { return plain{} }
 	case Debezium:
-		d, err := newDebezium(o.Debezium)
-		if err != nil {
+		if err := o.Debezium.complete(); err != nil {
 			return nil, err
 		}
-		f.envelope = d
+		f.envelopes.New = func() any { return &debezium{o: o.Debezium, schemas: map[schemaKey]string{}} }
+		f.name = strings.Join(append([]string{Debezium}, o.Debezium.said()...), " ")
 	case CloudEvents:
-		f.envelope = &cloudEvents{}
+		f.envelopes.New = func() any { return &cloudEvents{} }
 	default:
 		return nil, fmt.Errorf("envelope %q is not known", o.Envelope)
 	}
@@ -100,31 +106,18 @@ func New(o Options) (*Form, error) {
 	case JSONL:
 		f.format = jsonl{}
 	case CSV:
-		f.format, f.envelope = csvFile{}, &csvRows{}
+		f.format, f.name = csvFile{}, CSV
+		f.envelopes.New = func() any { return &csvRows{} }
 	case Parquet:
-		f.format = parquetFile{o.Compress}
+		f.format, f.name = parquetFile{o.Compress}, Parquet+" "+o.Compress
 	default:
 		return nil, fmt.Errorf("format %q is not known", o.Format)
-	}
-	if o.Format != JSONL && o.Envelope != CDCD {
-		return nil, fmt.Errorf("format %s has columns of its own: it does not go with envelope %s", o.Format, o.Envelope)
 	}
 	return f, nil
 }
 
 // Name says what the records are, for whoever must not mix them: "cdcd", "debezium decimal.handling.mode=precise", "csv".
-func (f *Form) Name() string {
-	switch f.o.Format {
-	case CSV:
-		return CSV
-	case Parquet:
-		return Parquet + " " + f.o.Compress
-	}
-	if d, ok := f.envelope.(*debezium); ok {
-		return strings.Join(append([]string{Debezium}, d.o.said()...), " ")
-	}
-	return f.o.Envelope
-}
+func (f *Form) Name() string { return f.name }
 
 // Extension is how the keys of objects end, but for what tells their compression: ".jsonl", ".csv", ".parquet".
 func (f *Form) Extension() string { return f.format.extension() }
@@ -144,7 +137,11 @@ func (f *Form) ContentType() string {
 }
 
 // Append appends the record of a delivery, without a newline.
-func (f *Form) Append(dst []byte, d *cdc.Delivery) []byte { return f.envelope.append(dst, d) }
+func (f *Form) Append(dst []byte, d *cdc.Delivery) []byte {
+	e := f.envelopes.Get().(envelope)
+	defer f.envelopes.Put(e)
+	return e.append(dst, d)
+}
 
 // Kind is what the records of an object have in common.
 type Kind struct {
@@ -162,6 +159,8 @@ func (f *Form) Kind(e cdc.Event) *Kind {
 		return mixed
 	}
 	t := e.Table()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if k, ok := f.kinds[t]; ok {
 		return k
 	}
