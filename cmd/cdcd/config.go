@@ -203,7 +203,8 @@ type feedConfig struct {
 	// S3 says how to reach an S3 store that is not AWS, or with which keys; the default is AWS with its credential chain.
 	S3 *s3Config `yaml:"s3"`
 	// Envelope is the form of a delivered record.
-	Envelope string `yaml:"envelope" enum:"cdcd" later:"debezium,cloudevents" default:"cdcd"`
+	Envelope string     `yaml:"envelope" enum:"cdcd,debezium,cloudevents" default:"cdcd"`
+	Form     formConfig `yaml:",inline"`
 	// Compress is the compression of objects; the default is zstd, and none for nats://.
 	Compress string `yaml:"compress" enum:"zstd,gzip,none"`
 	// Rotate says when an object is finished: whichever limit is reached first.
@@ -242,6 +243,8 @@ type rotateConfig struct {
 	Rows int `yaml:"rows"`
 	// Bytes is about the most bytes in an object, before compression.
 	Bytes strictyaml.Size `yaml:"bytes" default:"16MiB"`
+	// KeepTransactions makes objects end where transactions of the source do. One that is larger than four objects may be is cut all the same.
+	KeepTransactions bool `yaml:"keep_transactions"`
 }
 
 // pluginsConfig is where plugins are, and what they may use.
@@ -833,6 +836,7 @@ func (v *validator) checkFeed(at []any, f *feedConfig) {
 		v.invalid(append(at, "nats"), "nats settings apply to a feed to nats://").Hint("remove them")
 	}
 	v.checkPartitions(at, f)
+	v.checkForm(at, f)
 	v.checkView(at, &f.View)
 	v.checkTrigger(at, f)
 	r := append(at, "rotate")

@@ -28,6 +28,7 @@ import (
 	"github.com/cdcd-project/cdcd/sinks/audit"
 	"github.com/cdcd-project/cdcd/sinks/chain"
 	"github.com/cdcd-project/cdcd/sinks/deadletter"
+	"github.com/cdcd-project/cdcd/sinks/form"
 	"github.com/cdcd-project/cdcd/sinks/view"
 	"github.com/cdcd-project/cdcd/sources/mysql"
 )
@@ -78,6 +79,7 @@ type feed struct {
 	store chain.Store
 	dead  chain.Store
 	view  *view.View
+	form  *form.Form
 
 	noting   sync.Mutex // guards what follows
 	noted    string     // the progress that was noted last
@@ -104,6 +106,9 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 		f := &feed{name: name, cfg: cfg.Feeds[name]}
 		var err error
 		if f.view, err = openView(cfg, name); err != nil {
+			return nil, err
+		}
+		if err = f.openForm(); err != nil {
 			return nil, err
 		}
 		if f.store, err = openStore(ctx, a.env, cfg, name); err != nil {
@@ -385,7 +390,7 @@ func (p *pipeline) deliver(ctx context.Context, f *feed, delivered *bool) error 
 	if err != nil {
 		return err
 	}
-	letters := p.chainConfig(f)
+	letters := lines(p.chainConfig(f))
 	letters.Partitions, letters.PartitionBy = 1, nil
 	letters.Feed, letters.Store, letters.Sync, letters.Compress, letters.Envelope = f.name+".dead-letters", f.dead, true, "none", "dead_letter"
 	letters.Append, letters.Audited = deadletter.Append(f.name), p.audited(f.dead)
@@ -554,15 +559,16 @@ func (p *pipeline) firstEvent(ctx context.Context, seq uint64) (first uint64, er
 }
 
 func (p *pipeline) chainConfig(f *feed) chain.Config {
-	return chain.Config{
-		Source: p.cfg.Name, Feed: f.name, Store: f.store, Envelope: f.cfg.Envelope, Compress: f.cfg.Compress, Writer: p.writer,
+	cfg := chain.Config{
+		Source: p.cfg.Name, Feed: f.name, Store: f.store, Writer: p.writer,
 		Every: time.Duration(f.cfg.Rotate.Every), Rows: f.cfg.Rotate.Rows, Bytes: int(f.cfg.Rotate.Bytes),
-		Append:     p.render(f),
 		Committed:  p.committed,
 		Audited:    p.audited(f.store),
 		Partitions: f.cfg.Partitions, PartitionBy: f.cfg.PartitionBy,
 		Logger: p.log,
 	}
+	p.shape(f, &cfg)
+	return cfg
 }
 
 // committed logs an object, and lets those know that tell of it.

@@ -206,6 +206,9 @@ func parseRules(cfg *config) (*rules.Set, error) {
 			return nil, unknownFeed(feed, feedNames(cfg))
 		}
 	}
+	if err := oneTable(cfg, set); err != nil {
+		return nil, err
+	}
 	return set, nil
 }
 

@@ -392,6 +392,7 @@ type publisher struct {
 	book    *ruleBook
 	plugins *plugins
 	feeds   []string
+	fits    func(*rules.Set) error                      // whether the feeds can take what the rules deliver; nil: they take anything
 	tables  func(context.Context) ([]*cdc.Table, error) // none: they are not known
 	dryRun  bool
 	strict  bool        // refuse what cannot be checked against the tables
@@ -497,6 +498,11 @@ func (p *publisher) check(ctx context.Context, st *bus.RuleState, set *rules.Set
 			if mine[r.Name] && r.Mode != rules.Draft && !slices.Contains(p.feeds, feed) {
 				return nil, false, unknownFeed(feed, p.feeds)
 			}
+		}
+	}
+	if p.fits != nil {
+		if err := p.fits(set); err != nil {
+			return nil, false, err
 		}
 	}
 	tables, err := p.tables(ctx)

@@ -236,3 +236,14 @@ func (v *View) lookup(d *cdc.Delivery, f *cdc.Found) (*plan, bool) {
 	p := v.plan(n)
 	return p, !p.hidden[0]
 }
+
+// Columns returns the columns of a table as the feed's own masks leave them; rules may mask more.
+func (v *View) Columns(t *cdc.Table) []cdc.Column {
+	p := &plan{columns: t.Columns}
+	for i := range t.Columns {
+		if how := v.method(t, t.Columns[i].Name); how != (method.Method{}) {
+			p.treat(v, i, how, t)
+		}
+	}
+	return p.columns
+}
