@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -46,7 +47,7 @@ func (v *validator) checkForm(at []any, f *feedConfig) {
 		v.invalid(append(at, "manifest"), "a feed to nats:// has messages, and no manifest beside them").Hint("remove manifest")
 	}
 	if f.Form.Debezium != nil && f.Envelope != form.Debezium {
-		v.invalid(append(at, "debezium"), "debezium says nothing to envelope %s", f.Envelope).Hint("set envelope: debezium, too, or remove it")
+		v.invalid(append(at, "debezium"), "debezium says nothing to envelope %s", cmp.Or(f.Envelope, form.CDCD)).Hint("set envelope: debezium, too, or remove it")
 	}
 }
 

@@ -178,7 +178,10 @@ func (c *objectCheck) finish(ctx context.Context) error {
 		}
 		slices.Sort(keys)
 		for _, key := range keys {
+			object, manifest := strings.CutSuffix(key, ".manifest.json")
+			_, unknown := w.unknown[object]
 			switch item := at[0] + "/" + key; {
+			case manifest && !unknown: // it stands beside an object that the log knows
 			case key > last && live:
 				c.v.report.Objects.Newer++
 			case key > last:
