@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"github.com/cdcd-project/cdcd/internal/strictyaml"
 	"github.com/cdcd-project/cdcd/rules"
 	"github.com/cdcd-project/cdcd/sinks/chain"
+	"github.com/cdcd-project/cdcd/sinks/webhook"
 	"github.com/cdcd-project/cdcd/sources/mysql"
 )
 
@@ -57,6 +59,7 @@ comes after the checkpoint, and how long the stream and the stores take.`,
 			c.plugins()
 			c.bus()
 			c.stores()
+			c.triggers()
 			if deep {
 				c.deep(limit)
 			}
@@ -327,6 +330,35 @@ func (c *checker) bus() {
 	for _, f := range info.Findings {
 		item := c.add("bus.durability", "warn", "%s", f.What)
 		item.Code, item.Fix = f.Code, f.Fix
+	}
+}
+
+// triggers reads the keys that triggers need. It tells nobody anything.
+func (c *checker) triggers() {
+	for _, name := range feedNames(c.cfg) {
+		t := c.cfg.Feeds[name].Trigger
+		if t == nil {
+			continue
+		}
+		var told []string
+		var err error
+		if t.Webhook != nil {
+			var hook *webhook.Hook
+			if hook, err = openHook(c.app, t.Webhook); err == nil {
+				told = append(told, hook.String())
+			}
+		}
+		if t.Nats != nil {
+			told = append(told, t.Nats.Subject)
+		}
+		if t.Receipts != nil && err == nil {
+			_, err = t.Receipts.Keys()
+		}
+		if err != nil {
+			c.failed("trigger."+name, err)
+			continue
+		}
+		c.add("trigger."+name, "ok", "tells %s; cdcd trigger test %s tries it", cmp.Or(strings.Join(told, " and "), "nobody"), name)
 	}
 }
 

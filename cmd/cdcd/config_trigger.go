@@ -84,6 +84,10 @@ func (v *validator) checkTrigger(at []any, f *feedConfig) {
 	if t.Webhook == nil && t.Nats == nil && t.Receipts == nil {
 		v.invalid(at, "trigger tells nobody").Hint("add 'webhook: {url: …, secret_file: …}', nats or receipts")
 	}
+	if f.toNATS() {
+		v.invalid(at, "a feed to nats:// tells of its records itself").Hint("remove trigger")
+		return
+	}
 	if w := t.Webhook; w != nil {
 		v.checkWebhook(append(at, "webhook"), f, w)
 	}

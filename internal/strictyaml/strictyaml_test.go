@@ -480,3 +480,20 @@ func TestAPlainValueStandsForOneKeyOfAMapping(t *testing.T) {
 		}
 	}
 }
+
+// files is a list that may be written as its only item.
+type files []string
+
+func (files) OneOrMore() {}
+
+func TestAListMayBeItsOnlyItem(t *testing.T) {
+	for text, want := range map[string]string{"f: a": "[a]", "f: [a, b]": "[a b]", "f: []": "[]", "f: {a: b}": "f must be a list"} {
+		var v struct {
+			F files `yaml:"f"`
+		}
+		_, err := Decode("x.yaml", []byte(text), &v, Config{})
+		if got := fmt.Sprint(v.F); err == nil && got != want || err != nil && !strings.Contains(err.Error(), "list") {
+			t.Errorf("%s: got %s, %v; want %s", text, got, err, want)
+		}
+	}
+}
