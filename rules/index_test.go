@@ -22,6 +22,7 @@ var sections = []struct {
 	{"Filters: conditions on rows", []string{"where"}},
 	{"Plugins", []string{"filter"}},
 	{"Look-ups", []string{"lookup"}},
+	{"What is delivered", []string{"show"}},
 	{"What may be missing", []string{"null", "coalesce", "absent", "type-json", "lint-json"}},
 	{"Types", []string{"literals", "type-", "comprehensions", "ignore-case"}},
 	{"Dates and times", []string{"dates", "time-"}},

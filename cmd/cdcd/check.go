@@ -210,6 +210,18 @@ func (c *checker) source() {
 		c.failed("mask.keys", err)
 		return
 	}
+	if len(c.cfg.Persons) > 0 {
+		if _, err := openKeyring(c.cfg); err != nil {
+			c.failed("mask.keys", err)
+			return
+		}
+	}
+	for _, name := range feedNames(c.cfg) {
+		if _, err := openView(c.cfg, name); err != nil {
+			c.failed("mask.keys", err)
+			return
+		}
+	}
 	server, err := serverConfig(c.cfg, c.env)
 	if err != nil {
 		c.failed("mysql.connect", err)
@@ -228,8 +240,10 @@ func (c *checker) source() {
 		c.failed("mysql.columns", err)
 		return
 	}
-	c.tables = tables
 	c.patterns(server, tables)
+	c.viewPatterns(tables)
+	tables = sealedTables(c.cfg, slices.Clone(tables))
+	c.tables = tables
 	if c.set == nil {
 		return
 	}
@@ -285,7 +299,7 @@ func (c *checker) matching(key string, patterns, names []string) (n int) {
 			n++
 			continue
 		}
-		item := c.add("mysql."+strings.ReplaceAll(key, ".", "_"), "warn", "%s: %s matches nothing that is captured", key, p)
+		item := c.add(patternItem(key), "warn", "%s: %s matches nothing that is captured", key, p)
 		item.Code = "CDCD-1213"
 		if near, ok := strictyaml.Nearest(p, names); ok {
 			item.Fix = fmt.Sprintf("did you mean '%s'?", near)
@@ -294,6 +308,14 @@ func (c *checker) matching(key string, patterns, names []string) (n int) {
 		}
 	}
 	return n
+}
+
+// patternItem names what is checked of a setting.
+func patternItem(key string) string {
+	if first, rest, ok := strings.Cut(key, "."); ok && (first == "feeds" || first == "persons") {
+		return first + "." + strings.ReplaceAll(rest, ".", "_")
+	}
+	return "mysql." + strings.ReplaceAll(key, ".", "_")
 }
 
 // matchesName reports whether a pattern of tables or columns matches a name of the same form.

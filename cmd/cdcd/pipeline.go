@@ -150,6 +150,7 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 		return nil, err
 	}
 	p.auditConfig(ctx)
+	p.auditKeys(ctx)
 	return p, nil
 }
 
