@@ -220,11 +220,11 @@ func (p Proof) checkRecord(c Claim, r *Result) error {
 		return fault("leaf", "%q is not the root over an object's records", r.Object.RecordsRoot)
 	}
 	if p.Record.Index >= r.Object.Records {
-		return fault("record", "the proof is of record %d, the object has %d", p.Record.Index, r.Object.Records)
+		return fault("record", "the proof is of record %d, the object has %d", p.Record.Index+1, r.Object.Records)
 	}
 	if tlog.CheckRecord(p.Record.Path, r.Object.Records, tlog.Hash(root), p.Record.Index, tlog.RecordHash(c.Record)) != nil {
 		return fault("record", "it is not record %d of object %d of %s: its hash does not lead to the root over the object's records",
-			p.Record.Index, r.Object.Ordinal, r.Object.Chain)
+			p.Record.Index+1, r.Object.Ordinal, r.Object.Chain)
 	}
 	r.Record = p.Record.Index
 	return nil

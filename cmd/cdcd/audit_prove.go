@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -15,13 +14,13 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/proof"
 	"github.com/cdcd-project/cdcd/sinks/audit"
+	"github.com/cdcd-project/cdcd/sinks/form"
 )
 
 // Codes of errors of the verbs that prove.
@@ -240,34 +239,24 @@ func readRecords(ctx context.Context, store audit.Store, o cdc.Object) ([][]byte
 
 // recordsOf returns the records of an object's stored bytes. They are those that the audit log has the root over.
 func recordsOf(o cdc.Object, body []byte) ([][]byte, error) {
-	name, text := o.Key, body
-	var err error
-	switch {
-	case strings.HasSuffix(name, ".zst"):
-		var zr *zstd.Decoder
-		if zr, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1)); err == nil {
-			text, err = zr.DecodeAll(body, nil)
-			zr.Close()
-		}
-	case strings.HasSuffix(name, ".gz"):
-		var gr *gzip.Reader
-		if gr, err = gzip.NewReader(bytes.NewReader(body)); err == nil {
-			text, err = io.ReadAll(gr)
-		}
+	lines := [][]byte{}
+	f, err := form.Of(o.Key)
+	if err == nil {
+		body, err = f.Unseal(body)
 	}
 	if err != nil {
-		return nil, cdc.Errorf(codeChanged, "object %s/%s cannot be uncompressed: %w", o.Store, o.Key, err).WithFix("cdcd audit verify --objects")
+		return nil, cdc.Errorf(codeCannotProve, "the records of %s/%s cannot be read: %w", o.Store, o.Key, err).
+			WithFix("prove the object as a whole, without --record")
 	}
-	lines := bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n"))
-	if len(text) == 0 {
-		lines = nil
+	for record := range f.Records(body) {
+		lines = append(lines, record)
 	}
 	hashes := make([]tlog.Hash, len(lines))
 	for i, line := range lines {
 		hashes[i] = tlog.RecordHash(line)
 	}
 	if _, root := proof.RecordPath(hashes, -1); hex.EncodeToString(root[:]) != o.RecordsRoot {
-		return nil, cdc.Errorf(codeCannotProve, "the records of %s/%s are not lines", o.Store, o.Key).
+		return nil, cdc.Errorf(codeCannotProve, "the records of %s/%s do not have the root that the audit log has", o.Store, o.Key).
 			WithFix("prove the object as a whole, without --record")
 	}
 	return lines, nil
