@@ -27,7 +27,7 @@ const (
 	Matched    Outcome = "match"
 	NotMatched Outcome = "no_match"
 	Failing    Outcome = "error"
-	Undecided  Outcome = "undecided"   // the condition lets the event through, and the rule's plugin was not asked
+	Undecided  Outcome = "undecided"   // the condition lets the event through, and the rule's plugin or its look-ups were not asked
 	OtherTable Outcome = "other_table" // the rule does not name the table
 	OtherOp    Outcome = "other_op"    // the rule is not for the operation
 )
@@ -44,6 +44,7 @@ type Explanation struct {
 	Error      *Problem    `json:"error,omitempty"`
 	Conditions []Condition `json:"conditions,omitempty"` // one of when; up to two of where: on the row before and on the row after
 	Filter     *Judgement  `json:"filter,omitempty"`     // of the plugin, if the rule has one and the condition let the event through
+	Lookups    []LookedUp  `json:"lookups,omitempty"`    // of the rule, if it matches so far
 }
 
 // Problem is an error of a rule.
@@ -92,7 +93,7 @@ func (s *Set) Explain(e cdc.Event, rule string) (Explanation, error) {
 	if i < 0 {
 		return Explanation{}, s.noRule(rule)
 	}
-	return explainRules(s.rules[i:i+1], e, s.ask)[0], nil
+	return explainRules(s.rules[i:i+1], e, s.ask, s.source)[0], nil
 }
 
 // noRule says that there is no rule of a name.
@@ -109,9 +110,9 @@ func (s *Set) noRule(name string) error {
 }
 
 // ExplainAll explains every rule, in the order of the set. It takes about a millisecond for each that is for the event.
-func (s *Set) ExplainAll(e cdc.Event) []Explanation { return explainRules(s.rules, e, s.ask) }
+func (s *Set) ExplainAll(e cdc.Event) []Explanation { return explainRules(s.rules, e, s.ask, s.source) }
 
-func explainRules(rs []*Rule, e cdc.Event, ask Ask) []Explanation {
+func explainRules(rs []*Rule, e cdc.Event, ask Ask, source LookUp) []Explanation {
 	judged := make([]*Rule, len(rs))
 	for i, r := range rs {
 		if judged[i] = r; !r.judged() {
@@ -140,6 +141,10 @@ func explainRules(rs []*Rule, e cdc.Event, ask Ask) []Explanation {
 				m := d.Matches[slices.IndexFunc(d.Matches, func(m cdc.RuleMatch) bool { return m.Name == r.Name })]
 				x.askPlugin(r, ask, m, e)
 				x.Summary = x.Filter.sentence(x.Summary, x.Error)
+			}
+			if len(r.Lookups) > 0 && x.Outcome == Matched {
+				m := d.Matches[slices.IndexFunc(d.Matches, func(m cdc.RuleMatch) bool { return m.Name == r.Name })]
+				x.lookUp(r, source, m, e)
 			}
 			switch {
 			case !r.judged():
@@ -907,6 +912,7 @@ func (x Explanation) String() string {
 	if x.Filter != nil {
 		b.WriteString(x.Filter.lines())
 	}
+	b.WriteString(x.lookupLines())
 	return b.String()
 }
 

@@ -210,7 +210,7 @@ func checkExplanation(t *testing.T, set *Set, d cdc.Decision, x Explanation) {
 		}
 	}
 	for _, c := range x.Conditions {
-		if c.Key == "when" && c.Step.Truth != x.truth() && (x.Filter == nil || c.Step.Truth != IsTrue) || len(c.Because) == 0 {
+		if c.Key == "when" && c.Step.Truth != x.truth() && (x.Filter == nil && len(x.Lookups) == 0 || c.Step.Truth != IsTrue) || len(c.Because) == 0 {
 			t.Errorf("%s is explained by %s because %q:\n%s", x.Outcome, c.Step.Truth, c.Because, x)
 		}
 		c.Step.each(0, func(s *Step, _ int) {

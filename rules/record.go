@@ -51,7 +51,7 @@ func (s *Set) Record(e cdc.Event, rule, name string, read func(file string) ([]b
 	if err != nil || i < 0 {
 		return Recorded{}, no("%s has changed meanwhile", out.File)
 	}
-	x := explainRules([]*Rule{r}, e, s.ask)[0]
+	x := explainRules([]*Rule{r}, e, s.ask, s.source)[0]
 	if x.Filter != nil && x.Filter.Verdict == notAsked {
 		why := "there is nobody to ask it"
 		if x.Filter.Why != "" {

@@ -21,5 +21,5 @@ func (s *Set) As(m Mode) *Set {
 		other.Mode = m
 		rs[i] = &other
 	}
-	return newSet(rs).Asking(s.ask)
+	return newSet(rs).Asking(s.ask).LookingIn(s.source)
 }

@@ -14,7 +14,8 @@ type Set struct {
 	rules  []*Rule
 	digest string
 	plans  *plans
-	ask    Ask // of [Set.Asking]; nil: plugins are not asked
+	ask    Ask    // of [Set.Asking]; nil: plugins are not asked
+	source LookUp // of [Set.LookingIn]; nil: nothing is looked up
 }
 
 // New makes a set of the rules of one or more files. Two rules of one name are an error of type [Findings].
@@ -42,7 +43,7 @@ func New(rs []*Rule) (*Set, error) {
 // After returns the same set, to be used after another: it takes over what that has compiled for rules that are in both,
 // so that changing a few of many takes little time.
 func (s *Set) After(earlier *Set) *Set {
-	next := &Set{rules: s.rules, digest: s.digest, plans: newPlans(s.rules), ask: s.ask}
+	next := &Set{rules: s.rules, digest: s.digest, plans: newPlans(s.rules), ask: s.ask, source: s.source}
 	if languageOf(s.rules) == languageOf(earlier.rules) {
 		next.plans.earlier = earlier.plans.sites()
 	}
@@ -88,7 +89,7 @@ func (s *Set) Only(feeds ...string) *Set {
 			rs = append(rs, r)
 		}
 	}
-	return newSet(rs).Asking(s.ask)
+	return newSet(rs).Asking(s.ask).LookingIn(s.source)
 }
 
 // names reports whether the rule names the table.
