@@ -79,6 +79,19 @@ func (s *Stream) At(ctx context.Context, t time.Time) (uint64, error) {
 	return first, nil
 }
 
+// PartNoAt returns the number, in its partition, of the first change that the message at seq has or that comes behind it.
+func (s *Stream) PartNoAt(ctx context.Context, seq uint64) (uint64, error) {
+	m, err := s.stream.GetMsg(ctx, seq)
+	if err != nil {
+		return 0, s.readError(err)
+	}
+	b, err := openBody(m.Data, nil)
+	if err != nil {
+		return 0, s.damaged(seq, err)
+	}
+	return b.Header().FirstPartNo, nil
+}
+
 // FrameOf returns the frame that has the change with a number, with the revision that judges it, or nil when the stream does
 // not have it: not any more, or not yet. Numbers are dense, so few frames are looked at.
 func (s *Stream) FrameOf(ctx context.Context, no uint64) (*cdc.Batch, error) {

@@ -209,6 +209,9 @@ type feedConfig struct {
 	Compress string `yaml:"compress" enum:"zstd,gzip,none"`
 	// Rotate says when an object is finished: whichever limit is reached first.
 	Rotate rotateConfig `yaml:"rotate"`
+	// Begin is where a feed begins that is new: oldest (the default), the oldest change that the stream still has; now; a time such as
+	// 2026-11-20T06:00:00Z, or a time before now such as 24h: with the changes that the stream took since then. It says nothing of a feed that has begun.
+	Begin string `yaml:"begin" default:"oldest"`
 	// Partitions is how many chains of objects the feed has, p=00 and so on: changes of one key stay in order, the chains go side by
 	// side. It cannot be changed later. Each partition may hold twice rotate.bytes in memory.
 	Partitions int `yaml:"partitions" default:"1"`
@@ -834,6 +837,9 @@ func (v *validator) checkFeed(at []any, f *feedConfig) {
 	}
 	if f.Nats != nil && !f.toNATS() {
 		v.invalid(append(at, "nats"), "nats settings apply to a feed to nats://").Hint("remove them")
+	}
+	if _, err := beginOf(f.Begin, time.Now()); err != nil {
+		v.invalid(append(at, "begin"), "'%s' is not a place in the stream", f.Begin).Hint("use oldest, now, 24h or 2026-11-20T06:00:00Z")
 	}
 	v.checkPartitions(at, f)
 	v.checkForm(at, f)

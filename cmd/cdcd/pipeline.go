@@ -399,6 +399,9 @@ func (p *pipeline) deliver(ctx context.Context, f *feed, delivered *bool) error 
 	if err != nil {
 		return fmt.Errorf("dead letters: %w", err)
 	}
+	if err := p.begin(ctx, f, c); err != nil {
+		return err
+	}
 	from, err := p.resume(ctx, f, c)
 	if err != nil {
 		return err
@@ -529,7 +532,7 @@ func (p *pipeline) resumeChain(ctx context.Context, f *feed, c *chain.Chain) (ui
 	}
 	from := min(c.Resume(), last.Seq+1)
 	for step := uint64(1); from > info.First && from <= last.Seq; step *= 2 {
-		first, err := p.firstEvent(ctx, from)
+		first, err := p.stream.PartNoAt(ctx, from)
 		if err != nil {
 			return 0, err
 		}
@@ -539,24 +542,6 @@ func (p *pipeline) resumeChain(ctx context.Context, f *feed, c *chain.Chain) (ui
 		from = max(info.First, from-min(step, from))
 	}
 	return from, nil
-}
-
-// firstEvent returns the number of the first event of the frame at seq, or of the next one behind it.
-func (p *pipeline) firstEvent(ctx context.Context, seq uint64) (first uint64, err error) {
-	ctx, done := context.WithTimeout(ctx, 30*time.Second)
-	defer done()
-	found := false
-	err = p.stream.Consume(ctx, seq, func(_ context.Context, b *cdc.Batch) error {
-		if !found {
-			first, found = b.Header().FirstPartNo, true
-		}
-		done()
-		return nil
-	})
-	if found {
-		err = nil
-	}
-	return first, err
 }
 
 func (p *pipeline) chainConfig(f *feed) chain.Config {

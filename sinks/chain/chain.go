@@ -442,6 +442,29 @@ func (c *Chain) Advance(next, seq, epoch uint64) {
 	}
 }
 
+// Begin settles in the store where a chain begins that is new: with event next, which the frame seq has or will have, and with
+// the date of at in its first key. If another writer has settled it meanwhile, that holds. A chain that has begun stays as it is.
+func (c *Chain) Begin(ctx context.Context, next, seq, epoch uint64, at time.Time) error {
+	c.mu.Lock()
+	begun := c.from != 0
+	c.mu.Unlock()
+	if begun {
+		return nil
+	}
+	d := draft{first: next, fromCommit: at, fromSeq: seq, epoch: epoch}
+	meta := map[string]string{metaChain: c.name}
+	if c.cfg.Writer != "" {
+		meta[metaWriter] = c.cfg.Writer
+	}
+	key := c.cfg.folder() + beginName
+	if _, err := c.cfg.Store.Put(ctx, key, d.beginBytes(), meta); err != nil {
+		return fmt.Errorf("chain %s: put %s to %s: %w", c.name, key, c.cfg.Store, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.begun(ctx)
+}
+
 // Progress returns how far the stream need not be read again: up to the head, and beyond it while nothing waits.
 func (c *Chain) Progress() Progress {
 	c.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -106,6 +107,16 @@ func (s *Split) partition(d *cdc.Decision) int {
 	h.Write(s.key)
 	sum := h.Sum64()
 	return int((sum ^ sum>>32) % uint64(len(s.chains)))
+}
+
+// Begin is [Chain.Begin] for all chains.
+func (s *Split) Begin(ctx context.Context, next, seq, epoch uint64, at time.Time) error {
+	for _, c := range s.chains {
+		if err := c.Begin(ctx, next, seq, epoch, at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Flush commits what waits in all chains.

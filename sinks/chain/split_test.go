@@ -3,6 +3,7 @@ package chain_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -173,6 +174,57 @@ func TestTheChainOfAKeyIsAFunctionOfItsValues(t *testing.T) {
 	}
 	got, want := fmt.Sprint(delivered(t, store)), "map[p=00:[5 6] p=01:[1 2 4 8 9 11 12] p=02:[3 7 10]]"
 	if got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestANewFeedBeginsWhereItIsToldAndNowhereElseAfterwards(t *testing.T) {
+	s := newStream(t, 3, 2, 4)
+	store := newMemory()
+	cfg := config(store, 0)
+	cfg.Partitions = 2
+	stranger, err := chain.OpenSplit(t.Context(), cfg, nil) // who has not heard of it
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		c, err := chain.OpenSplit(t.Context(), cfg, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Begin(t.Context(), 4, 2, testEpoch, noon); err != nil {
+			t.Fatal(err)
+		}
+		if next, epoch := c.Next(); next != 4 || epoch != testEpoch {
+			t.Errorf("it goes on with event %d of epoch %x", next, epoch)
+		}
+	}
+	late, err := chain.OpenSplit(t.Context(), cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := late.Begin(t.Context(), 8, 3, testEpoch, noon.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	put := func(c *chain.Split) error {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(ctx) }()
+		defer func() { cancel(); <-ended }()
+		for _, b := range s.frames {
+			if err := c.Write(ctx, b, s.decide(b, "sha256:rules")); err != nil {
+				return err
+			}
+		}
+		return c.Flush(ctx)
+	}
+	if err := put(stranger); !errors.Is(err, chain.ErrFenced) {
+		t.Errorf("a writer that would begin elsewhere: %v", err)
+	}
+	if err := put(late); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprint(delivered(t, store)), "map[p=00:[4 6 8] p=01:[5 7 9]]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
