@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/cdcd-project/cdcd/cdc"
 )
@@ -27,9 +28,24 @@ func Append(feed string) func(dst []byte, d *cdc.Decision) []byte {
 			dst = cdc.AppendString(dst, e.Rule.Name)
 			dst = append(dst, `,"version":`...)
 			dst = cdc.AppendString(dst, e.Rule.Version)
+			dst = append(dst, `,"code":`...)
+			dst = cdc.AppendString(dst, cdc.CodeOf(e.Err))
+			dst = append(dst, `,"on_error":`...)
+			dst = cdc.AppendString(dst, e.OnError.String())
 			dst = append(dst, `,"error":`...)
 			dst = cdc.AppendString(dst, e.Err.Error())
 			dst = append(dst, '}')
+		}
+		dst = append(dst, `],"delivered_by":[`...)
+		n := 0
+		for i := range d.Matches {
+			if !slices.Contains(d.Matches[i].To, feed) {
+				continue
+			}
+			if n++; n > 1 {
+				dst = append(dst, ',')
+			}
+			dst = cdc.AppendString(dst, d.Matches[i].Name)
 		}
 		dst = append(dst, `],"event":`...)
 		dst = cdc.AppendEvent(dst, d.Event)
@@ -45,13 +61,21 @@ type Letter struct {
 	Seq     uint64 // stream sequence of the frame it was consumed with
 	RuleSet string
 	Errors  []Failure
-	Batch   *cdc.Batch // holds the one event
+
+	// DeliveredBy names the rules that matched the event and had it delivered to the feed in its place, beside those that
+	// could not judge it. nil: the letter does not say.
+	DeliveredBy []string
+
+	Batch  *cdc.Batch // holds the one event
+	SHA256 string     // of the line, of letters that a [Book] has; hex
 }
 
 // Failure says why a rule could not judge the event.
 type Failure struct {
 	Rule    string `json:"rule"`
 	Version string `json:"version"`
+	Code    string `json:"code,omitempty"` // of the error, if it has one
+	OnError string `json:"on_error"`       // what the rule says of it; "" in letters that do not say
 	Error   string `json:"error"`
 }
 
@@ -63,6 +87,7 @@ func Parse(line []byte) (Letter, error) {
 		Seq     uint64    `json:"seq"`
 		RuleSet string    `json:"rule_set"`
 		Errors  []Failure `json:"errors"`
+		By      []string  `json:"delivered_by"`
 		Frame   []byte    `json:"frame"`
 	}
 	if err := json.Unmarshal(line, &l); err != nil {
@@ -79,5 +104,5 @@ func Parse(line []byte) (Letter, error) {
 		return Letter{}, fmt.Errorf("dead letter: %w", err)
 	}
 	b.Seq = l.Seq
-	return Letter{l.Feed, l.Seq, l.RuleSet, l.Errors, b}, nil
+	return Letter{Feed: l.Feed, Seq: l.Seq, RuleSet: l.RuleSet, Errors: l.Errors, DeliveredBy: l.By, Batch: b}, nil
 }

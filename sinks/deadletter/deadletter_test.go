@@ -77,9 +77,10 @@ func newBatch(t testing.TB) *cdc.Batch {
 // decision has errors, and edits of another rule that are for delivery: a letter has the event as it was captured.
 func decision(e cdc.Event) cdc.Decision {
 	edits := &cdc.Edits{Columns: []cdc.ColumnEdit{{Column: "s", Drop: true}, {Column: "id", Value: cdc.NullValue()}}, Tags: []string{"t"}, Reason: "why"}
-	return cdc.Decision{Event: e, RuleSet: "sha256:set", Matches: []cdc.RuleMatch{{Name: "other", To: []string{"acme"}, Edits: edits}}, Errors: []cdc.RuleError{
+	return cdc.Decision{Event: e, RuleSet: "sha256:set", Matches: []cdc.RuleMatch{
+		{Name: "other", To: []string{"ac\"me", "acme"}, Edits: edits}, {Name: "elsewhere", To: []string{"globex"}}, {Name: "more", To: []string{"ac\"me"}}}, Errors: []cdc.RuleError{
 		{Rule: cdc.RuleMatch{Name: "paid", Version: "sha256:1", To: []string{"acme"}}, Err: errors.New("no such key: \"a\"\nmore")},
-		{Rule: cdc.RuleMatch{Name: "big", Version: "sha256:2"}, OnError: cdc.Skip, Err: errors.New("")},
+		{Rule: cdc.RuleMatch{Name: "big", Version: "sha256:2"}, OnError: cdc.Skip, Err: cdc.Errorf("CDCD-2201", "too big")},
 	}}
 }
 
@@ -130,8 +131,9 @@ func TestAppendAndParseAreInverse(t *testing.T) {
 			t.Errorf("event %d: got %d events of frame %d", i, got.Batch.Len(), got.Batch.Seq)
 		}
 		got.Batch = nil
-		want := deadletter.Letter{Feed: "ac\"me", Seq: 812, RuleSet: "sha256:set", Errors: []deadletter.Failure{
-			{Rule: "paid", Version: "sha256:1", Error: "no such key: \"a\"\nmore"}, {Rule: "big", Version: "sha256:2"}}}
+		want := deadletter.Letter{Feed: "ac\"me", Seq: 812, RuleSet: "sha256:set", DeliveredBy: []string{"other", "more"}, Errors: []deadletter.Failure{
+			{Rule: "paid", Version: "sha256:1", OnError: "dead_letter", Error: "no such key: \"a\"\nmore"},
+			{Rule: "big", Version: "sha256:2", Code: "CDCD-2201", OnError: "skip", Error: "CDCD-2201: too big"}}}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("event %d:\ngot  %+v\nwant %+v", i, got, want)
 		}
