@@ -56,6 +56,7 @@ func newRoot(a *app) *cobra.Command {
 		newSchemaCmd(a),
 		newSnapshotCmd(a),
 		newRulesCmd(a),
+		newDLQCmd(a),
 		newTriggerCmd(a),
 		newPartnerCmd(a),
 		newAuditCmd(a),

@@ -177,6 +177,13 @@ func openAudited(ctx context.Context, a *app, cfg *config, store string) (audit.
 				return s, nil
 			}
 			closeStore(s)
+			if s, err = openRedriven(ctx, a.env, cfg, name); err != nil {
+				return nil, fmt.Errorf("feed %s: %w", name, err)
+			}
+			if s.String() == store {
+				return s, nil
+			}
+			closeStore(s)
 		}
 	}
 	return nil, cdc.Errorf("CDCD-4001", "the audit log has objects in %s, which no feed delivers to", store).

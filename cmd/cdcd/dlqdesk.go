@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -320,8 +319,9 @@ func (p *pipeline) redrivenLine(ctx context.Context, f *feed, l *deadletter.Lett
 	if err := f.view.Prepare(ctx, b, []cdc.Decision{d}); err != nil {
 		return nil, err
 	}
-	line := p.chainConfig(f).Append(nil, &d)
-	if f.cfg.Envelope != "cdcd" || !bytes.HasSuffix(line, []byte("}")) {
+	cfg := p.chainConfig(f)
+	line := cfg.Append(nil, &d)
+	if cfg.Envelope != "cdcd" || !bytes.HasSuffix(line, []byte("}")) {
 		return line, nil
 	}
 	line = append(line[:len(line)-1], `,"redriven":{"letter":`...)
@@ -350,7 +350,9 @@ func (d *jobDraft) add(l *deadletter.Letter, s deadletter.Settled) {
 	}
 }
 
-func (d *jobDraft) full() bool { return len(d.records)+len(d.others) >= dlqJob || d.bytes >= dlqJobBytes }
+func (d *jobDraft) full() bool {
+	return len(d.records)+len(d.others) >= dlqJob || d.bytes >= dlqJobBytes
+}
 
 // settle makes a job of the draft, and carries it out.
 func (w *dlqWork) settle(ctx context.Context, f *feed, book *deadletter.Book, d *jobDraft) error {
@@ -380,7 +382,7 @@ func (w *dlqWork) settle(ctx context.Context, f *feed, book *deadletter.Book, d 
 		return err
 	}
 	w.result.Jobs = append(w.result.Jobs, fmt.Sprintf("%s/%d", f.name, job.No))
-	if into := w.p.redrivenPlace(f); job.Records > 0 && !slices.Contains(w.result.Into, into) {
+	if into := redrivenURL(f.cfg); job.Records > 0 && !slices.Contains(w.result.Into, into) {
 		w.result.Into = append(w.result.Into, into)
 	}
 	if err := w.p.finishJobs(ctx, f, book, d.letters); err != nil {
@@ -455,10 +457,8 @@ func (p *pipeline) finishJobs(ctx context.Context, f *feed, book *deadletter.Boo
 	return nil
 }
 
-// redrivenPlace is where redriven records of a feed go: beside its objects, where nobody who reads the feed in order stumbles over
+// redrivenURL is where redriven records of a feed go: beside its objects, where nobody who reads the feed in order stumbles over
 // them. Records of a NATS feed have a subject of their own.
-func (p *pipeline) redrivenPlace(f *feed) string { return redrivenURL(f.cfg) }
-
 func redrivenURL(f *feedConfig) string {
 	if f.toNATS() {
 		return f.To + "-" + redrivenName
@@ -467,22 +467,22 @@ func redrivenURL(f *feedConfig) string {
 }
 
 // openRedriven opens the store of a feed's redriven records.
-func (p *pipeline) openRedriven(ctx context.Context, f *feed) (chain.Store, error) {
-	own := *f.cfg
-	own.To = redrivenURL(f.cfg)
+func openRedriven(ctx context.Context, env []string, cfg *config, feed string) (chain.Store, error) {
+	own := *cfg.Feeds[feed]
+	own.To = redrivenURL(&own)
 	if own.Nats != nil && own.Nats.Stream != "" {
 		nats := *own.Nats
 		nats.Stream += "-" + strings.ToUpper(redrivenName)
 		own.Nats = &nats
 	}
-	cfg := *p.cfg
-	cfg.Feeds = map[string]*feedConfig{f.name: &own}
-	return openStore(ctx, p.env, &cfg, f.name)
+	with := *cfg
+	with.Feeds = map[string]*feedConfig{feed: &own}
+	return openStore(ctx, env, &with, feed)
 }
 
 // deliverJobs delivers what the chain of redriven records does not have yet.
 func (p *pipeline) deliverJobs(ctx context.Context, f *feed, book *deadletter.Book, jobs []deadletter.Job, letters map[uint64]*deadletter.Letter) error {
-	store, err := p.openRedriven(ctx, f)
+	store, err := openRedriven(ctx, p.env, p.cfg, f.name)
 	if err != nil {
 		return err
 	}
@@ -490,7 +490,7 @@ func (p *pipeline) deliverJobs(ctx context.Context, f *feed, book *deadletter.Bo
 	var line []byte
 	cfg := p.chainConfig(f)
 	cfg.Feed, cfg.Store, cfg.Partitions, cfg.PartitionBy = f.name+"."+redrivenName, store, 1, nil
-	cfg.Audited = p.audited(store)
+	cfg.Audited, cfg.KeepTransactions = p.audited(store), false
 	cfg.Append = func(dst []byte, _ *cdc.Decision) []byte { return append(dst, line...) }
 	c, err := chain.Open(ctx, cfg)
 	if err != nil {
@@ -728,6 +728,9 @@ func (a *app) aside(ctx context.Context, cfg *config, unanswered error) (*pipeli
 		return nil, err
 	}
 	fail := func(err error) (*pipeline, error) { p.closeAside(); return nil, err }
+	if p.persons, err = openPersons(ctx, cfg, p.stream); err != nil {
+		return fail(err)
+	}
 	store, err := p.stream.Rules(ctx)
 	if err != nil {
 		return fail(err)
@@ -754,23 +757,4 @@ func (p *pipeline) closeAside() {
 	for _, f := range p.feeds {
 		closeStore(f.store)
 	}
-}
-
-// openFeeds opens the stores of all feeds.
-func (p *pipeline) openFeeds(ctx context.Context) error {
-	for _, name := range feedNames(p.cfg) {
-		f := &feed{name: name, cfg: p.cfg.Feeds[name]}
-		var err error
-		if f.view, err = openView(p.cfg, name); err != nil {
-			return err
-		}
-		if f.store, err = openStore(ctx, p.env, p.cfg, name); err != nil {
-			return fmt.Errorf("feed %s: %w", name, err)
-		}
-		if f.dead, err = openFolder(filepath.Join(p.cfg.DeadLetters.Dir, name)); err != nil {
-			return fmt.Errorf("dead letters of feed %s: %w", name, err)
-		}
-		p.feeds = append(p.feeds, f)
-	}
-	return nil
 }

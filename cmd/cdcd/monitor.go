@@ -168,6 +168,7 @@ func (p *pipeline) handler() http.Handler {
 	mux.HandleFunc("POST /events", p.events)
 	mux.HandleFunc("GET /stream/tables", p.tablesInStream)
 	mux.HandleFunc("POST /backtest", p.backtest)
+	mux.HandleFunc("POST /dlq", p.askDLQ)
 	mux.HandleFunc("POST /rules", p.askRules)
 	mux.HandleFunc("POST /plugins", p.askPlugins)
 	mux.HandleFunc("POST /trigger", p.askTrigger)

@@ -62,6 +62,7 @@ type pipeline struct {
 	tails       atomic.Int64                 // clients of /tail
 	backtests   atomic.Int64                 // clients of /backtest
 	searches    atomic.Int64                 // clients of /event
+	dlq         sync.Mutex                   // held by who settles dead letters
 	desk        *ruleDesk
 	rules       *ruleWatch
 	plugins     *plugins
@@ -102,29 +103,10 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 	if err := precheckRules(ctx, a, cfg, p.plugins); err != nil {
 		return nil, err
 	}
-	for _, name := range feedNames(cfg) {
-		f := &feed{name: name, cfg: cfg.Feeds[name]}
-		var err error
-		if f.view, err = openView(cfg, name); err != nil {
-			return nil, err
-		}
-		if err = f.openForm(); err != nil {
-			return nil, err
-		}
-		if f.store, err = openStore(ctx, a.env, cfg, name); err != nil {
-			return nil, fmt.Errorf("feed %s: %w", name, err)
-		}
-		if err := checkRetention(ctx, f.store); final(err) {
-			return nil, fmt.Errorf("feed %s: %w", name, err)
-		} else if err != nil {
-			a.log.Warn("it is not known whether the bucket keeps objects", "event", "feed.retention_unknown", "feed", name, "err", err)
-		}
-		if f.dead, err = openFolder(filepath.Join(cfg.DeadLetters.Dir, name)); err != nil {
-			return nil, fmt.Errorf("dead letters of feed %s: %w", name, err)
-		}
-		p.feeds = append(p.feeds, f)
+	err := p.openFeeds(ctx)
+	if err != nil {
+		return nil, err
 	}
-	var err error
 	if p.stream, err = openBus(ctx, a, cfg, p.writer, p.hold); err != nil {
 		return nil, err
 	}
@@ -154,6 +136,33 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 	return p, nil
 }
 
+// openFeeds opens the stores of all feeds.
+func (p *pipeline) openFeeds(ctx context.Context) error {
+	for _, name := range feedNames(p.cfg) {
+		f := &feed{name: name, cfg: p.cfg.Feeds[name]}
+		var err error
+		if f.view, err = openView(p.cfg, name); err != nil {
+			return err
+		}
+		if err = f.openForm(); err != nil {
+			return err
+		}
+		if f.store, err = openStore(ctx, p.env, p.cfg, name); err != nil {
+			return fmt.Errorf("feed %s: %w", name, err)
+		}
+		if err := checkRetention(ctx, f.store); final(err) {
+			return fmt.Errorf("feed %s: %w", name, err)
+		} else if err != nil {
+			p.log.Warn("it is not known whether the bucket keeps objects", "event", "feed.retention_unknown", "feed", name, "err", err)
+		}
+		if f.dead, err = openFolder(filepath.Join(p.cfg.DeadLetters.Dir, name)); err != nil {
+			return fmt.Errorf("dead letters of feed %s: %w", name, err)
+		}
+		p.feeds = append(p.feeds, f)
+	}
+	return nil
+}
+
 // Close lets go of what openPipeline opened.
 func (p *pipeline) Close() {
 	p.audit.Close()
@@ -178,6 +187,7 @@ func (p *pipeline) Run(ctx context.Context) error {
 	g.Go(func() error { return p.triggers.Run(ctx) })
 	g.Go(func() error { return p.housekeeping(ctx) })
 	g.Go(func() error { return p.watchRules(ctx) })
+	g.Go(func() error { return p.finishAllJobs(ctx) })
 	g.Go(func() error { return p.look(ctx) })
 	g.Go(func() error { return p.finish(ctx) })
 	err := g.Wait()

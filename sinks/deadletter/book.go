@@ -204,6 +204,20 @@ func (b *Book) Edits(ctx context.Context, no uint64) (edits []Edit, err error) {
 	return edits, nil
 }
 
+// Corrected returns how many corrections letters have, by their numbers.
+func (b *Book) Corrected(ctx context.Context) (map[uint64]int, error) {
+	keys, err := b.keys(ctx, "edits/")
+	count := map[uint64]int{}
+	for _, key := range keys {
+		var no uint64
+		var edit int
+		if _, err := fmt.Sscanf(key, "edits/%d/%d.json", &no, &edit); err == nil {
+			count[no]++
+		}
+	}
+	return count, err
+}
+
 // AddEdit keeps a correction beside those that there are. It returns its bytes' hash.
 func (b *Book) AddEdit(ctx context.Context, no uint64, e Edit) (digest string, err error) {
 	for {
