@@ -57,6 +57,7 @@ func newRoot(a *app) *cobra.Command {
 		newSnapshotCmd(a),
 		newRulesCmd(a),
 		newDLQCmd(a),
+		newReplayCmd(a),
 		newTriggerCmd(a),
 		newPartnerCmd(a),
 		newAuditCmd(a),

@@ -169,6 +169,7 @@ func (p *pipeline) handler() http.Handler {
 	mux.HandleFunc("GET /stream/tables", p.tablesInStream)
 	mux.HandleFunc("POST /backtest", p.backtest)
 	mux.HandleFunc("POST /dlq", p.askDLQ)
+	mux.HandleFunc("POST /replay", p.replay)
 	mux.HandleFunc("POST /rules", p.askRules)
 	mux.HandleFunc("POST /plugins", p.askPlugins)
 	mux.HandleFunc("POST /trigger", p.askTrigger)
