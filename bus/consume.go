@@ -79,6 +79,15 @@ func (s *Stream) At(ctx context.Context, t time.Time) (uint64, error) {
 	return first, nil
 }
 
+// Taken returns when the stream took a message.
+func (s *Stream) Taken(ctx context.Context, seq uint64) (time.Time, error) {
+	m, err := s.stream.GetMsg(ctx, seq)
+	if err != nil {
+		return time.Time{}, s.readError(err)
+	}
+	return m.Time, nil
+}
+
 // PartNoAt returns the number, in its partition, of the first change that the message at seq has or that comes behind it.
 func (s *Stream) PartNoAt(ctx context.Context, seq uint64) (uint64, error) {
 	m, err := s.stream.GetMsg(ctx, seq)

@@ -209,6 +209,9 @@ type feedConfig struct {
 	Compress string `yaml:"compress" enum:"zstd,gzip,none"`
 	// Rotate says when an object is finished: whichever limit is reached first.
 	Rotate rotateConfig `yaml:"rotate"`
+	// Hold is how long the stream is kept for this feed when it does not deliver, and the stream is full: after that its changes are
+	// dropped, loudly, so that other feeds go on. By default capture waits for it.
+	Hold strictyaml.Duration `yaml:"hold"`
 	// Begin is where a feed begins that is new: oldest (the default), the oldest change that the stream still has; now; a time such as
 	// 2026-11-20T06:00:00Z, or a time before now such as 24h: with the changes that the stream took since then. It says nothing of a feed that has begun.
 	Begin string `yaml:"begin" default:"oldest"`
@@ -838,6 +841,7 @@ func (v *validator) checkFeed(at []any, f *feedConfig) {
 	if f.Nats != nil && !f.toNATS() {
 		v.invalid(append(at, "nats"), "nats settings apply to a feed to nats://").Hint("remove them")
 	}
+	v.checkRange(append(at, "hold"), int64(f.Hold), int64(time.Minute), int64(10*365*24*time.Hour), "1m", "87600h")
 	if _, err := beginOf(f.Begin, time.Now()); err != nil {
 		v.invalid(append(at, "begin"), "'%s' is not a place in the stream", f.Begin).Hint("use oldest, now, 24h or 2026-11-20T06:00:00Z")
 	}

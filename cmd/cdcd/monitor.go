@@ -52,6 +52,10 @@ type streamState struct {
 	Frames   uint64 `json:"frames"`
 	Bytes    int64  `json:"bytes"`
 	MaxBytes int64  `json:"max_bytes"`
+
+	Undelivered int64    `json:"undelivered_bytes"`         // that a feed still needs, about
+	Slowest     string   `json:"slowest_feed,omitempty"`    // the feed that is farthest behind
+	FullIn      *float64 `json:"full_in_seconds,omitempty"` // if that one delivers nothing; absent when the stream does not fill up
 }
 
 type feedState struct {
@@ -64,10 +68,11 @@ type feedState struct {
 	Objects    uint64  `json:"objects"`                    // committed by this process
 	Records    uint64  `json:"records"`
 	Bytes      uint64  `json:"bytes"`
-	Waiting    int     `json:"waiting"`     // records that are not in the store yet
-	AgeSeconds float64 `json:"age_seconds"` // how long the oldest of them has waited
-	Behind     uint64  `json:"behind"`      // frames of the stream that are not judged yet
-	Ordinal    uint64  `json:"ordinal"`     // of the chain's last object
+	Waiting    int     `json:"waiting"`        // records that are not in the store yet
+	AgeSeconds float64 `json:"age_seconds"`    // how long the oldest of them has waited
+	BehindFor  float64 `json:"behind_seconds"` // since when the stream has had what the feed delivers next; 0 when it has nothing
+	Behind     uint64  `json:"behind"`         // frames of the stream that are not judged yet
+	Ordinal    uint64  `json:"ordinal"`        // of the chain's last object
 	LastKey    string  `json:"last_key,omitempty"`
 	Error      string  `json:"error,omitempty"`
 
@@ -107,7 +112,8 @@ func (p *pipeline) state(ctx context.Context) state {
 	} else if info, err := p.stream.Info(ctx); err != nil {
 		fail("stream: %v", err)
 	} else {
-		s.Stream = streamState{info.First, info.Last, info.Messages, info.Bytes, info.MaxBytes}
+		s.Stream = streamState{First: info.First, Last: info.Last, Frames: info.Messages, Bytes: info.Bytes, MaxBytes: info.MaxBytes}
+		p.filling.state(&s.Stream)
 	}
 	for _, f := range p.feeds {
 		fs := f.state(now)
@@ -135,6 +141,7 @@ func (f *feed) state(now time.Time) feedState {
 		s.Error = "its store has not been reached yet"
 	}
 	s.Objects, s.Records, s.Bytes = past.Objects+cs.Objects, past.Records+cs.Records, past.Bytes+cs.Bytes
+	s.BehindFor = time.Duration(f.behind.Load()).Seconds()
 	s.Waiting, s.Ordinal, s.LastKey = cs.Waiting, cs.Head.Ordinal, cs.Head.Key
 	if !cs.WaitingSince.IsZero() {
 		s.AgeSeconds = now.Sub(cs.WaitingSince).Seconds()
@@ -221,6 +228,9 @@ var (
 	streamFrames   = newFigure(prometheus.GaugeValue, "stream_frames", "Frames in the stream.", "source")
 	streamBytes    = newFigure(prometheus.GaugeValue, "stream_bytes", "Bytes in the stream.", "source")
 	streamMaxBytes = newFigure(prometheus.GaugeValue, "stream_max_bytes", "Bytes at which the stream is full and capture waits.", "source")
+	streamUndone   = newFigure(prometheus.GaugeValue, "stream_undelivered_bytes", "About how many bytes of the stream the feed that is farthest behind has not delivered.", "source")
+	streamFullIn   = newFigure(prometheus.GaugeValue, "stream_full_in_seconds", "How long until the stream is full, and capture waits, if the feed that is farthest behind delivers nothing; +Inf when it does not fill up.", "source")
+	feedBehindFor  = newFigure(prometheus.GaugeValue, "feed_behind_seconds", "Since when the stream has had what the feed delivers next; 0 when it has nothing.", "source", "feed")
 	feedEvents     = newFigure(prometheus.CounterValue, "feed_events_total", "Events judged for the feed.", "source", "feed")
 	feedMatched    = newFigure(prometheus.CounterValue, "feed_matched_total", "Events that matched a rule of the feed.", "source", "feed")
 	feedFailed     = newFigure(prometheus.CounterValue, "feed_failed_total", "Events that a rule of the feed could not judge.", "source", "feed")
@@ -256,7 +266,7 @@ var (
 		captureErrors, captureBehind, captureRoom, captureLook, captureClock, captureGTIDs, captureServer, captureNotices, captureStandby, captureError,
 		snapshotRows, snapshotOf, snapshotFailed, rulesRevision, rulesRefused, rulesBroken, ruleMatches, ruleErrors,
 		pluginEvents, pluginTraps, pluginFuel, pluginFuelOf, pluginSeconds, pluginTimeOf, pluginMemory, pluginRuns, pluginLost, pluginOwn, pluginDown,
-		buildInfo, streamFrames, streamBytes, streamMaxBytes, feedEvents,
+		buildInfo, streamFrames, streamBytes, streamMaxBytes, streamUndone, streamFullIn, feedBehindFor, feedEvents,
 		feedMatched, feedFailed, ruleMismatches, feedRecords, feedBytes, feedObjects, feedWaiting, feedAge, feedBehind, feedError}
 )
 
@@ -285,6 +295,12 @@ func (c *figures) Collect(ch chan<- prometheus.Metric) {
 	send(streamFrames, float64(s.Stream.Frames))
 	send(streamBytes, float64(s.Stream.Bytes))
 	send(streamMaxBytes, float64(s.Stream.MaxBytes))
+	send(streamUndone, float64(s.Stream.Undelivered))
+	fullIn := math.Inf(1)
+	if s.Stream.FullIn != nil {
+		fullIn = *s.Stream.FullIn
+	}
+	send(streamFullIn, fullIn)
 	for _, j := range s.Snapshots {
 		send(snapshotRows, float64(j.Rows), j.ID)
 		send(snapshotOf, float64(j.Expected), j.ID)
@@ -315,6 +331,7 @@ func (c *figures) Collect(ch chan<- prometheus.Metric) {
 		send(feedWaiting, float64(f.Waiting), f.Feed)
 		send(feedAge, f.AgeSeconds, f.Feed)
 		send(feedBehind, float64(f.Behind), f.Feed)
+		send(feedBehindFor, f.BehindFor, f.Feed)
 		if f.Error != "" {
 			send(feedError, 1, f.Feed, codeIn(f.Error))
 		}

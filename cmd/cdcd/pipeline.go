@@ -70,6 +70,7 @@ type pipeline struct {
 	shadows     shadows
 	quarantines *quarantines
 	seen        atomic.Int64 // when the last frame was captured, in microseconds since 1970
+	filling     filling
 	source      sourceWatch
 }
 
@@ -93,6 +94,7 @@ type feed struct {
 	past   chain.Stats // of chains that were opened before this one
 
 	events, matched, failed, seq atomic.Uint64
+	behind                       atomic.Int64 // time.Duration since when the stream has had what comes next
 	mismatches                   atomic.Uint64
 }
 
@@ -541,6 +543,9 @@ func (p *pipeline) resumeChain(ctx context.Context, f *feed, c *chain.Chain) (ui
 		return 0, err
 	}
 	from := min(c.Resume(), last.Seq+1)
+	if first, err := p.stream.PartNoAt(ctx, info.First); err == nil && first > next {
+		return 0, givenUp(f, next, first)
+	}
 	for step := uint64(1); from > info.First && from <= last.Seq; step *= 2 {
 		first, err := p.stream.PartNoAt(ctx, from)
 		if err != nil {
@@ -684,33 +689,6 @@ func (p *pipeline) note(ctx context.Context, f *feed) {
 	for _, one := range progress {
 		f.notedSeq = min(f.notedSeq, one.Seq)
 	}
-}
-
-// makeRoom drops what all feeds have delivered from a stream that is four fifths full, or that the disk is too small for:
-// oldest first, and no more than is needed. The rest is kept: history is what rules are tried on.
-func (p *pipeline) makeRoom(ctx context.Context) error {
-	info, err := p.stream.Info(ctx)
-	if err != nil {
-		return err
-	}
-	share := 0.0 // of the messages, as if all were of one size
-	if p.held.Load() != nil {
-		share = 0.5
-	}
-	if info.MaxBytes > 0 && float64(info.Bytes) >= 0.8*float64(info.MaxBytes) {
-		share = max(share, 1-0.75*float64(info.MaxBytes)/float64(info.Bytes))
-	}
-	upTo := info.First + uint64(share*float64(info.Last-info.First))
-	for _, f := range p.feeds {
-		f.noting.Lock()
-		upTo = min(upTo, f.notedSeq)
-		f.noting.Unlock()
-	}
-	if share == 0 || upTo <= info.First {
-		return nil
-	}
-	p.log.Info("making room in the stream", "event", "stream.trim", "from", info.First, "to", upTo)
-	return p.stream.Trim(ctx, upTo)
 }
 
 // reload pushes changed rule files, or says why not; then the rules stay as they are.

@@ -44,6 +44,10 @@ func (a *app) printState(w io.Writer, s state) {
 	fmt.Fprintf(w, "%s   source %s, writer %s\n\n", verdict, s.Source, s.Writer)
 	a.printCapture(w, s.Capture)
 	fmt.Fprintf(w, "stream   %d frames, %s of %s\n", s.Stream.Frames, size(s.Stream.Bytes), size(s.Stream.MaxBytes))
+	if s.Stream.FullIn != nil && 2*s.Stream.Undelivered > s.Stream.MaxBytes {
+		fmt.Fprintf(w, "         %s %s are not delivered by feed %s: full in %s, then capture waits\n", a.ui.out(red, "✗"), size(s.Stream.Undelivered), s.Stream.Slowest,
+			(time.Duration(*s.Stream.FullIn) * time.Second).Round(time.Second))
+	}
 	a.printRulesState(w, s.Rules)
 	for _, q := range s.Quarantined {
 		fmt.Fprintf(w, "         %s plugin %s of rule %s is in quarantine in feed %s, fallback %s: %s\n", a.ui.out(red, "✗"), q.Plugin, q.Rule, q.Feed, q.Fallback, q.Why)
