@@ -32,6 +32,7 @@ type Config struct {
 
 	MaxBytes      int64 // size at which the stream is full and the capture waits; default 10 GiB
 	MinFree       int64 // embedded: with less free disk space than this the capture waits; default 256 MiB, -1 for none
+	LookupBytes   int64 // size at which the oldest answers of look-ups are forgotten; default 1 GiB
 	AllowUnsynced bool  // accept acknowledgements that a power cut may undo; the embedded server then syncs every 2 minutes
 
 	AckWait time.Duration // how long an acknowledgement may take before the stream is looked at; default 5 s
@@ -102,6 +103,9 @@ func (c *Config) setDefaults() error {
 	}
 	if c.MaxBytes <= 0 {
 		c.MaxBytes = 10 << 30
+	}
+	if c.LookupBytes <= 0 {
+		c.LookupBytes = 1 << 30
 	}
 	if c.MinFree == 0 {
 		c.MinFree = 256 << 20

@@ -36,7 +36,7 @@ func startEmbedded(cfg *Config) (*embedded, error) {
 		SyncAlways: !cfg.AllowUnsynced,
 		MaxPayload: cdc.MaxFrame + messageOverhead,
 		// What is beside the stream: rules, the progress bucket, and room for the server's own accounting.
-		JetStreamMaxStore: cfg.MaxBytes + rulesBytes + progressBytes + personsBytes + (64 << 20),
+		JetStreamMaxStore: cfg.MaxBytes + cfg.LookupBytes + rulesBytes + progressBytes + personsBytes + (64 << 20),
 	}
 	if cfg.Listen != "" {
 		host, port, err := listenAddr(cfg.Listen)

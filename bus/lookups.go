@@ -57,8 +57,9 @@ const (
 // ErrNoAnswer says that nothing is kept for a question.
 var ErrNoAnswer = errors.New("no answer is kept")
 
-// Lookups opens the store of answers, and creates it if it is not there. maxBytes bounds it from then on.
-func (s *Stream) Lookups(ctx context.Context, maxBytes int64) (*Lookups, error) {
+// Lookups opens the store of answers, and creates it if it is not there.
+func (s *Stream) Lookups(ctx context.Context) (*Lookups, error) {
+	maxBytes := s.cfg.LookupBytes
 	l := &Lookups{s: s, name: s.name + "_LOOKUPS", part: int(s.nc.MaxPayload()) - messageOverhead}
 	want := jetstream.StreamConfig{
 		Name: l.name, Description: "what cdcd has looked up for changes of " + s.cfg.Source, Subjects: []string{l.subject("*", "*", "*", "*")},
@@ -369,9 +370,9 @@ func openAnswer(body []byte, tables *cdc.Tables) (*cdc.Answer, error) {
 // Asked answers the questions of one feed: with what is kept for the frame that is being judged, or else with what Source says, which
 // is kept then. Source's errors are handed on.
 type Asked struct {
-	Kept   *Lookups
 	Feed   string
 	Source func(ctx context.Context, q *cdc.Query) (*cdc.Answer, error)
+	Again  func() // if set: called when an answer was kept already
 
 	mu    sync.Mutex
 	frame uint64 // that is being judged
@@ -387,8 +388,8 @@ func (f *Asked) Begin(frame uint64) {
 }
 
 // LookUp answers a question about the frame.
-func (f *Asked) LookUp(ctx context.Context, q *cdc.Query) (*cdc.Answer, error) {
-	frame, last, err := f.place(ctx)
+func (f *Asked) LookUp(ctx context.Context, kept *Lookups, q *cdc.Query) (*cdc.Answer, error) {
+	frame, last, err := f.place(ctx, kept)
 	if err != nil {
 		return nil, err
 	}
@@ -396,7 +397,11 @@ func (f *Asked) LookUp(ctx context.Context, q *cdc.Query) (*cdc.Answer, error) {
 		return f.Source(ctx, q) // it is in no stream
 	}
 	if frame <= last {
-		if a, err := f.Kept.Answer(ctx, f.Feed, frame, q); err == nil || !errors.Is(err, ErrNoAnswer) {
+		a, err := kept.Answer(ctx, f.Feed, frame, q)
+		if err == nil && f.Again != nil {
+			f.Again()
+		}
+		if !errors.Is(err, ErrNoAnswer) {
 			return a, err
 		}
 	}
@@ -404,16 +409,16 @@ func (f *Asked) LookUp(ctx context.Context, q *cdc.Query) (*cdc.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.Kept.Keep(ctx, f.Feed, frame, q, a)
+	return kept.Keep(ctx, f.Feed, frame, q, a)
 }
 
 // place returns the frame, and up to which one there may be an answer already. Somebody who writes at the same time is found out
 // when an answer is kept.
-func (f *Asked) place(ctx context.Context) (frame, last uint64, err error) {
+func (f *Asked) place(ctx context.Context, kept *Lookups) (frame, last uint64, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.known {
-		if f.last, err = f.Kept.Last(ctx, f.Feed); err != nil {
+		if f.last, err = kept.Last(ctx, f.Feed); err != nil {
 			return 0, 0, err
 		}
 		f.known = true

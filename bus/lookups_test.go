@@ -59,12 +59,12 @@ func question(keys ...int64) *cdc.Query {
 
 func openLookups(t *testing.T, url string) *Lookups {
 	t.Helper()
-	s, err := Open(t.Context(), Config{Source: "shop", URL: url, AllowUnsynced: true})
+	s, err := Open(t.Context(), Config{Source: "shop", URL: url, AllowUnsynced: true, LookupBytes: 64 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	l, err := s.Lookups(t.Context(), 64<<20)
+	l, err := s.Lookups(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestAskedAsksTheSourceOnceForAFrame(t *testing.T) {
 		asked++
 		return answerOf(t, fmt.Sprint("reading ", asked), "ada"), nil
 	}
-	feed := func() *Asked { return &Asked{Kept: l, Feed: "acme", Source: source} }
+	feed := func() *Asked { return &Asked{Feed: "acme", Source: source} }
 	first, second := feed(), feed()
 	for i, step := range []struct {
 		by    *Asked
@@ -177,7 +177,7 @@ func TestAskedAsksTheSourceOnceForAFrame(t *testing.T) {
 		{first, 0, 1, "reading 6: ada"}, // in no stream
 	} {
 		step.by.Begin(step.frame)
-		a, err := step.by.LookUp(t.Context(), question(step.key))
+		a, err := step.by.LookUp(t.Context(), l, question(step.key))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,7 +188,7 @@ func TestAskedAsksTheSourceOnceForAFrame(t *testing.T) {
 	failing := feed()
 	failing.Source = func(context.Context, *cdc.Query) (*cdc.Answer, error) { return nil, context.DeadlineExceeded }
 	failing.Begin(9)
-	if _, err := failing.LookUp(t.Context(), question(1)); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := failing.LookUp(t.Context(), l, question(1)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want what the source says", err)
 	}
 }

@@ -56,6 +56,7 @@ comes after the checkpoint, and how long the stream and the stores take.`,
 			c.add("config.valid", "ok", "%s (%s)", cfg.file, plural(len(cfg.Feeds), "feed"))
 			c.rules()
 			c.source()
+			c.lookups()
 			c.plugins()
 			c.bus()
 			c.stores()

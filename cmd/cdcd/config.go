@@ -91,6 +91,8 @@ type mysqlConfig struct {
 	// Oversize says what happens to a change that is larger than the bus can carry: it goes on without its largest values, and every rule
 	// that names its table treats it as an error (a dead letter by default); or the capture stops.
 	Oversize string `yaml:"oversize" enum:"dead_letter,halt" default:"dead_letter"`
+	// Lookup says where rules' look-ups read, and how much.
+	Lookup lookupConfig `yaml:"lookup"`
 }
 
 // serverTLSConfig is how the connections to the server are protected.
@@ -689,6 +691,7 @@ func (v *validator) checkMySQL(m *mysqlConfig) {
 	}
 	v.checkTables(steps("source", "mysql", "tables"), m.Tables)
 	v.checkCaptured(steps("source", "mysql"), &m.Captured)
+	v.checkLookup(&m.Lookup)
 }
 
 func (v *validator) checkCaptured(at []any, c *capturedConfig) {

@@ -32,6 +32,7 @@ type state struct {
 	Feeds   []feedState  `json:"feeds"`
 
 	Snapshots []mysql.SnapshotJob `json:"snapshots,omitempty"`
+	Lookups   *lookupStats        `json:"lookups,omitempty"`
 
 	Quarantined []quarantine `json:"quarantined_plugins,omitempty"`
 }
@@ -107,6 +108,7 @@ func (p *pipeline) state(ctx context.Context) state {
 	if server := p.server.Load(); server != nil {
 		s.Snapshots = server.Snapshots()
 	}
+	s.Lookups = p.lookups.state()
 	if err := p.stream.Healthy(); err != nil {
 		fail("stream: %v", err)
 	} else if info, err := p.stream.Info(ctx); err != nil {
@@ -250,6 +252,14 @@ var (
 	snapshotRows   = newFigure(prometheus.GaugeValue, "snapshot_rows", "Rows that a snapshot has read into the stream.", "source", "id")
 	snapshotOf     = newFigure(prometheus.GaugeValue, "snapshot_expected_rows", "Rows that it will read, as the server's statistics say.", "source", "id")
 	snapshotFailed = newFigure(prometheus.GaugeValue, "snapshot_failed", "1 while a snapshot cannot go on.", "source", "id")
+	lookupAsked    = newFigure(prometheus.CounterValue, "lookup_questions_total", "Look-ups asked of the source: of each batch one for each table and kind of question, with all keys.", "source")
+	lookupKeys     = newFigure(prometheus.CounterValue, "lookup_keys_total", "Keys that were looked up at the source.", "source")
+	lookupRows     = newFigure(prometheus.CounterValue, "lookup_rows_total", "Rows that look-ups found at the source.", "source")
+	lookupKept     = newFigure(prometheus.CounterValue, "lookup_kept_total", "Look-ups answered with what was read for the frame before.", "source")
+	lookupErrors   = newFigure(prometheus.CounterValue, "lookup_errors_total", "Look-ups that the source did not answer, by code; other when it has none.", "source", "code")
+	lookupWait     = newFigure(prometheus.CounterValue, "lookup_wait_seconds_total", "Time that look-ups have waited for a connection and for the server to have the change.", "source")
+	lookupSeconds  = newFigure(prometheus.CounterValue, "lookup_seconds_total", "Time that look-ups have taken, waiting included.", "source")
+	lookupTimeOf   = newFigure(prometheus.GaugeValue, "lookup_question_seconds", "Time that one of the newest look-ups takes; the label says of which part of them it is not more.", "source", "quantile")
 	pluginEvents   = newFigure(prometheus.CounterValue, "plugin_events_total", "Events that the plugin judged, in the lines of all feeds, by verdict: keep, edit, drop or error.", "source", "plugin", "version", "digest", "verdict")
 	pluginTraps    = newFigure(prometheus.CounterValue, "plugin_traps_total", "Events that the plugin broke down on, by what happened.", "source", "plugin", "version", "digest", "kind")
 	pluginFuel     = newFigure(prometheus.CounterValue, "plugin_fuel_total", "Fuel that the plugin has used.", "source", "plugin", "version", "digest")
@@ -266,6 +276,7 @@ var (
 		captureErrors, captureBehind, captureRoom, captureLook, captureClock, captureGTIDs, captureServer, captureNotices, captureStandby, captureError,
 		snapshotRows, snapshotOf, snapshotFailed, rulesRevision, rulesRefused, rulesBroken, ruleMatches, ruleErrors,
 		pluginEvents, pluginTraps, pluginFuel, pluginFuelOf, pluginSeconds, pluginTimeOf, pluginMemory, pluginRuns, pluginLost, pluginOwn, pluginDown,
+		lookupAsked, lookupKeys, lookupRows, lookupKept, lookupErrors, lookupWait, lookupSeconds, lookupTimeOf,
 		buildInfo, streamFrames, streamBytes, streamMaxBytes, streamUndone, streamFullIn, feedBehindFor, feedEvents,
 		feedMatched, feedFailed, ruleMismatches, feedRecords, feedBytes, feedObjects, feedWaiting, feedAge, feedBehind, feedError}
 )
@@ -309,6 +320,9 @@ func (c *figures) Collect(ch chan<- prometheus.Metric) {
 			failed = 1
 		}
 		send(snapshotFailed, failed, j.ID)
+	}
+	if l := s.Lookups; l != nil {
+		l.collect(send)
 	}
 	send(rulesRevision, float64(s.Rules.Revision))
 	send(rulesRefused, bit(s.Rules.Refused != ""))

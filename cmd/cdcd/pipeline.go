@@ -66,6 +66,7 @@ type pipeline struct {
 	desk        *ruleDesk
 	rules       *ruleWatch
 	plugins     *plugins
+	lookups     *lookups
 	filters     runningFilters
 	shadows     shadows
 	quarantines *quarantines
@@ -112,6 +113,7 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 	if p.stream, err = openBus(ctx, a, cfg, p.writer, p.hold); err != nil {
 		return nil, err
 	}
+	p.lookups = openLookups(cfg, a.env, p.stream)
 	if p.id, err = folderID(cfg.Data); err != nil {
 		p.stream.Close()
 		return nil, err
@@ -167,6 +169,7 @@ func (p *pipeline) openFeeds(ctx context.Context) error {
 
 // Close lets go of what openPipeline opened.
 func (p *pipeline) Close() {
+	p.lookups.Close()
 	p.audit.Close()
 	p.stream.Close()
 	p.shadows.Close()
@@ -435,9 +438,11 @@ func (p *pipeline) deliver(ctx context.Context, f *feed, delivered *bool) error 
 	dead.Advance(next, from, epoch)
 	f.seq.Store(max(from, 1) - 1)
 
+	look := p.lookups.of(f.name)
 	f.mu.Lock()
 	eng, err := engine.New(engine.Config{
-		Sets: sets, Sinks: map[string]engine.Sink{f.name: viewed{f.view, c}}, DeadLetter: dead,
+		Lookup: look,
+		Sets:   sets, Sinks: map[string]engine.Sink{f.name: viewed{f.view, c}}, DeadLetter: dead,
 		Filter:      func(ctx context.Context, r *rules.Rule) (engine.Filter, error) { return p.feedFilter(ctx, f.name, r) },
 		VerifyEvery: verifyEvery,
 		Mismatch: func(m rules.Mismatch) {
@@ -469,13 +474,14 @@ func (p *pipeline) deliver(ctx context.Context, f *feed, delivered *bool) error 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.Run(ctx) })
 	g.Go(func() error { return dead.Run(ctx) })
-	g.Go(func() error { return p.stream.Consume(ctx, from, f.handle(eng)) })
+	g.Go(func() error { return p.stream.Consume(ctx, from, f.handle(eng, look)) })
 	return g.Wait()
 }
 
 // handle notes what keeps the feed from delivering. A fence ends chain.Run and with it all of deliver.
-func (f *feed) handle(eng *engine.Engine) cdc.Handler {
+func (f *feed) handle(eng *engine.Engine, look *feedLookups) cdc.Handler {
 	return func(ctx context.Context, b *cdc.Batch) error {
+		look.begin(b)
 		err := eng.Handle(ctx, b)
 		f.mu.Lock()
 		f.err = err

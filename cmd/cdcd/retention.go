@@ -67,7 +67,10 @@ func (p *pipeline) makeRoom(ctx context.Context) error {
 			"event", "feed.given_up", "code", "CDCD-4310", "feed", feed, "to", upTo)
 	}
 	p.log.Info("making room in the stream", "event", "stream.trim", "from", info.First, "to", upTo)
-	return p.stream.Trim(ctx, upTo)
+	if err := p.stream.Trim(ctx, upTo); err != nil {
+		return err
+	}
+	return p.lookups.trim(ctx, upTo)
 }
 
 // holders says how far the feeds are.

@@ -137,6 +137,9 @@ func openBus(ctx context.Context, a *app, cfg *config, writer string, observe fu
 		e := cfg.Bus.Embedded
 		c.Dir, c.MaxBytes, c.Listen, c.AllowUnsynced = cfg.Data, int64(e.MaxBytes), e.Listen, e.AllowUnsynced
 	}
+	if m := cfg.Source.MySQL; m != nil {
+		c.LookupBytes = int64(m.Lookup.KeepBytes)
+	}
 	s, err := bus.Open(ctx, c)
 	if err != nil {
 		return nil, err

@@ -49,6 +49,9 @@ func (a *app) printState(w io.Writer, s state) {
 			(time.Duration(*s.Stream.FullIn) * time.Second).Round(time.Second))
 	}
 	a.printRulesState(w, s.Rules)
+	if s.Lookups != nil {
+		s.Lookups.print(w)
+	}
 	for _, q := range s.Quarantined {
 		fmt.Fprintf(w, "         %s plugin %s of rule %s is in quarantine in feed %s, fallback %s: %s\n", a.ui.out(red, "✗"), q.Plugin, q.Rule, q.Feed, q.Fallback, q.Why)
 	}

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cdcd-project/cdcd/bus"
+	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/engine"
+	"github.com/cdcd-project/cdcd/rules"
+	"github.com/cdcd-project/cdcd/sources/mysql"
+)
+
+// lookups answers what the rules of all feeds look up. Nothing is opened before the first question: most rules have none.
+//
+//	engine.LookUp → what is kept for the frame, or else: source → kept → engine
+type lookups struct {
+	stream *bus.Stream
+	open   func() (*mysql.Lookups, error) // nil: the source is no server
+	limit  int                            // of the questions of one feed that are under way at once
+
+	mu     sync.Mutex // guards the rest
+	source *mysql.Lookups
+	kept   *bus.Lookups
+	stats  lookupStats
+	times  []time.Duration // of the newest questions to the source, in a ring
+	next   int
+}
+
+// lookupStats is what look-ups have done since the start.
+type lookupStats struct {
+	Questions   uint64            `json:"questions"` // to the source
+	Keys        uint64            `json:"keys"`
+	Rows        uint64            `json:"rows"`
+	Kept        uint64            `json:"kept"` // answered with what was read before
+	Errors      map[string]uint64 `json:"errors,omitempty"`
+	WaitSeconds float64           `json:"wait_seconds"` // for connections, and for the server to have the change
+	Seconds     float64           `json:"seconds"`      // all in all
+	P50         float64           `json:"p50_seconds"`
+	P99         float64           `json:"p99_seconds"`
+}
+
+// lookupTimes is how many questions quantiles are of.
+const lookupTimes = 1024
+
+// openLookups returns what answers look-ups; nothing is connected to yet.
+func openLookups(cfg *config, env []string, stream *bus.Stream) *lookups {
+	l := &lookups{stream: stream}
+	if m := cfg.Source.MySQL; m != nil {
+		l.limit = max(1, m.Lookup.Connections/2)
+		l.open = func() (*mysql.Lookups, error) {
+			c, err := lookupServer(cfg, env)
+			if err != nil {
+				return nil, err
+			}
+			c.Observe = l.observe
+			return mysql.NewLookups(c)
+		}
+	}
+	return l
+}
+
+// lookupServer says where look-ups read.
+func lookupServer(cfg *config, env []string) (mysql.LookupConfig, error) {
+	source, err := serverConfig(cfg, env)
+	if err != nil {
+		return mysql.LookupConfig{}, err
+	}
+	m := &cfg.Source.MySQL.Lookup
+	c := mysql.LookupConfig{Server: source, Connections: m.Connections, Timeout: time.Duration(m.Timeout), MaxBytes: int(m.MaxBytes)}
+	c.Server.Tables, c.Server.ExcludeTables = nil, nil // what is looked up need not be captured
+	if m.URL == "" {
+		return c, nil
+	}
+	at, err := serverURL(string(m.URL))
+	if err != nil {
+		return c, err
+	}
+	c.Source = &source
+	c.Server.Addr, c.Server.User, c.Server.Flavor = at.Addr, at.User, at.Flavor
+	account := mysqlConfig{URL: m.URL, PasswordEnv: m.PasswordEnv, PasswordFile: m.PasswordFile}
+	if c.Server.Password, err = account.Password(env); err != nil {
+		return c, err
+	}
+	c.Server.TLS, err = mysql.TLS(m.TLS).Config(at.Addr)
+	return c, err
+}
+
+// Close closes the connections.
+func (l *lookups) Close() {
+	l.mu.Lock()
+	source := l.source
+	l.source, l.open = nil, nil
+	l.mu.Unlock()
+	if source != nil {
+		source.Close()
+	}
+}
+
+// server returns the connections to the source.
+func (l *lookups) server() (*mysql.Lookups, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.source != nil {
+		return l.source, nil
+	}
+	if l.open == nil {
+		return nil, cdc.Errorf("CDCD-1344", "look-ups read a database server, and the source is none").WithFix("capture from the server, with source.mysql, or remove the rules' look-ups")
+	}
+	var err error
+	l.source, err = l.open()
+	return l.source, err
+}
+
+// store returns what keeps answers.
+func (l *lookups) store(ctx context.Context) (*bus.Lookups, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.kept != nil {
+		return l.kept, nil
+	}
+	var err error
+	l.kept, err = l.stream.Lookups(ctx)
+	return l.kept, err
+}
+
+// trim forgets what was kept for frames before upTo.
+func (l *lookups) trim(ctx context.Context, upTo uint64) error {
+	l.mu.Lock()
+	kept := l.kept
+	l.mu.Unlock()
+	if kept == nil {
+		return nil
+	}
+	return kept.Trim(ctx, upTo)
+}
+
+func (l *lookups) observe(s mysql.LookupStats) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stats.Questions++
+	l.stats.Keys += uint64(s.Keys)
+	l.stats.Rows += uint64(s.Rows)
+	l.stats.WaitSeconds += s.Waited.Seconds()
+	l.stats.Seconds += s.Took.Seconds()
+	if s.Err != nil {
+		if l.stats.Errors == nil {
+			l.stats.Errors = map[string]uint64{}
+		}
+		l.stats.Errors[cmp.Or(cdc.CodeOf(s.Err), "other")]++
+	}
+	if len(l.times) < lookupTimes {
+		l.times = append(l.times, s.Took)
+	} else {
+		l.times[l.next] = s.Took
+		l.next = (l.next + 1) % lookupTimes
+	}
+}
+
+// state returns what look-ups have done; nil when nothing was ever looked up.
+func (l *lookups) state() *lookupStats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stats.Questions+l.stats.Kept == 0 {
+		return nil
+	}
+	s := l.stats
+	s.Errors = make(map[string]uint64, len(l.stats.Errors))
+	for code, n := range l.stats.Errors {
+		s.Errors[code] = n
+	}
+	if n := len(l.times); n > 0 {
+		sorted := slices.Sorted(slices.Values(l.times))
+		s.P50, s.P99 = sorted[n/2].Seconds(), sorted[n*99/100].Seconds()
+	}
+	return &s
+}
+
+func (s *lookupStats) collect(send func(f figure, v float64, labels ...string)) {
+	send(lookupAsked, float64(s.Questions))
+	send(lookupKeys, float64(s.Keys))
+	send(lookupRows, float64(s.Rows))
+	send(lookupKept, float64(s.Kept))
+	send(lookupWait, s.WaitSeconds)
+	send(lookupSeconds, s.Seconds)
+	send(lookupTimeOf, s.P50, "0.5")
+	send(lookupTimeOf, s.P99, "0.99")
+	for code, n := range s.Errors {
+		send(lookupErrors, float64(n), code)
+	}
+}
+
+// print writes a line for people.
+func (s *lookupStats) print(w io.Writer) {
+	failed := uint64(0)
+	for _, n := range s.Errors {
+		failed += n
+	}
+	fmt.Fprintf(w, "lookups  %d questions about %d keys, %d rows; %d answered with what was read before, %d failed; half within %.1f ms, 99%% within %.1f ms\n",
+		s.Questions, s.Keys, s.Rows, s.Kept, failed, s.P50*1000, s.P99*1000)
+}
+
+// of returns what answers the look-ups of a feed.
+func (l *lookups) of(feed string) *feedLookups {
+	f := &feedLookups{l: l}
+	f.asked = bus.Asked{Feed: feed, Source: f.source, Again: func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.stats.Kept++
+	}}
+	if l.limit > 0 {
+		f.places = make(chan struct{}, l.limit)
+	}
+	return f
+}
+
+// feedLookups answers the look-ups of a feed. It is an [engine.Lookups].
+type feedLookups struct {
+	l      *lookups
+	asked  bus.Asked
+	places chan struct{}
+}
+
+var _ engine.Lookups = (*feedLookups)(nil)
+
+// begin says which frame the questions from now on are about.
+func (f *feedLookups) begin(b *cdc.Batch) { f.asked.Begin(b.Seq) }
+
+// LookUp implements engine.Lookups.
+func (f *feedLookups) LookUp(ctx context.Context, q *cdc.Query) (*cdc.Answer, error) {
+	kept, err := f.l.store(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return f.asked.LookUp(ctx, kept, q)
+}
+
+func (f *feedLookups) source(ctx context.Context, q *cdc.Query) (*cdc.Answer, error) {
+	server, err := f.l.server()
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case f.places <- struct{}{}:
+		defer func() { <-f.places }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return server.LookUp(ctx, q)
+}
+
+// lookups says of each look-up of the rules how the server would do it.
+func (c *checker) lookups() {
+	if c.set == nil || c.cfg.Source.MySQL == nil || len(c.set.LookingUp()) == 0 {
+		return
+	}
+	where, err := lookupServer(c.cfg, c.env)
+	if err != nil {
+		c.failed("lookup.server", err)
+		return
+	}
+	source, err := mysql.NewLookups(where)
+	if err != nil {
+		c.failed("lookup.server", err)
+		return
+	}
+	defer source.Close()
+	for _, r := range c.set.LookingUp() {
+		for i := range r.Lookups {
+			look := r.Lookups[i]
+			name, q := "lookup."+r.Name+"."+look.Name, lookupQuery(look)
+			plan, err := source.Plan(c.ctx, q)
+			switch {
+			case err != nil:
+				c.failed(name, err)
+			case plan.Scans:
+				w := plan.Warning(q)
+				item := c.add(name, "warn", "%s", w.What)
+				item.Code, item.Fix = w.Code, w.Fix
+			default:
+				c.add(name, "ok", "%s by index %s of %s", look.Table, plan.Index, where.Server.Addr)
+			}
+		}
+	}
+}
+
+// lookupQuery is what a look-up asks, without keys.
+func lookupQuery(look *rules.Lookup) *cdc.Query {
+	q := &cdc.Query{Table: look.Table, Columns: look.Columns, Order: look.Order, Limit: max(1, look.Limit)}
+	for _, part := range look.By {
+		q.By = append(q.By, part.Column)
+	}
+	return q
+}
