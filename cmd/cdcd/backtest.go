@@ -154,7 +154,7 @@ func (a *app) backtestWish(ctx context.Context, args []string, o backtestOptions
 		a.ui.note("not checked against tables: %s", err)
 		return wish, nil, ctx.Err()
 	}
-	_, err = draft.Check(tables)
+	_, err = draft.Check(tables, a.lookedUpBy(ctx, o.schema, draft, tables)...)
 	return wish, tables, err
 }
 

@@ -248,7 +248,7 @@ func (c *checker) source() {
 	if c.set == nil {
 		return
 	}
-	found, err := c.set.Check(tables)
+	found, err := c.set.Check(tables, c.lookedUp(c.ctx, c.cfg, c.set, tables)...)
 	if err == nil {
 		c.add("rules.types", "ok", "every rule fits its tables")
 	}

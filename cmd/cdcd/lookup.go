@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -296,4 +297,45 @@ func lookupQuery(look *rules.Lookup) *cdc.Query {
 		q.By = append(q.By, part.Column)
 	}
 	return q
+}
+
+// lookedUp returns the tables that rules look something up in and that are not among those that are captured. What cannot be had is not
+// among them: the rules' check says so.
+func (a *app) lookedUp(ctx context.Context, cfg *config, set *rules.Set, captured []*cdc.Table) []*cdc.Table {
+	if cfg == nil || cfg.Source.MySQL == nil {
+		return nil
+	}
+	missing := slices.DeleteFunc(set.LookupTables(), func(name string) bool {
+		return slices.ContainsFunc(captured, func(t *cdc.Table) bool { return t.String() == name })
+	})
+	if len(missing) == 0 {
+		return nil
+	}
+	where, err := lookupServer(cfg, a.env)
+	if err != nil {
+		return nil
+	}
+	c := where.Server
+	c.Tables = missing
+	tables, err := mysql.Schema(ctx, c)
+	if err != nil {
+		a.log.Warn("tables that rules look something up in are not known", "event", "rules.lookups_unchecked", "err", err)
+		return nil
+	}
+	return tables
+}
+
+// lookedUpBy is lookedUp for verbs that may be without a configuration, or were given a schema instead of it.
+func (a *app) lookedUpBy(ctx context.Context, schemaFile string, set *rules.Set, captured []*cdc.Table) []*cdc.Table {
+	if schemaFile != "" || len(set.LookupTables()) == 0 {
+		return nil
+	}
+	if _, err := os.Stat(a.configFile); err != nil {
+		return nil
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return nil
+	}
+	return a.lookedUp(ctx, cfg, set, captured)
 }

@@ -272,7 +272,7 @@ func checkAgainstTables(ctx context.Context, a *app, cfg *config, set *rules.Set
 		a.log.Info("rules will be checked when the first change of a table comes", "event", "rules.unchecked", "why", err)
 		return nil
 	}
-	_, err = set.Check(tables) // what is only worth saying is said when they are pushed
+	_, err = set.Check(tables, a.lookedUp(ctx, cfg, set, tables)...) // what is only worth saying is said when they are pushed
 	return err
 }
 

@@ -392,8 +392,9 @@ type publisher struct {
 	book    *ruleBook
 	plugins *plugins
 	feeds   []string
-	fits    func(*rules.Set) error                      // whether the feeds can take what the rules deliver; nil: they take anything
-	tables  func(context.Context) ([]*cdc.Table, error) // none: they are not known
+	fits    func(*rules.Set) error                                                        // whether the feeds can take what the rules deliver; nil: they take anything
+	tables  func(context.Context) ([]*cdc.Table, error)                                   // none: they are not known
+	looked  func(ctx context.Context, set *rules.Set, captured []*cdc.Table) []*cdc.Table // nil: only what is captured is known
 	dryRun  bool
 	strict  bool        // refuse what cannot be checked against the tables
 	stream  *bus.Stream // whose frames are to name what was published; nil: nobody here captures
@@ -521,7 +522,11 @@ func (p *publisher) check(ctx context.Context, st *bus.RuleState, set *rules.Set
 	default:
 		return nil, false, nil
 	}
-	found, _ := set.Check(tables)
+	var looked []*cdc.Table
+	if p.looked != nil {
+		looked = p.looked(ctx, set, tables)
+	}
+	found, _ := set.Check(tables, looked...)
 	found = slices.DeleteFunc(found, func(f *rules.Finding) bool { return !mine[f.File] })
 	for _, f := range found {
 		if st.Rules[f.File].Mode == rules.Off.String() { // a rule that does not fit must be able to be put out of the way

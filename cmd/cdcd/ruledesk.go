@@ -59,7 +59,9 @@ type ruleDesk struct {
 
 func newRuleDesk(a *app, cfg *config, book *ruleBook, plugins *plugins) *ruleDesk {
 	d := &ruleDesk{book: book, plugins: plugins}
-	d.publisher = publisher{book: book, plugins: plugins, feeds: feedNames(cfg), fits: func(set *rules.Set) error { return oneTable(cfg, set) }, tables: func(ctx context.Context) ([]*cdc.Table, error) {
+	d.publisher = publisher{book: book, plugins: plugins, feeds: feedNames(cfg), fits: func(set *rules.Set) error { return oneTable(cfg, set) }, looked: func(ctx context.Context, set *rules.Set, captured []*cdc.Table) []*cdc.Table {
+		return a.lookedUp(ctx, cfg, set, captured)
+	}, tables: func(ctx context.Context) ([]*cdc.Table, error) {
 		tables, err := tablesOf(ctx, a, cfg)
 		if len(tables) == 0 && d.running != nil && ctx.Err() == nil {
 			if tables = d.running.rules.knownTables(); len(tables) > 0 {

@@ -59,7 +59,7 @@ func newRulesLintCmd(a *app) *cobra.Command {
 				return usagef("--dry-run and --warnings go with --fix").WithFix("write: cdcd rules lint --fix --dry-run")
 			}
 			tables := sync.OnceValues(func() ([]*cdc.Table, error) { return (*linted)(nil).tables(cmd.Context(), a, schemaFile) })
-			lint := func() (*linted, error) { return lintRules(cmd.Context(), a, args, tables) }
+			lint := func() (*linted, error) { return lintRules(cmd.Context(), a, args, schemaFile, tables) }
 			if !fix {
 				l, err := lint()
 				if err != nil {
@@ -83,7 +83,7 @@ func newRulesLintCmd(a *app) *cobra.Command {
 }
 
 // lintRules reads rule files and checks them.
-func lintRules(ctx context.Context, a *app, args []string, known func() ([]*cdc.Table, error)) (*linted, error) {
+func lintRules(ctx context.Context, a *app, args []string, schemaFile string, known func() ([]*cdc.Table, error)) (*linted, error) {
 	l, err := readRules(a, args)
 	if err != nil || l.set == nil {
 		return l, err
@@ -92,7 +92,7 @@ func lintRules(ctx context.Context, a *app, args []string, known func() ([]*cdc.
 	switch {
 	case err == nil:
 		l.known = tables
-		findings, _ := l.set.Check(tables)
+		findings, _ := l.set.Check(tables, a.lookedUpBy(ctx, schemaFile, l.set, tables)...)
 		l.findings = append(l.findings, findings...)
 		l.everywhere()
 		err = l.plugins(ctx, a)

@@ -59,7 +59,7 @@ test of an event and adds it to the rule's file, expecting what the rule decides
 			if err != nil {
 				return err
 			}
-			if _, err := l.set.Check(tables); err != nil {
+			if _, err := l.set.Check(tables, a.lookedUpBy(cmd.Context(), schemaFile, l.set, tables)...); err != nil {
 				return err
 			}
 			r := newTestResult(l.set.Test(tables))

@@ -261,7 +261,7 @@ func (p *pipeline) checkRules(ctx context.Context) {
 		if err != nil {
 			continue // said when it was taken up
 		}
-		found, _ := set.Check(tables)
+		found, _ := set.Check(tables, p.lookedUp(ctx, p.cfg, set, tables)...)
 		p.flag(st, found)
 	}
 }
