@@ -53,7 +53,7 @@ source:
 rules: [rules.yaml]
 console: {listen: 127.0.0.1:0}
 feeds:
-  acme: {to: file://./out, compress: none, rotate: {rows: 20, age: 300ms}}
+  acme: {to: file://./out, compress: none, rotate: {rows: 20, every: 300ms}}
 `, s.Flavor, testenv.User, addr, strings.Join(more, ""))
 	for name, text := range map[string]string{"cdcd.yaml": text, "rules.yaml": lookingRules} {
 		if err := os.WriteFile(filepath.Join(l.dir, name), []byte(text), 0o600); err != nil {

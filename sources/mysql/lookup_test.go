@@ -326,3 +326,44 @@ func TestLookUpUsesIndexes(t *testing.T) {
 		}
 	})
 }
+
+// Of a key with many rows only as many are read as are asked for, where an index has their order.
+func TestLookUpEndsReadingAtItsLimit(t *testing.T) {
+	t.Parallel()
+	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
+		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.l (ord INT, no INT, v INT, PRIMARY KEY (ord, no), KEY (v, no))")
+		var rows []string
+		for i := range 20_000 {
+			rows = append(rows, fmt.Sprintf("(%d, %d, %d)", i%2, i, i%2))
+		}
+		s.Exec(t, "INSERT INTO shop.l VALUES "+strings.Join(rows, ", "), "ANALYZE TABLE shop.l")
+		l := lookups(t, s)
+		read := func() (n int) {
+			for _, row := range s.Query(t, "SHOW GLOBAL STATUS WHERE Variable_name IN ('Handler_read_next', 'Handler_read_prev', 'Innodb_rows_read')") {
+				var one int
+				fmt.Sscan(row[1], &one)
+				n += one
+			}
+			return n
+		}
+		for _, by := range []string{"ord", "v"} {
+			for _, keys := range [][][]cdc.Value{{{cdc.Int64Value(1)}}, {{cdc.Int64Value(1)}, {cdc.Int64Value(0)}}} {
+				q := &cdc.Query{Table: "shop.l", Columns: []string{"no"}, By: []string{by}, Limit: 3, Order: []cdc.Order{{Column: "no", Desc: true}}, Keys: keys}
+				if _, err := l.LookUp(t.Context(), q); err != nil { // learns about the table
+					t.Fatal(err)
+				}
+				before := read()
+				a, err := l.LookUp(t.Context(), q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := read() - before; got > 5000 {
+					t.Errorf("by %s, %d keys: %d rows were read", by, len(keys), got)
+				}
+				if got := found(a)[0]; got != "19999; 19997; 19995" {
+					t.Errorf("by %s: got %q", by, got)
+				}
+			}
+		}
+	})
+}
