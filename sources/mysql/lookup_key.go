@@ -182,16 +182,16 @@ func (c *lookupColumn) expr(width int) string {
 	return "CAST(" + text + " AS " + to + ")"
 }
 
-// condition compares the column with what expr made.
-func (c *lookupColumn) condition(k string) string {
+// condition compares the column with what expr made, and says how often that stands in it.
+func (c *lookupColumn) condition(k string) (condition string, times int) {
 	name := "t." + rowimage.QuoteName(c.Name)
 	if c.Kind != cdc.KindString && c.Kind != cdc.KindSet || c.charset == "" {
-		return name + " = " + k
+		return name + " = " + k, 1
 	}
 	if c.charset == "utf8mb4" {
-		return name + " = " + k + " COLLATE " + c.collation
+		return name + " = " + k + " COLLATE " + c.collation, 1
 	}
 	// What the column's character set does not have becomes a question mark, which may be in the column.
 	return fmt.Sprintf("%s = CONVERT(%s USING %s) COLLATE %s AND CONVERT(CONVERT(%s USING %s) USING utf8mb4) = %s COLLATE utf8mb4_bin",
-		name, k, c.charset, c.collation, k, c.charset, k)
+		name, k, c.charset, c.collation, k, c.charset, k), 3
 }

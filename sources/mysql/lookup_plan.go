@@ -79,7 +79,11 @@ func (c *lookupConn) plan(t *lookupTable, q *cdc.Query) (LookupPlan, error) {
 			names = append(names, by.Name)
 		}
 		for _, o := range t.order {
-			names = append(names, o.Column)
+			name := o.Column
+			if o.Desc {
+				name += " DESC"
+			}
+			names = append(names, name)
 		}
 		plan.Advice = fmt.Sprintf("ALTER TABLE %s ADD INDEX (%s)", t, strings.Join(names, ", "))
 	}

@@ -322,18 +322,19 @@ func (t *lookupTable) keys(q *cdc.Query) []lookupKey {
 
 // statement returns what reads the rows of some keys, with its parameters. The last column is the key's ordinal.
 func (t *lookupTable) statement(keys []lookupKey, limit int) (string, []string) {
-	exprs := make([]string, len(t.by))
-	conditions := make([]string, len(t.by))
+	exprs, joined, direct := make([]string, len(t.by)), make([]string, len(t.by)), make([]string, len(t.by))
+	times := make([]int, len(t.by)) // that a condition needs its parameter, if it has it itself
 	for i := range t.by {
 		width := 1
 		for _, k := range keys {
 			width = max(width, len(k.params[i]))
 		}
-		exprs[i] = t.by[i].expr(width) + " AS k" + strconv.Itoa(i)
-		conditions[i] = t.by[i].condition("k.k" + strconv.Itoa(i))
+		expr := t.by[i].expr(width)
+		exprs[i] = expr + " AS k" + strconv.Itoa(i)
+		joined[i], _ = t.by[i].condition("k.k" + strconv.Itoa(i))
+		direct[i], times[i] = t.by[i].condition(expr)
 	}
-	key := strings.Join(exprs, ", ")
-	on := strings.Join(conditions, " AND ")
+	key, on, where := strings.Join(exprs, ", "), strings.Join(joined, " AND "), strings.Join(direct, " AND ")
 	table := rowimage.QuoteName(t.schema) + "." + rowimage.QuoteName(t.name) + " t"
 	found := table
 	if t.index != "" {
@@ -341,7 +342,13 @@ func (t *lookupTable) statement(keys []lookupKey, limit int) (string, []string) 
 	}
 	var params []string
 	for _, k := range keys {
-		params = append(params, k.params...)
+		for i, p := range k.params {
+			n := 1
+			if !t.unique {
+				n = times[i]
+			}
+			params = append(params, slices.Repeat([]string{p}, n)...)
+		}
 	}
 	columns := t.layout.SelectListOf("t")
 	union := func(each func(ordinal int) string) string {
@@ -361,7 +368,10 @@ func (t *lookupTable) statement(keys []lookupKey, limit int) (string, []string) 
 	}
 	for _, name := range t.key {
 		name = rowimage.QuoteName(name)
-		order, names, same = append(order, "t."+name), append(names, "t."+name), append(same, "t."+name+" = u."+name)
+		names, same = append(names, "t."+name), append(same, "t."+name+" = u."+name)
+		if !slices.Contains(order, "t."+name) && !slices.Contains(order, "t."+name+" DESC") {
+			order = append(order, "t."+name)
+		}
 	}
 	by := ""
 	if len(order) > 0 {
@@ -372,10 +382,10 @@ func (t *lookupTable) statement(keys []lookupKey, limit int) (string, []string) 
 		return "SELECT " + columns + ", k.o FROM (" + union(func(o int) string { return fmt.Sprintf("SELECT %d AS o, %s", o, key) }) +
 			") k STRAIGHT_JOIN " + found + " ON " + on, params
 	case len(keys) == 1:
-		return fmt.Sprintf("SELECT %s, %d AS o FROM (SELECT %s) k STRAIGHT_JOIN %s ON %s%s LIMIT %d", columns, keys[0].ordinal, key, found, on, by, limit), params
+		return fmt.Sprintf("SELECT %s, %d AS o FROM %s WHERE %s%s LIMIT %d", columns, keys[0].ordinal, found, where, by, limit), params
 	}
 	return "SELECT " + columns + ", u.o FROM (" + union(func(o int) string {
-		return fmt.Sprintf("(SELECT %d AS o, %s FROM (SELECT %s) k STRAIGHT_JOIN %s ON %s%s LIMIT %d)", o, strings.Join(names, ", "), key, found, on, by, limit)
+		return fmt.Sprintf("(SELECT %d AS o, %s FROM %s WHERE %s%s LIMIT %d)", o, strings.Join(names, ", "), found, where, by, limit)
 	}) + ") u STRAIGHT_JOIN " + table + " ON " + strings.Join(same, " AND ") + " ORDER BY u.o, " + strings.Join(order, ", "), params
 }
 

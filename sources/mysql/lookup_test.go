@@ -331,7 +331,7 @@ func TestLookUpUsesIndexes(t *testing.T) {
 func TestLookUpEndsReadingAtItsLimit(t *testing.T) {
 	t.Parallel()
 	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
-		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.l (ord INT, no INT, v INT, PRIMARY KEY (ord, no), KEY (v, no))")
+		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.l (ord INT, no INT, v INT, PRIMARY KEY (ord, no), KEY (v, no DESC))")
 		var rows []string
 		for i := range 20_000 {
 			rows = append(rows, fmt.Sprintf("(%d, %d, %d)", i%2, i, i%2))
