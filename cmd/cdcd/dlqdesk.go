@@ -108,14 +108,13 @@ type dlqWork struct {
 	progress func(dlqProgress)
 	result   dlqResult
 	at       dlqProgress
-	found    map[string]bool // what was asked for, and is there
 }
 
 // deadLetters does what is wished. One wish is fulfilled at a time.
 func (p *pipeline) deadLetters(ctx context.Context, wish dlqWish, progress func(dlqProgress)) (dlqResult, error) {
 	p.dlq.Lock()
 	defer p.dlq.Unlock()
-	w := &dlqWork{p: p, wish: wish, plugins: p.pluginsAside(p.cfg), progress: progress, found: map[string]bool{},
+	w := &dlqWork{p: p, wish: wish, plugins: p.pluginsAside(p.cfg), progress: progress,
 		result: dlqResult{Do: wish.Do, DryRun: !wish.Yes, Counts: map[string]int64{}, Jobs: []string{}, Into: []string{}, Letters: []dlqLetter{}}}
 	defer w.plugins.Close()
 	if err := w.rules(ctx); err != nil {
@@ -124,17 +123,13 @@ func (p *pipeline) deadLetters(ctx context.Context, wish dlqWish, progress func(
 	if wish.Edit != nil && (len(wish.What) != 1 || !strings.Contains(wish.What[0], "/")) {
 		return w.result, usagef("--edit corrects one dead letter: name its ID")
 	}
-	for _, f := range p.feeds {
-		if len(wish.Feeds) > 0 && !slices.Contains(wish.Feeds, f.name) {
-			continue
-		}
+	feeds := slices.DeleteFunc(slices.Clone(p.feeds), func(f *feed) bool { return len(wish.Feeds) > 0 && !slices.Contains(wish.Feeds, f.name) })
+	if err := w.find(ctx, feeds); err != nil {
+		return w.result, err
+	}
+	for _, f := range feeds {
 		if err := w.feed(ctx, f); err != nil {
 			return w.result, fmt.Errorf("feed %s: %w", f.name, err)
-		}
-	}
-	for _, what := range wish.What {
-		if !w.found[what] {
-			return w.result, noLetter(what)
 		}
 	}
 	if wish.Do != "discard" && !wish.Yes {
@@ -143,6 +138,29 @@ func (p *pipeline) deadLetters(ctx context.Context, wish dlqWish, progress func(
 			Why: wish.Why, Outcome: "dry_run", Digest: w.result.RuleSet, Counts: w.result.Counts})
 	}
 	return w.result, nil
+}
+
+// find makes sure, before anything is done, that all that is named is there.
+func (w *dlqWork) find(ctx context.Context, feeds []*feed) error {
+	found := map[string]bool{}
+	for _, f := range feeds {
+		if len(w.wish.What) == 0 {
+			break
+		}
+		err := deadletter.NewBook(f.name, f.dead).Letters(ctx, func(l *deadletter.Letter) error {
+			found[l.ID()], found[l.Cause().ID()] = true, true
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, what := range w.wish.What {
+		if !found[what] {
+			return noLetter(what)
+		}
+	}
+	return nil
 }
 
 // noLetter is the error of a name that no letter and no group has.
@@ -223,16 +241,7 @@ func (w *dlqWork) feed(ctx context.Context, f *feed) error {
 
 // wanted reports whether a letter is asked for.
 func (w *dlqWork) wanted(l *deadletter.Letter) bool {
-	if len(w.wish.What) == 0 {
-		return true
-	}
-	wanted := false
-	for _, name := range []string{l.ID(), l.Cause().ID()} {
-		if slices.Contains(w.wish.What, name) {
-			w.found[name], wanted = true, true
-		}
-	}
-	return wanted
+	return len(w.wish.What) == 0 || slices.Contains(w.wish.What, l.ID()) || slices.Contains(w.wish.What, l.Cause().ID())
 }
 
 // tell puts a letter into the answer.
