@@ -136,7 +136,8 @@ func (f *Failure) code() string {
 // Renumber returns the letter's event as the only one of a batch, with another number in another numbering.
 func (l *Letter) Renumber(no, epoch uint64) (*cdc.Batch, error) { return l.copy(no, epoch, nil) }
 
-// Edited returns the letter's event with other values in the columns that value knows.
+// Edited returns the letter's event with other values in the columns that value knows. A change that was captured without
+// its largest values is complete when they are all given.
 func (l *Letter) Edited(value func(after bool, column int) (cdc.Value, bool)) (*cdc.Batch, error) {
 	return l.copy(l.No(), l.Batch.Header().Epoch, value)
 }
@@ -148,6 +149,7 @@ func (l *Letter) copy(no, epoch uint64, value func(after bool, column int) (cdc.
 	var w cdc.Builder
 	w.Reset(h)
 	tx := w.AddTx(cdc.Tx{Server: p.Server, GTID: p.GTID, File: p.File, Pos: p.Pos, CommitTime: p.CommitTime, Rows: p.Rows})
+	whole := value != nil // what was too large to be captured has been filled in
 	row := func(r cdc.Row, after bool) uint32 {
 		if !r.Exists() || value == nil {
 			return w.CopyRow(r)
@@ -158,14 +160,17 @@ func (l *Letter) copy(no, epoch uint64, value func(after bool, column int) (cdc.
 			if !ok {
 				v = r.Value(i)
 			}
-			if !v.IsAbsent() {
-				w.Set(i, v)
+			if v.IsAbsent() {
+				whole = false
+				continue
 			}
+			w.Set(i, v)
 		}
 		return w.EndRow()
 	}
-	info := cdc.EventInfo{No: e.No(), Tx: tx, Row: p.Row, Table: w.AddTable(e.Table()), Op: e.Op(), Incomplete: e.Incomplete()}
+	info := cdc.EventInfo{No: e.No(), Tx: tx, Row: p.Row, Table: w.AddTable(e.Table()), Op: e.Op()}
 	info.Before, info.After = row(e.Before(), false), row(e.After(), true)
+	info.Incomplete = e.Incomplete() && !whole
 	w.AddEvent(info)
 	b, err := cdc.Open(w.Seal(cdc.Checkpoint{}), nil)
 	if err != nil {

@@ -115,10 +115,13 @@ func TestAnEditChangesWhatItNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, want := read(b.Event(0)), read(letters[0].Batch.Event(0))
-	want.After[1] = cdc.Int64Value(5)
+	want.After[1], want.Incomplete = cdc.Int64Value(5), false
 	got.Text, want.Text = "", ""
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if b, err := letters[0].Edited(func(after bool, column int) (cdc.Value, bool) { return cdc.Int64Value(5), column == 2 }); err != nil || !b.Event(0).Incomplete() {
+		t.Errorf("not all values are there: %v", err)
 	}
 	if _, err := letters[0].Edited(func(bool, int) (cdc.Value, bool) { return cdc.Int64Value(5), true }); err == nil {
 		t.Error("a number in a column of text was taken")
