@@ -613,6 +613,7 @@ func (j *letterJudge) engine(names []string) (*judging, error) {
 	}
 	e := &judging{}
 	e.Engine, err = engine.New(engine.Config{Rules: set, Sinks: map[string]engine.Sink{j.feed.name: e}, DeadLetter: e, Filter: j.plugins.engineFilter,
+		Lookup: sourceLookups{j.p.lookups.of(j.feed.name)},
 		Observe: func(_ *cdc.Batch, ds []cdc.Decision) {
 			if len(ds) > 0 {
 				e.last, e.some = ds[0], true
@@ -623,6 +624,13 @@ func (j *letterJudge) engine(names []string) (*judging, error) {
 	}
 	j.engines[key] = e
 	return e, nil
+}
+
+// sourceLookups asks the source as it is now. Nothing is kept: the answers kept for the frame are of all its changes together.
+type sourceLookups struct{ feed *feedLookups }
+
+func (s sourceLookups) LookUp(ctx context.Context, q *cdc.Query) (*cdc.Answer, error) {
+	return s.feed.source(ctx, q)
 }
 
 // judge judges the one event of a batch.
@@ -737,6 +745,7 @@ func (a *app) aside(ctx context.Context, cfg *config, unanswered error) (*pipeli
 		return nil, err
 	}
 	fail := func(err error) (*pipeline, error) { p.closeAside(); return nil, err }
+	p.lookups = openLookups(cfg, a.env, p.stream)
 	if p.persons, err = openPersons(ctx, cfg, p.stream); err != nil {
 		return fail(err)
 	}
@@ -758,6 +767,9 @@ func (a *app) aside(ctx context.Context, cfg *config, unanswered error) (*pipeli
 func (p *pipeline) closeAside() {
 	if p.audit != nil {
 		p.audit.Close()
+	}
+	if p.lookups != nil {
+		p.lookups.Close()
 	}
 	p.stream.Close()
 	if p.desk != nil {

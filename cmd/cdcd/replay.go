@@ -45,7 +45,7 @@ The same replay comes to the same objects; given again after it was interrupted,
 	f.StringVar(&by, "rules", "then", "what judges: then (the revision in force at the time), now, revision:N, or a rule file or folder")
 	f.StringSliceVar(&ask.Source, "source", []string{"stream"}, "the history: stream, or binlog files (globs)")
 	f.StringVar(&ask.Into, "into", "", "the new place: file:///folder or s3://bucket/prefix")
-	f.StringVar(&ask.Lookup, "lookup", "recorded", "what look-ups find: recorded (what was read at the time) or none")
+	f.StringVar(&ask.Lookup, "lookup", "recorded", "what look-ups find: recorded (what was read at the time), now or none")
 	f.BoolVar(&yes, "yes", false, "write it")
 	f.BoolVar(&dry, "dry-run", false, "only say what would be written, as without --yes")
 	return cmd
@@ -63,8 +63,8 @@ func (a *app) replay(ctx context.Context, kind string, ask replayAsk, by string,
 	if len(ask.Feeds) == 0 {
 		ask.Feeds = feedNames(cfg)
 	}
-	if !oneOf(ask.Lookup, "recorded", "none") {
-		return badChoice("--lookup", ask.Lookup, "recorded", "none")
+	if !oneOf(ask.Lookup, "recorded", "now", "none") {
+		return badChoice("--lookup", ask.Lookup, "recorded", "now", "none")
 	}
 	if slices.Equal(ask.Source, []string{"stream"}) {
 		ask.Source = nil

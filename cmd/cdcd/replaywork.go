@@ -339,7 +339,7 @@ type replayRun struct {
 	wish     replayWish
 	progress func(replayProgress)
 	plugins  *plugins
-	lookups  *recordedLookups
+	lookups  *replayLookups
 	done     replayFeed
 	first    uint64 // event that an earlier run has not answered for
 	told     time.Time
@@ -370,7 +370,7 @@ func (r *replayRun) do(ctx context.Context) (replayFeed, error) {
 	if err != nil {
 		return r.done, err
 	}
-	r.lookups = &recordedLookups{p: r.p, feed: r.feed.name, none: r.wish.Lookup == "none"}
+	r.lookups = &replayLookups{p: r.p, feed: r.feed.name, how: r.wish.Lookup}
 	r.first, _ = c.Next()
 	running, stop := context.WithCancelCause(ctx)
 	var ended sync.WaitGroup
@@ -581,19 +581,34 @@ func (s *nowhere) List(context.Context, string, string, func(string, int64) bool
 
 func (s *nowhere) String() string { return s.at }
 
-// recordedLookups answers look-ups with what was read at the time.
-type recordedLookups struct {
+// replayLookups answers look-ups as the replay is asked to: with what was read at the time, as the source is now, or not at all.
+type replayLookups struct {
 	p     *pipeline
 	feed  string
-	none  bool
+	how   string
 	frame uint64
+	now   *feedLookups
 }
 
 // LookUp implements [engine.Lookups].
-func (l *recordedLookups) LookUp(ctx context.Context, q *cdc.Query) (*cdc.Answer, error) {
-	if l.none {
+func (l *replayLookups) LookUp(ctx context.Context, q *cdc.Query) (*cdc.Answer, error) {
+	switch l.how {
+	case "none":
 		return &cdc.Answer{Rows: make([][]int, len(q.Keys))}, nil
+	case "now":
+		if l.now == nil {
+			l.now = l.p.lookups.of(l.feed)
+		}
+		return l.now.source(ctx, q)
 	}
-	return nil, cdc.Errorf("CDCD-4624", "what was looked up in %s for frame %d is not recorded", q.Table, l.frame).
-		WithFix("replay with --lookup none: look-ups find nothing then")
+	kept, err := l.p.lookups.store(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a, err := kept.Answer(ctx, l.feed, l.frame, q)
+	if errors.Is(err, bus.ErrNoAnswer) {
+		return nil, cdc.Errorf("CDCD-4624", "what was looked up in %s for frame %d is not recorded", q.Table, l.frame).
+			WithFix("replay with --lookup now or --lookup none")
+	}
+	return a, err
 }
