@@ -126,6 +126,14 @@ func (c *checker) rules() {
 	}
 	c.set = set
 	c.add("rules.valid", "ok", "%s", plural(len(set.Rules()), "rule"))
+	if err := keyedRules(c.cfg, set, func(*rules.Rule) bool { return true }); err != nil {
+		c.failed("mask.keys", err)
+	}
+	for _, name := range feedNames(c.cfg) {
+		if _, err := openView(c.cfg, name); err != nil {
+			c.failed("mask.keys", err)
+		}
+	}
 	if unwanted := unwantedSnapshot(c.cfg, set); unwanted != nil {
 		item := c.add("rules.snapshot", "warn", "%s", unwanted.What)
 		item.Code, item.Fix = unwanted.Code, unwanted.Fix

@@ -39,6 +39,9 @@ func (p *pipeline) render(f *feed) func(dst []byte, d *cdc.Decision) []byte {
 func (p *pipeline) shape(f *feed, cfg *chain.Config) {
 	cfg.Append, cfg.Envelope, cfg.Compress, cfg.Extension = p.render(f), f.form.Name(), f.form.Compress(), f.form.Extension()
 	cfg.KeepTransactions, cfg.Manifest, cfg.Version = f.cfg.Rotate.KeepTransactions, f.cfg.Form.Manifest, readVersion().Version
+	if f.view != nil {
+		cfg.Table = f.view.Table
+	}
 	if f.form.Single() {
 		cfg.Kind = func(e cdc.Event) any { return f.form.Kind(e) }
 	}

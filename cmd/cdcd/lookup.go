@@ -19,11 +19,12 @@ import (
 
 // lookups answers what the rules of all feeds look up. Nothing is opened before the first question: most rules have none.
 //
-//	engine.LookUp → what is kept for the frame, or else: source → kept → engine
+//	engine.LookUp → what is kept for the frame, or else: source → sealed for persons → kept → engine
 type lookups struct {
-	stream *bus.Stream
-	open   func() (*mysql.Lookups, error) // nil: the source is no server
-	limit  int                            // of the questions of one feed that are under way at once
+	stream  *bus.Stream
+	persons *persons                       // who seals what is found; nil: nobody
+	open    func() (*mysql.Lookups, error) // nil: the source is no server
+	limit   int                            // of the questions of one feed that are under way at once
 
 	mu     sync.Mutex // guards the rest
 	source *mysql.Lookups
@@ -50,8 +51,8 @@ type lookupStats struct {
 const lookupTimes = 1024
 
 // openLookups returns what answers look-ups; nothing is connected to yet.
-func openLookups(cfg *config, env []string, stream *bus.Stream) *lookups {
-	l := &lookups{stream: stream}
+func openLookups(cfg *config, env []string, stream *bus.Stream, persons *persons) *lookups {
+	l := &lookups{stream: stream, persons: persons}
 	if m := cfg.Source.MySQL; m != nil {
 		l.limit = max(1, m.Lookup.Connections/2)
 		l.open = func() (*mysql.Lookups, error) {
@@ -252,7 +253,11 @@ func (f *feedLookups) source(ctx context.Context, q *cdc.Query) (*cdc.Answer, er
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return server.LookUp(ctx, q)
+	answer, err := server.LookUp(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return f.l.persons.answer(ctx, answer)
 }
 
 // lookups says of each look-up of the rules how the server would do it.
@@ -322,7 +327,7 @@ func (a *app) lookedUp(ctx context.Context, cfg *config, set *rules.Set, capture
 		a.log.Warn("tables that rules look something up in are not known", "event", "rules.lookups_unchecked", "err", err)
 		return nil
 	}
-	return tables
+	return sealedTables(cfg, tables)
 }
 
 // lookedUpBy is lookedUp for verbs that may be without a configuration, or were given a schema instead of it.

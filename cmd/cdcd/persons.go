@@ -63,6 +63,20 @@ func (p *persons) seal(ctx context.Context, b *cdc.Batch) (*cdc.Batch, error) {
 	return p.sealer.Seal(ctx, b)
 }
 
+// answer seals what was looked up, before anybody keeps it or sees it: who the person is must be among the columns that were asked for.
+func (p *persons) answer(ctx context.Context, a *cdc.Answer) (*cdc.Answer, error) {
+	if p == nil || a.Batch == nil {
+		return a, nil
+	}
+	b, err := p.sealer.Seal(ctx, a.Batch)
+	if err != nil {
+		return nil, err
+	}
+	sealed := *a
+	sealed.Batch = b
+	return &sealed, nil
+}
+
 // sealedTables describes tables as the stream has them.
 func sealedTables(cfg *config, tables []*cdc.Table) []*cdc.Table {
 	kinds := cfg.persons()

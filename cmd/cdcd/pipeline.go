@@ -113,7 +113,6 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 	if p.stream, err = openBus(ctx, a, cfg, p.writer, p.hold); err != nil {
 		return nil, err
 	}
-	p.lookups = openLookups(cfg, a.env, p.stream)
 	if p.id, err = folderID(cfg.Data); err != nil {
 		p.stream.Close()
 		return nil, err
@@ -122,6 +121,7 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 		p.stream.Close()
 		return nil, err
 	}
+	p.lookups = openLookups(cfg, a.env, p.stream, p.persons)
 	if err := p.openRules(ctx); err != nil {
 		p.stream.Close()
 		return nil, err

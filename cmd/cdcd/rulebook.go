@@ -392,7 +392,7 @@ type publisher struct {
 	book    *ruleBook
 	plugins *plugins
 	feeds   []string
-	fits    func(*rules.Set) error                                                        // whether the feeds can take what the rules deliver; nil: they take anything
+	fits    func(set *rules.Set, changed map[string]bool) error                           // whether the feeds can take what the rules deliver; nil: they take anything
 	tables  func(context.Context) ([]*cdc.Table, error)                                   // none: they are not known
 	looked  func(ctx context.Context, set *rules.Set, captured []*cdc.Table) []*cdc.Table // nil: only what is captured is known
 	dryRun  bool
@@ -502,7 +502,7 @@ func (p *publisher) check(ctx context.Context, st *bus.RuleState, set *rules.Set
 		}
 	}
 	if p.fits != nil {
-		if err := p.fits(set); err != nil {
+		if err := p.fits(set, mine); err != nil {
 			return nil, false, err
 		}
 	}

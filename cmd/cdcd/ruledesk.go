@@ -59,7 +59,12 @@ type ruleDesk struct {
 
 func newRuleDesk(a *app, cfg *config, book *ruleBook, plugins *plugins) *ruleDesk {
 	d := &ruleDesk{book: book, plugins: plugins}
-	d.publisher = publisher{book: book, plugins: plugins, feeds: feedNames(cfg), fits: func(set *rules.Set) error { return oneTable(cfg, set) }, looked: func(ctx context.Context, set *rules.Set, captured []*cdc.Table) []*cdc.Table {
+	d.publisher = publisher{book: book, plugins: plugins, feeds: feedNames(cfg), fits: func(set *rules.Set, changed map[string]bool) error {
+		if err := oneTable(cfg, set); err != nil {
+			return err
+		}
+		return keyedRules(cfg, set, func(r *rules.Rule) bool { return changed[r.Name] })
+	}, looked: func(ctx context.Context, set *rules.Set, captured []*cdc.Table) []*cdc.Table {
 		return a.lookedUp(ctx, cfg, set, captured)
 	}, tables: func(ctx context.Context) ([]*cdc.Table, error) {
 		tables, err := tablesOf(ctx, a, cfg)

@@ -73,9 +73,11 @@ type Config struct {
 	// bounded by eight times Bytes then. Not with Sync.
 	KeepTransactions bool
 
-	// Manifest puts an object beside each object that describes it, see [ManifestKey]. Version is named in it.
+	// Manifest puts an object beside each object that describes it, see [ManifestKey]. Version is named in it. Table returns what a
+	// table is to those who get the feed (default: what it is).
 	Manifest bool
 	Version  string
+	Table    func(t *cdc.Table) *cdc.Table
 
 	// Sync makes Write return only when what it was given is committed. It is for dead letters: such a chain may be
 	// moved on by Advance without seeing the events between, so the date in its keys is that of the last record before.

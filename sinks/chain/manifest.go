@@ -64,9 +64,12 @@ func (a *about) add(feed string, d *cdc.Decision) {
 
 // context is what records are about: it changes with tables and rules, hardly with objects, so it is an object of its own that
 // many objects name. Its name is its digest.
-func (a *about) context() (digest string, text []byte) {
+func (a *about) context(shown func(*cdc.Table) *cdc.Table) (digest string, text []byte) {
 	var tables []string
 	for _, t := range a.tables {
+		if shown != nil {
+			t = shown(t)
+		}
 		tables = append(tables, string(t.AppendDescription(nil)))
 	}
 	slices.Sort(tables)
@@ -100,7 +103,7 @@ func (c *Chain) putContext(ctx context.Context, d *draft, head cdc.Object, meta 
 		return nil
 	}
 	d.about.lastID = d.about.last.ID()
-	digest, text := d.about.context()
+	digest, text := d.about.context(c.cfg.Table)
 	meta[metaContext], meta[metaFirstID], meta[metaLastID] = digest, asciiOf(d.about.firstID), asciiOf(d.about.lastID)
 	if head.Key != "" {
 		meta[metaPrevKey] = head.Key

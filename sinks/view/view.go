@@ -239,6 +239,8 @@ func (v *View) lookup(d *cdc.Delivery, f *cdc.Found) (*plan, bool) {
 
 // Columns returns the columns of a table as the feed's own masks leave them; rules may mask more.
 func (v *View) Columns(t *cdc.Table) []cdc.Column {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	p := &plan{columns: t.Columns}
 	for i := range t.Columns {
 		if how := v.method(t, t.Columns[i].Name); how != (method.Method{}) {
@@ -246,4 +248,21 @@ func (v *View) Columns(t *cdc.Table) []cdc.Column {
 		}
 	}
 	return p.columns
+}
+
+// Table describes a table to those who get the feed: without the columns that they may not have, and with those that are masked as what
+// the masks make of them. t itself if it is whole. Rules may show less.
+func (v *View) Table(t *cdc.Table) *cdc.Table {
+	columns := v.Columns(t)
+	shown := make([]cdc.Column, 0, len(columns))
+	for _, c := range columns {
+		if v.drops(t, c.Name) || c.Key == 0 && !v.selects(t, c.Name) {
+			continue
+		}
+		shown = append(shown, c)
+	}
+	if len(shown) == len(t.Columns) && &columns[0] == &t.Columns[0] {
+		return t
+	}
+	return &cdc.Table{Schema: t.Schema, Name: t.Name, Columns: shown}
 }
