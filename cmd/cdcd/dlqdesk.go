@@ -745,10 +745,11 @@ func (a *app) aside(ctx context.Context, cfg *config, unanswered error) (*pipeli
 		return nil, err
 	}
 	fail := func(err error) (*pipeline, error) { p.closeAside(); return nil, err }
-	p.lookups = openLookups(cfg, a.env, p.stream)
+	p.lookups = openLookups(cfg, a.env, p.stream, nil) // so that it can be closed
 	if p.persons, err = openPersons(ctx, cfg, p.stream); err != nil {
 		return fail(err)
 	}
+	p.lookups.persons = p.persons
 	store, err := p.stream.Rules(ctx)
 	if err != nil {
 		return fail(err)
