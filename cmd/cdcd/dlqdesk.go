@@ -194,14 +194,14 @@ func (w *dlqWork) rules(ctx context.Context) (err error) {
 // feed does it for the letters of one feed.
 func (w *dlqWork) feed(ctx context.Context, f *feed) error {
 	book := deadletter.NewBook(f.name, f.dead)
-	if w.wish.Yes {
-		if err := w.p.finishJobs(ctx, f, book, nil); err != nil {
-			return err
-		}
-	}
 	jobs, err := book.Jobs(ctx)
 	if err != nil {
 		return err
+	}
+	if w.wish.Yes {
+		if err := w.p.finishJobs(ctx, f, book, jobs, 0, nil); err != nil {
+			return err
+		}
 	}
 	settled := settledLetters(jobs)
 	judge := letterJudge{p: w.p, plugins: w.plugins, feed: f, set: w.set, engines: map[string]*judging{}}
@@ -228,7 +228,7 @@ func (w *dlqWork) feed(ctx context.Context, f *feed) error {
 		if entry.Outcome != "" && w.wish.Yes {
 			batch.add(l, entry)
 			if batch.full() {
-				return w.settle(ctx, f, book, &batch)
+				return w.settle(ctx, f, book, &jobs, &batch)
 			}
 		}
 		return nil
@@ -236,7 +236,7 @@ func (w *dlqWork) feed(ctx context.Context, f *feed) error {
 	if err != nil {
 		return err
 	}
-	return w.settle(ctx, f, book, &batch)
+	return w.settle(ctx, f, book, &jobs, &batch)
 }
 
 // wanted reports whether a letter is asked for.
@@ -363,39 +363,31 @@ func (d *jobDraft) full() bool {
 	return len(d.records)+len(d.others) >= dlqJob || d.bytes >= dlqJobBytes
 }
 
-// settle makes a job of the draft, and carries it out.
-func (w *dlqWork) settle(ctx context.Context, f *feed, book *deadletter.Book, d *jobDraft) error {
+// settle makes a job of the draft, behind those that there are, and carries it out.
+func (w *dlqWork) settle(ctx context.Context, f *feed, book *deadletter.Book, jobs *[]deadletter.Job, d *jobDraft) error {
 	if len(d.records)+len(d.others) == 0 {
 		return nil
 	}
 	defer func() { *d = jobDraft{letters: map[uint64]*deadletter.Letter{}} }()
-	jobs, err := book.Jobs(ctx)
+	job, err := book.AddJob(ctx, *jobs, deadletter.Job{Do: w.wish.Do, At: time.Now().UTC(), By: w.wish.By, Why: w.wish.Why, RuleSet: w.result.RuleSet,
+		Settled: append(d.records, d.others...)})
+	if errors.Is(err, deadletter.ErrTaken) {
+		return cdc.Errorf("CDCD-4605", "somebody else has settled dead letters of this feed at the same time").WithFix("look at `cdcd dlq list`, and say it again")
+	}
 	if err != nil {
-		return err
-	}
-	before := settledLetters(jobs)
-	fresh := func(s deadletter.Settled) bool { _, done := before[s.No]; return !done } // by another process, since
-	job := deadletter.Job{Do: w.wish.Do, At: time.Now().UTC(), By: w.wish.By, Why: w.wish.Why, RuleSet: w.result.RuleSet}
-	for _, s := range append(d.records, d.others...) {
-		if fresh(s) {
-			job.Settled = append(job.Settled, s)
-		}
-	}
-	if len(job.Settled) == 0 {
-		return nil
-	}
-	if job, err = book.AddJob(ctx, jobs, job); err != nil {
-		if errors.Is(err, deadletter.ErrTaken) {
-			return cdc.Errorf("CDCD-4605", "somebody else has settled dead letters of this feed at the same time").WithFix("look at `cdcd dlq list`, and say it again")
-		}
 		return err
 	}
 	w.result.Jobs = append(w.result.Jobs, fmt.Sprintf("%s/%d", f.name, job.No))
 	if into := redrivenURL(f.cfg); job.Records > 0 && !slices.Contains(w.result.Into, into) {
 		w.result.Into = append(w.result.Into, into)
 	}
-	if err := w.p.finishJobs(ctx, f, book, d.letters); err != nil {
+	*jobs = append(*jobs, job)
+	last := len(*jobs) - 1
+	if err := w.p.finishJobs(ctx, f, book, *jobs, last, d.letters); err != nil {
 		return err
+	}
+	for i := range job.Settled {
+		(*jobs)[last].Settled[i].Line = nil // it is delivered
 	}
 	w.at.Delivered += int64(job.Records)
 	if w.progress != nil {
@@ -420,7 +412,11 @@ func (p *pipeline) finishAllJobs(ctx context.Context) error {
 	for _, f := range p.feeds {
 		for attempt := 0; ; attempt++ {
 			p.dlq.Lock()
-			err := p.finishJobs(ctx, f, deadletter.NewBook(f.name, f.dead), nil)
+			book := deadletter.NewBook(f.name, f.dead)
+			jobs, err := book.Jobs(ctx)
+			if err == nil {
+				err = p.finishJobs(ctx, f, book, jobs, 0, nil)
+			}
 			p.dlq.Unlock()
 			if err == nil {
 				break
@@ -437,19 +433,15 @@ func (p *pipeline) finishAllJobs(ctx context.Context) error {
 	return nil
 }
 
-// finishJobs delivers the records of jobs that are not delivered yet, and logs the jobs. It may be called again at any time: the
-// chain says how far it has come. letters are those of the last job, if they are at hand.
-func (p *pipeline) finishJobs(ctx context.Context, f *feed, book *deadletter.Book, letters map[uint64]*deadletter.Letter) error {
-	jobs, err := book.Jobs(ctx)
-	if err != nil || len(jobs) == 0 {
-		return err
-	}
-	if deadletter.NextRecord(jobs) > 1 {
+// finishJobs delivers the records of jobs that are not delivered yet, and logs the jobs from one on. It may be called again at any
+// time: the chain says how far it has come. letters are those of the last job, if they are at hand.
+func (p *pipeline) finishJobs(ctx context.Context, f *feed, book *deadletter.Book, jobs []deadletter.Job, from int, letters map[uint64]*deadletter.Letter) error {
+	if records := slices.ContainsFunc(jobs[from:], func(j deadletter.Job) bool { return j.Records > 0 }); records {
 		if err := p.deliverJobs(ctx, f, book, jobs, letters); err != nil {
 			return err
 		}
 	}
-	for _, j := range jobs {
+	for _, j := range jobs[from:] {
 		n := audit.Note{Kind: audit.TypeRedriven, ID: fmt.Sprintf("%s/%d", f.name, j.No), Feed: f.name, By: j.By, Why: j.Why, At: &j.At, Outcome: j.Do,
 			Digest: j.RuleSet, Job: fmt.Sprint(j.No), Counts: map[string]int64{}}
 		if j.Do == deadletter.Discard {
