@@ -3,6 +3,7 @@ package form
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -15,38 +16,34 @@ var fixed = []string{"id", "op", "change", "commit_time", "table", "feed", "rule
 	"source", "gtid", "file", "pos", "row", "no", "part_no"}
 
 // csvRows writes deliveries as rows of CSV as RFC 4180 has it. Nothing between two commas is NULL, "" is the empty text.
-type csvRows struct{ buf []byte }
+type csvRows struct{}
 
 // append leaves out the line feed of the row's end: whoever collects records adds it.
-func (r *csvRows) append(dst []byte, d *cdc.Delivery) []byte {
+func (csvRows) append(dst []byte, d *cdc.Delivery) []byte {
 	e, t, p := d.Event, d.Event.Table(), d.Event.Position()
-	dst = appendCell(dst, p.ID())
+	dst = quoteCell(p.AppendID(dst), len(dst))
 	dst = append(append(dst, ','), e.Op().String()...)
 	dst = append(append(dst, ','), d.Change...)
 	dst = cdc.AppendInstant(append(dst, ','), p.CommitTime, 6)
 	dst = appendCell(append(dst, ','), t.String())
 	dst = appendCell(append(dst, ','), d.Feed)
-	r.buf = d.AppendRules(r.buf[:0])
-	dst = appendCell(append(dst, ','), string(r.buf))
+	dst = append(dst, ',')
+	dst = quoteCell(d.AppendRules(dst), len(dst))
 	dst = append(dst, ',')
 	if len(d.Tags) > 0 {
-		r.buf = d.AppendTags(r.buf[:0])
-		dst = appendCell(dst, string(r.buf))
+		dst = quoteCell(d.AppendTags(dst), len(dst))
 	}
 	dst = append(dst, ',')
 	if d.Key != nil {
-		r.buf = d.AppendKey(r.buf[:0])
-		dst = appendCell(dst, string(r.buf))
+		dst = quoteCell(d.AppendKey(dst), len(dst))
 	}
 	dst = append(dst, ',')
 	if len(d.Lookups) > 0 {
-		r.buf = d.AppendLookups(r.buf[:0])
-		dst = appendCell(dst, string(r.buf))
+		dst = quoteCell(d.AppendLookups(dst), len(dst))
 	}
 	dst = append(dst, ',')
-	r.buf = appendAbsent(r.buf[:0], d)
-	if len(r.buf) > 0 {
-		dst = appendCell(dst, string(r.buf))
+	if absent := appendAbsent(dst, d); len(absent) > len(dst) {
+		dst = quoteCell(absent, len(dst))
 	}
 	dst = appendCell(append(dst, ','), e.Batch().Header().Source)
 	dst = append(dst, ',')
@@ -61,26 +58,26 @@ func (r *csvRows) append(dst []byte, d *cdc.Delivery) []byte {
 		for i := range t.Columns {
 			dst = append(dst, ',')
 			if values != nil {
-				dst = r.appendValue(dst, &d.Columns[i], values[i])
+				dst = appendCSV(dst, &d.Columns[i], values[i])
 			}
 		}
 	}
 	return append(dst, '\r')
 }
 
-func (r *csvRows) appendValue(dst []byte, c *cdc.Column, v cdc.Value) []byte {
+func appendCSV(dst []byte, c *cdc.Column, v cdc.Value) []byte {
 	switch v.Kind() {
 	case cdc.KindAbsent, cdc.KindNull:
 		return dst
 	case cdc.KindString, cdc.KindEnum, cdc.KindSet:
 		return appendCell(dst, v.Text())
 	case cdc.KindJSON, cdc.KindGeometry, cdc.KindVector, cdc.KindBytes:
-		r.buf = cdc.AppendText(r.buf[:0], c, v)
-		return appendCell(dst, string(r.buf))
+		return quoteCell(cdc.AppendText(dst, c, v), len(dst))
 	case cdc.KindFloat64:
-		if r.buf = cdc.AppendJSON(r.buf[:0], c, v); string(r.buf) == "null" { // neither server stores it
-			return dst
+		if out := cdc.AppendJSON(dst, c, v); string(out[len(dst):]) != "null" { // neither server stores that
+			return out
 		}
+		return dst
 	}
 	return cdc.AppendText(dst, c, v) // without anything that needs quotes
 }
@@ -134,6 +131,32 @@ func appendCell(dst []byte, s string) []byte {
 		}
 	}
 	return append(dst, '"')
+}
+
+// quoteCell makes a cell of the text that dst ends with, from start on: what [appendCell] would have made of it.
+func quoteCell(dst []byte, start int) []byte {
+	cell := dst[start:]
+	if !utf8.Valid(cell) { // only where a source is broken
+		return appendCell(dst[:start], string(cell))
+	}
+	if len(cell) > 0 && bytes.IndexByte(cell, '"') < 0 && bytes.IndexByte(cell, ',') < 0 && bytes.IndexAny(cell, "\r\n") < 0 {
+		return dst
+	}
+	from := len(dst)
+	more := 2 + bytes.Count(cell, []byte{'"'})
+	dst = slices.Grow(dst, more)[:from+more]
+	to := len(dst) - 1
+	dst[to] = '"'
+	for from > start { // from behind, each byte once
+		from, to = from-1, to-1
+		dst[to] = dst[from]
+		if dst[from] == '"' {
+			to--
+			dst[to] = '"'
+		}
+	}
+	dst[start] = '"'
+	return dst
 }
 
 // csvFile is a file of CSV: a header, then the rows.

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/parquet-go/parquet-go"
 
 	"github.com/cdcd-project/cdcd/cdc"
 )
@@ -107,7 +108,7 @@ func New(o Options) (*Form, error) {
 		f.format = jsonl{}
 	case CSV:
 		f.format, f.name = csvFile{}, CSV
-		f.envelopes.New = func() any { return &csvRows{} }
+		f.envelopes.New = func() any { return csvRows{} }
 	case Parquet:
 		f.format, f.name = parquetFile{o.Compress}, Parquet+" "+o.Compress
 	default:
@@ -147,6 +148,9 @@ func (f *Form) Append(dst []byte, d *cdc.Delivery) []byte {
 type Kind struct {
 	Table   *cdc.Table   // nil: they have nothing in common
 	Columns []cdc.Column // as they are delivered
+
+	once   sync.Once // guards schema
+	schema *parquet.Schema
 }
 
 // mixed is the kind of records that stand by themselves.
@@ -177,7 +181,7 @@ func (f *Form) Kind(e cdc.Event) *Kind {
 	if len(f.kinds) > 1000 { // somebody alters the table all day
 		clear(f.kinds)
 	}
-	k := &Kind{t, columns}
+	k := &Kind{Table: t, Columns: columns}
 	f.kinds[t] = k
 	return k
 }

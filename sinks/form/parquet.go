@@ -171,24 +171,25 @@ func (f parquetFile) seal(k *Kind, lines []byte) ([]byte, error) {
 	delivered := *k.Table
 	delivered.Columns = k.Columns
 	out := bytes.NewBuffer(make([]byte, 0, len(lines)/4+4096))
-	w := parquet.NewWriter(out, schemaOf(k), parquet.Compression(codecOf(f.codec)), parquet.CreatedBy("cdcd", "1", ""),
+	w := parquet.NewWriter(out, k.parquetSchema(), parquet.Compression(codecOf(f.codec)), parquet.CreatedBy("cdcd", "1", ""),
 		parquet.KeyValueMetadata(keyFormat, "1"), parquet.KeyValueMetadata(keyTable, string((&delivered).AppendDescription(nil))),
 		parquet.PageBufferSize(256<<10), parquet.DataPageStatistics(true))
 	enc := newEncoder(k)
-	batch := make([]parquet.Row, 1)
 	rows, size := 0, 0
 	for n := 1; len(lines) > 0; n++ {
 		var record []byte
 		record, lines = jsonl{}.next(lines)
-		row, err := enc.row(record)
-		if err != nil {
+		if err := enc.add(record); err != nil {
 			return nil, fmt.Errorf("record %d: %w", n, err)
 		}
-		batch[0] = row
-		if _, err := w.WriteRows(batch); err != nil {
-			return nil, fmt.Errorf("record %d: %w", n, err)
+		rows, size = rows+1, size+len(record)
+		full := rows >= groupRows || size >= groupBytes
+		if full || len(enc.rows) == atOnce || len(lines) == 0 {
+			if err := enc.write(w); err != nil {
+				return nil, fmt.Errorf("record %d: %w", n, err)
+			}
 		}
-		if rows, size = rows+1, size+len(record); rows >= groupRows || size >= groupBytes {
+		if full {
 			if err := w.Flush(); err != nil {
 				return nil, err
 			}
@@ -201,6 +202,12 @@ func (f parquetFile) seal(k *Kind, lines []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// parquetSchema returns the schema of files of that kind. Objects have it in common.
+func (k *Kind) parquetSchema() *parquet.Schema {
+	k.once.Do(func() { k.schema = schemaOf(k) })
+	return k.schema
+}
+
 func codecOf(name string) compress.Codec {
 	switch name {
 	case "zstd":
@@ -211,38 +218,62 @@ func codecOf(name string) compress.Codec {
 	return &parquet.Uncompressed
 }
 
-// encoder makes rows of records.
+// encoder makes rows of records. It has them written by the dozen: a call for each would cost as much as making them.
 type encoder struct {
 	k       *Kind
-	names   []string // `"name":` by column
+	names   []string      // `"name":` by column
+	rows    []parquet.Row // to be written; what is behind them is used again
 	values  []parquet.Value
-	memory  []byte // what values point to; it lives as long as the row is not written
+	images  []parquet.Value
+	memory  []byte // what values point to; it lives as long as the rows are not written
 	absent  []string
 	unfit   []byte
 	scratch []byte
+
+	said  []byte // the rules of the record before, as it has them
+	rules []parquet.Value
 }
 
+// atOnce is how many rows are written at once.
+const atOnce = 64
+
 func newEncoder(k *Kind) *encoder {
-	e := &encoder{k: k}
+	e := &encoder{k: k, rows: make([]parquet.Row, 0, atOnce)}
 	for i := range k.Columns {
 		e.names = append(e.names, string(append(cdc.AppendString(nil, k.Table.Columns[i].Name), ':')))
 	}
 	return e
 }
 
-// row makes the row of a record, which is used again for the next.
-func (e *encoder) row(record []byte) (parquet.Row, error) {
-	e.values, e.memory, e.absent, e.unfit = e.values[:0], e.memory[:0], e.absent[:0], e.unfit[:0]
-	if need := 2*len(record) + 64*len(e.k.Columns) + 256; cap(e.memory) < need { // it must not move while values point into it
-		e.memory = make([]byte, 0, 2*need)
-	}
+// add makes the row of a record.
+func (e *encoder) add(record []byte) error {
+	n := len(e.rows)
+	e.rows = e.rows[:n+1]
+	var err error
+	e.rows[n], err = e.row(e.rows[n][:0], record)
+	return err
+}
+
+// write writes the rows.
+func (e *encoder) write(w *parquet.Writer) error {
+	_, err := w.WriteRows(e.rows)
+	e.rows, e.memory = e.rows[:0], e.memory[:0]
+	return err
+}
+
+// row makes the row of a record, in what it is given.
+func (e *encoder) row(into parquet.Row, record []byte) (parquet.Row, error) {
+	e.values, e.absent, e.unfit = into, e.absent[:0], e.unfit[:0]
+	e.room(2*len(record) + 64*len(e.k.Columns) + 256)
 	r := reader{b: record}
 	r.expect(`{"id":`)
-	e.add(leafID, 0, r.text(e))
+	e.one(leafID, 0, r.text(e))
 	r.expect(`,"feed":`)
 	feed := r.text(e)
-	r.expect(`,"rules":[`)
-	rules := e.rules(&r)
+	r.expect(`,"rules":`)
+	if err := e.matched(r.raw()); err != nil {
+		return nil, err
+	}
 	var tags []parquet.Value
 	if r.accept(`,"tags":[`) {
 		for more := true; more; more = r.accept(",") {
@@ -255,7 +286,7 @@ func (e *encoder) row(record []byte) (parquet.Row, error) {
 		change = r.text(e)
 	}
 	r.expect(`,"op":`)
-	e.add(leafOp, 0, r.text(e))
+	e.one(leafOp, 0, r.text(e))
 	e.optional(leafChange, change)
 	r.expect(`,"table":`)
 	table := r.text(e)
@@ -276,10 +307,10 @@ func (e *encoder) row(record []byte) (parquet.Row, error) {
 	if !ok {
 		r.fail("commit_time is not a time")
 	}
-	e.add(leafCommit, 0, parquet.Int64Value(commit))
-	e.add(leafTable, 0, table)
-	e.add(leafFeed, 0, feed)
-	e.values = append(e.values, rules...)
+	e.one(leafCommit, 0, parquet.Int64Value(commit))
+	e.one(leafTable, 0, table)
+	e.one(leafFeed, 0, feed)
+	e.values = append(e.values, e.rules...)
 	e.list(leafTags, tags)
 	if string(key) == "null" {
 		e.optional(leafKey, parquet.NullValue())
@@ -307,48 +338,48 @@ func (e *encoder) row(record []byte) (parquet.Row, error) {
 		r.fail("something follows its end")
 	}
 
-	mark := len(e.values)
-	n := len(e.k.Columns)
+	row := e.values
+	e.values = e.images[:0]
 	if err := e.image("before", leafColumns, before); err != nil {
 		return nil, err
 	}
-	if err := e.image("after", leafColumns+n, after); err != nil {
+	if err := e.image("after", leafColumns+len(e.k.Columns), after); err != nil {
 		return nil, err
 	}
-	images := e.values[mark:]
-	e.values = e.values[:mark]
-	tail := e.tail(source, gtid, file, numbers)
-	e.values = append(append(make(parquet.Row, 0, mark+len(tail)+len(images)), e.values...), append(tail, images...)...)
-	return e.values, r.err
+	e.values, e.images = row, e.values
+	e.tail(source, gtid, file, numbers)
+	return append(e.values, e.images...), r.err
 }
 
-// tail returns the columns between the change's and the table's.
-func (e *encoder) tail(source, gtid, file parquet.Value, numbers [4]uint64) []parquet.Value {
-	head := e.values
-	e.values = nil
+// room makes sure that as much can be kept without what is kept being moved: values point to it.
+func (e *encoder) room(bytes int) {
+	if cap(e.memory)-len(e.memory) < bytes {
+		e.memory = make([]byte, 0, max(2*bytes, 128<<10))
+	}
+}
+
+// tail adds the columns between the change's and the table's.
+func (e *encoder) tail(source, gtid, file parquet.Value, numbers [4]uint64) {
 	absent := make([]parquet.Value, len(e.absent))
 	for i, name := range e.absent {
 		absent[i] = parquet.ByteArrayValue([]byte(name))
 	}
 	e.list(leafAbsent, absent)
 	if len(e.unfit) > 0 {
-		e.optional(leafUnfit, parquet.ByteArrayValue(append(e.unfit, '}')))
+		e.optional(leafUnfit, parquet.ByteArrayValue(append(bytes.Clone(e.unfit), '}')))
 	} else {
 		e.optional(leafUnfit, parquet.NullValue())
 	}
-	e.add(leafSource, 0, source)
+	e.one(leafSource, 0, source)
 	e.optional(leafGTID, gtid)
-	e.add(leafFile, 0, file)
-	e.add(leafPos, 0, parquet.Int64Value(int64(numbers[0])))
-	e.add(leafRow, 0, parquet.Int32Value(int32(uint32(numbers[1]))))
-	e.add(leafNo, 0, parquet.Int64Value(int64(numbers[2])))
-	e.add(leafPartNo, 0, parquet.Int64Value(int64(numbers[3])))
-	tail := e.values
-	e.values = head
-	return tail
+	e.one(leafFile, 0, file)
+	e.one(leafPos, 0, parquet.Int64Value(int64(numbers[0])))
+	e.one(leafRow, 0, parquet.Int32Value(int32(uint32(numbers[1]))))
+	e.one(leafNo, 0, parquet.Int64Value(int64(numbers[2])))
+	e.one(leafPartNo, 0, parquet.Int64Value(int64(numbers[3])))
 }
 
-func (e *encoder) add(leaf, level int, v parquet.Value) {
+func (e *encoder) one(leaf, level int, v parquet.Value) {
 	e.values = append(e.values, v.Level(0, level, leaf))
 }
 
@@ -357,20 +388,34 @@ func (e *encoder) optional(leaf int, v parquet.Value) {
 	if v.IsNull() {
 		level = 0
 	}
-	e.add(leaf, level, v)
+	e.one(leaf, level, v)
 }
 
 func (e *encoder) list(leaf int, values []parquet.Value) {
 	if len(values) == 0 {
-		e.add(leaf, 0, parquet.NullValue())
+		e.one(leaf, 0, parquet.NullValue())
 	}
 	for i, v := range values {
 		e.values = append(e.values, v.Level(min(i, 1), 1, leaf))
 	}
 }
 
-// rules returns the leaves of the list of rules, after its bracket has been read.
-func (e *encoder) rules(r *reader) []parquet.Value {
+// matched makes the leaves of the list of rules. It is the same for one record after another, so it is kept: in memory of its own.
+func (e *encoder) matched(list []byte) error {
+	if e.said != nil && bytes.Equal(e.said, list) {
+		return nil
+	}
+	memory := e.memory
+	e.memory = make([]byte, 0, len(list))
+	r := reader{b: list}
+	r.expect("[")
+	e.rules = e.leavesOfRules(&r)
+	e.memory, e.said = memory, list
+	return r.err
+}
+
+// leavesOfRules returns the leaves of the list of rules, after its bracket has been read.
+func (e *encoder) leavesOfRules(r *reader) []parquet.Value {
 	var columns [4][]parquet.Value
 	for i := 0; !r.accept("]") && r.err == nil; i++ {
 		if i > 0 {
@@ -552,32 +597,46 @@ func (e *encoder) decimal(c *cdc.Column, raw []byte) (parquet.Value, bool) {
 	if p == 0 || p > 38 || s > p {
 		return unquote(e, raw), true
 	}
-	text := string(raw[1 : len(raw)-1])
-	whole, fraction, point := strings.Cut(strings.TrimPrefix(text, "-"), ".")
-	if len(fraction) != s || point != (s > 0) || whole == "" || whole[0] == '0' && len(whole) > 1 || len(whole) > max(p-s, 1) || whole != "0" && len(whole) > p-s {
+	text := raw[1 : len(raw)-1]
+	digits, negative := bytes.CutPrefix(text, []byte{'-'})
+	whole, fraction, point := bytes.Cut(digits, []byte{'.'})
+	if len(fraction) != s || point != (s > 0) || len(whole) == 0 || whole[0] == '0' && len(whole) > 1 || len(whole) > max(p-s, 1) ||
+		string(whole) != "0" && len(whole) > p-s {
 		return null, false
 	}
-	n, ok := new(big.Int).SetString(strings.Replace(text, ".", "", 1), 10)
-	if !ok || n.Sign() == 0 && text[0] == '-' {
-		return null, false
+	if p <= 18 {
+		n, ok := int64(0), true
+		for _, part := range [...][]byte{whole, fraction} {
+			for _, c := range part {
+				n, ok = 10*n+int64(c-'0'), ok && c >= '0' && c <= '9'
+			}
+		}
+		if negative {
+			n = -n
+		}
+		if !ok || negative && n == 0 {
+			return null, false
+		}
+		if p <= 9 {
+			return parquet.Int32Value(int32(n)), true
+		}
+		return parquet.Int64Value(n), true
 	}
-	switch {
-	case p <= 9:
-		return parquet.Int32Value(int32(n.Int64())), true
-	case p <= 18:
-		return parquet.Int64Value(n.Int64()), true
+	n, ok := new(big.Int).SetString(strings.Replace(string(text), ".", "", 1), 10)
+	if !ok || n.Sign() == 0 && negative {
+		return null, false
 	}
 	return parquet.FixedLenByteArrayValue(twosComplement(n, decimalBytes(p))), true
 }
 
 // timeOfDay returns the microseconds of a time that a clock shows; others do not fit.
 func (e *encoder) timeOfDay(c *cdc.Column, raw []byte) (int64, bool) {
-	text := string(raw[1 : len(raw)-1])
+	text := raw[1 : len(raw)-1]
 	if len(text) < 8 || text[2] != ':' {
 		return 0, false
 	}
-	n, ok := parseInstant([]byte(`"1970-01-01T`+text+`"`), c.Fsp, false)
-	return n, ok
+	e.scratch = append(append(append(e.scratch[:0], `"1970-01-01T`...), text...), '"')
+	return parseInstant(e.scratch, c.Fsp, false)
 }
 
 // parseInstant reads `"2026-11-21T02:00:00.123Z"`, or a date alone, and returns the microseconds since 1970; false when there is
