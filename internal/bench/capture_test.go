@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -23,15 +24,18 @@ import (
 // measured is how long something took for all updates, and how much processor time.
 type measured struct {
 	wall, cpu time.Duration
+	rows      int // default updates
 }
 
-func (m measured) rate() float64 { return m.rateOf(updates) }
+func (m measured) rate() float64 { return m.rateOf(cmp.Or(m.rows, updates)) }
 
 // rateOf is rate for something else than all updates.
 func (m measured) rateOf(rows int) float64 { return float64(rows) / m.wall.Seconds() }
 
 // perRow returns the processor time a row, in microseconds.
-func (m measured) perRow() float64 { return float64(m.cpu.Microseconds()) / updates }
+func (m measured) perRow() float64 {
+	return float64(m.cpu.Microseconds()) / float64(cmp.Or(m.rows, updates))
+}
 
 func faster(a, b measured) measured {
 	if a.wall == 0 || b.wall < a.wall {
@@ -45,7 +49,7 @@ func here(do func()) measured {
 	debug.FreeOSMemory()
 	began, used := time.Now(), processorTime()
 	do()
-	return measured{time.Since(began), processorTime() - used}
+	return measured{wall: time.Since(began), cpu: processorTime() - used}
 }
 
 func processorTime() time.Duration {

@@ -22,14 +22,14 @@ const (
 // light makes small transactions until the returned function is called, which waits for it and returns when each has
 // been committed, by the total that it wrote. An update that changes nothing is not in the log: each call needs another
 // number of cents.
-func light(b *testing.B, db *testenv.Server, cents int) (stop func() map[string]time.Time) {
+func light(b *testing.B, db *testenv.Server, rate, cents int) (stop func() map[string]time.Time) {
 	conn := db.Conn(b)
 	committed := map[string]time.Time{}
 	end := make(chan struct{})
 	var wg sync.WaitGroup
 	var failed error
 	wg.Go(func() { // stop waits for it
-		tick := time.NewTicker(time.Second / lightRate)
+		tick := time.NewTicker(time.Second / time.Duration(rate))
 		defer tick.Stop()
 		for n := 1; ; n++ {
 			select {
@@ -93,7 +93,7 @@ func (r *report) latency(db *testenv.Server, store *testenv.Store) {
 		d.start(b)
 		d.capturing(b)
 		seen := d.watch(b)
-		load := light(b, db, 2+i)
+		load := light(b, db, lightRate, 2+i)
 		time.Sleep(lightTime)
 		committed := load()
 		d.delivered(b, len(committed))
@@ -103,11 +103,10 @@ func (r *report) latency(db *testenv.Server, store *testenv.Store) {
 		}
 		idle := d.memory("VmRSS")
 		d.stop(b)
-		slices.Sort(latencies)
 		if len(latencies) != len(committed) {
 			b.Fatalf("%d records were seen to arrive, want %d", len(latencies), len(committed))
 		}
-		p50, p99 := latencies[len(latencies)/2], latencies[len(latencies)*99/100]
+		p50, p99 := percentiles(latencies)
 		over := p99 - lightEvery
 		r.judge(over <= 250*time.Millisecond, "commit → object, "+to.name, "p99 ≤ rotation + 250 ms", "p50 %d ms, p99 %d ms = rotation %+d ms",
 			p50.Milliseconds(), p99.Milliseconds(), over.Milliseconds())
@@ -129,7 +128,7 @@ func (r *report) restarts(db *testenv.Server, full *deployment) {
 	b := r.b
 	done := r.step("starts and kills")
 	r.section("start and restart, with the stream of all updates in the data folder")
-	stop := light(b, db, 1)
+	stop := light(b, db, lightRate, 1)
 	const times = 5
 	var ready, capturing, recovery []time.Duration
 	for range times {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,6 +31,7 @@ type deployment struct {
 	dir     string
 	bucket  string // folder that holds the objects
 	console string // host:port
+	rows    int    // how many updates are to be delivered
 	env     []string
 	process *child.Process
 	began   time.Time
@@ -43,19 +46,38 @@ rules:
     to: [acme]
 `
 
-// deploy writes a configuration. store nil delivers to files; prime is a deployment whose data folder it begins with,
-// which must not run.
+// setup is what is to be deployed.
+type setup struct {
+	store  *testenv.Store // nil delivers to files
+	to     string         // a place that is neither
+	prime  *deployment    // whose data folder it begins with, and which must not run
+	rotate string
+	rules  string   // default ruleFile
+	feed   []string // more lines of the feed
+	more   []string // more lines of the configuration
+	env    []string
+	rows   int // default updates
+}
+
+// deploy writes a configuration. store nil delivers to files; prime may be nil.
 func deploy(b *testing.B, db *testenv.Server, store *testenv.Store, prime *deployment, rotate string) *deployment {
 	b.Helper()
-	d := &deployment{dir: b.TempDir(), console: "127.0.0.1:" + freePort(b), env: append(os.Environ(), "DB_PASSWORD="+testenv.Password)}
+	return deployAs(b, db, setup{store: store, prime: prime, rotate: rotate})
+}
+
+func deployAs(b *testing.B, db *testenv.Server, s setup) *deployment {
+	b.Helper()
+	d := &deployment{dir: b.TempDir(), console: "127.0.0.1:" + freePort(b), env: append(os.Environ(), "DB_PASSWORD="+testenv.Password), rows: cmp.Or(s.rows, updates)}
+	d.env = append(d.env, s.env...)
 	d.bucket = filepath.Join(d.dir, "objects")
-	feed := "to: file://" + d.bucket
-	if store != nil {
+	feed := "to: " + cmp.Or(s.to, "file://"+d.bucket)
+	if s.store != nil {
 		prefix := filepath.Base(d.dir) + strconv.FormatInt(time.Now().UnixNano(), 36)
-		d.bucket = filepath.Join(store.Dir, "partner", prefix)
-		feed = fmt.Sprintf("to: s3://partner/%s\n    s3: {endpoint: %q, region: us-east-1, path_style: true, access_key_env: S3_KEY, secret_key_env: S3_SECRET}", prefix, store.Endpoint)
-		d.env = append(d.env, "S3_KEY="+store.AccessKey, "S3_SECRET="+store.SecretKey)
+		d.bucket = filepath.Join(s.store.Dir, "partner", prefix)
+		feed = fmt.Sprintf("to: s3://partner/%s\n    s3: {endpoint: %q, region: us-east-1, path_style: true, access_key_env: S3_KEY, secret_key_env: S3_SECRET}", prefix, s.store.Endpoint)
+		d.env = append(d.env, "S3_KEY="+s.store.AccessKey, "S3_SECRET="+s.store.SecretKey)
 	}
+	feed = strings.Join(append([]string{feed, "rotate: " + s.rotate}, s.feed...), "\n    ")
 	d.write(b, "cdcd.yaml", fmt.Sprintf(`version: 1
 name: bench
 source:
@@ -63,12 +85,12 @@ source:
 feeds:
   acme:
     %s
-    rotate: %s
 console: {listen: %q}
-`, db.Flavor, testenv.User, db.Addr, feed, rotate, d.console))
-	d.write(b, "rules/all.yaml", ruleFile)
-	if prime != nil {
-		if out, err := exec.Command("cp", "-a", filepath.Join(prime.dir, "cdcd-data"), d.dir).CombinedOutput(); err != nil {
+%s
+`, db.Flavor, testenv.User, db.Addr, feed, d.console, strings.Join(s.more, "\n")))
+	d.write(b, "rules/all.yaml", cmp.Or(s.rules, ruleFile))
+	if s.prime != nil {
+		if out, err := exec.Command("cp", "-a", filepath.Join(s.prime.dir, "cdcd-data"), d.dir).CombinedOutput(); err != nil {
 			b.Fatalf("copy the data folder: %v: %s", err, out)
 		}
 	}
@@ -193,7 +215,15 @@ type run struct {
 }
 
 // deliver starts a primed deployment, waits until all updates are in the bucket, and checks what is there.
-func (d *deployment) deliver(b *testing.B, profile bool) (r run) {
+func (d *deployment) deliver(b *testing.B, profile bool) run {
+	b.Helper()
+	r := d.all(b, profile)
+	d.check(b)
+	return r
+}
+
+// all starts a primed deployment, and stops it when it says that all updates are delivered.
+func (d *deployment) all(b *testing.B, profile bool) (r run) {
 	b.Helper()
 	d.start(b)
 	var profiled chan []byte
@@ -207,10 +237,11 @@ func (d *deployment) deliver(b *testing.B, profile bool) (r run) {
 	}
 	var s status
 	var resident []int
+	r.rows = d.rows
 	r.wall = d.await(b, "full delivery", 20*time.Millisecond, func() (ok bool) {
 		resident = append(resident, d.memory("VmRSS"))
 		s, ok = d.status(b)
-		return ok && s.Feeds[0].Records >= updates
+		return ok && s.Feeds[0].Records >= d.rows
 	})
 	r.cpu = d.processorTime(b)
 	r.objects, r.bytes, r.stream = s.Feeds[0].Objects, s.Feeds[0].Bytes, s.Stream.Bytes
@@ -223,7 +254,6 @@ func (d *deployment) deliver(b *testing.B, profile bool) (r run) {
 		}
 	}
 	d.stop(b)
-	d.check(b)
 	return r
 }
 
@@ -245,13 +275,15 @@ func (d *deployment) processorTime(b *testing.B) time.Duration {
 	return time.Duration(user+system) * time.Second / 100 // USER_HZ
 }
 
-// objects returns the object files in chain order.
+// objects returns the object files, those of a partition in chain order.
 func (d *deployment) objects(b *testing.B) (files []string) {
-	err := filepath.WalkDir(filepath.Join(d.bucket, "p=00"), func(path string, e fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
+	err := filepath.WalkDir(d.bucket, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			return nil
-		}
-		if strings.HasSuffix(path, ".jsonl.zst") {
+		case err == nil && e.IsDir() && strings.HasPrefix(e.Name(), "."):
+			return fs.SkipDir
+		case objectName.MatchString(path):
 			files = append(files, path)
 		}
 		return err
@@ -262,6 +294,8 @@ func (d *deployment) objects(b *testing.B) (files []string) {
 	slices.Sort(files) // chain order is the order of the keys
 	return files
 }
+
+var objectName = regexp.MustCompile(`/p=\d\d/dt=[-\d]{10}/\d{20}\.(jsonl\.zst|csv\.zst|parquet)$`)
 
 // record is what is read of a delivered one.
 type record struct {
@@ -312,8 +346,8 @@ func (d *deployment) check(b *testing.B) {
 			n, next = n+1, r.Source.PartNo+1
 		})
 	}
-	if n != updates {
-		b.Fatalf("%d records were delivered, want %d", n, updates)
+	if n != d.rows {
+		b.Fatalf("%d records were delivered, want %d", n, d.rows)
 	}
 }
 

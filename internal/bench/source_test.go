@@ -33,9 +33,11 @@ FROM (SELECT 1 + a.n + 10*b.n + 100*c.n + 1000*d.n + 10000*e.n AS n FROM %s a, %
 }
 
 // update makes `updates` updates in big statements, each a transaction.
-func update(b *testing.B, db *testenv.Server) {
+func update(b *testing.B, db *testenv.Server) { updateSome(b, db, updates) }
+
+func updateSome(b *testing.B, db *testenv.Server, rows int) {
 	var statements []string
-	for n := 0; n < updates; n += statementRows {
+	for n := 0; n < rows; n += statementRows {
 		from := n%tableRows + 1
 		statements = append(statements, fmt.Sprintf("UPDATE bench.orders SET status = 1 + (status %% 4), total = total + 1.01, items = (items + 1) %% 1000, "+
 			"changed = NOW(6) WHERE id BETWEEN %d AND %d", from, from+statementRows-1))
