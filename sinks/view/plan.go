@@ -156,13 +156,34 @@ func (p *plan) apply(image int, values []cdc.Value) []cdc.Value {
 		return nil
 	}
 	for i := range values {
-		if !p.shown[image][i] {
-			values[i] = cdc.Value{}
-		} else if p.masks != nil {
-			values[i] = p.masked(i, values[i])
-		}
+		p.narrow(image, i, values)
 	}
 	return values
+}
+
+// applyBoth is apply for both images of a row. What is the same in both, most of an update, is masked once: a key takes its time.
+func (p *plan) applyBoth(before, after []cdc.Value) (_, _ []cdc.Value) {
+	if before == nil || after == nil || p.masks == nil || p.hidden[0] || p.hidden[1] {
+		return p.apply(0, before), p.apply(1, after)
+	}
+	for i := range before {
+		if !p.shown[0][i] || !p.shown[1][i] || !before[i].Equal(after[i]) {
+			p.narrow(0, i, before)
+			p.narrow(1, i, after)
+			continue
+		}
+		before[i] = p.masked(i, before[i])
+		after[i] = before[i]
+	}
+	return before, after
+}
+
+func (p *plan) narrow(image, i int, values []cdc.Value) {
+	if !p.shown[image][i] {
+		values[i] = cdc.Value{}
+	} else {
+		values[i] = p.masked(i, values[i])
+	}
 }
 
 // masked returns what is delivered of a column's value.

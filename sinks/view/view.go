@@ -179,7 +179,7 @@ func (v *View) Apply(d *cdc.Delivery) {
 			d.Key[n] = p.masked(i, d.Key[n])
 		}
 	}
-	d.Before, d.After = p.apply(0, d.Before), p.apply(1, d.After)
+	d.Before, d.After = p.applyBoth(d.Before, d.After)
 
 	kept := d.Lookups[:0]
 	for i := range d.Lookups {

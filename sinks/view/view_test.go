@@ -236,6 +236,37 @@ func TestSettingsThatCannotBeAreRefused(t *testing.T) {
 	}
 }
 
+// counting is a mask that counts.
+type counting int
+
+func (m *counting) Value(place string, c *cdc.Column, v cdc.Value) (cdc.Value, error) {
+	*m++
+	return brackets("hmac").Value(place, c, v)
+}
+
+func TestWhatIsTheSameInBothImagesIsMaskedOnce(t *testing.T) {
+	for _, test := range []struct {
+		show *cdc.Show
+		want string
+		n    counting
+	}{
+		{nil, `"before":{"id":42,"email":"<hmac shop.customers.email 15>","phone":"<hmac shop.customers.phone 11>","birthday":"1980-05-17","note":null},` +
+			`"after":{"id":42,"email":"<hmac shop.customers.email 15>","phone":"<hmac shop.customers.phone 11>","birthday":"1980-05-17","note":"<hmac shop.customers.note 14>"}`, 4},
+		{shows("before.phone after.email"), `"before":{"phone":"<hmac shop.customers.phone 11>"},"after":{"email":"<hmac shop.customers.email 15>"}`, 2},
+	} {
+		var masked counting
+		v, err := view.New(view.Config{Feed: "acme", Mask: []view.ColumnMask{{Columns: "shop.customers.email", Method: "hmac"},
+			{Columns: "*.*.phone", Method: "hmac"}, {Columns: "*.*.note", Method: "hmac"}}, Keys: func(string) (view.Mask, error) { return &masked, nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := cdc.Decision{Event: event(t, customers, cdc.OpUpdate, old, now), Matches: []cdc.RuleMatch{{Name: "r", To: []string{"acme"}, Show: test.show}}}
+		if got := delivered(v, &d); !strings.HasSuffix(got, test.want) || masked != test.n {
+			t.Errorf("masked %d times, want %d: %s", masked, test.n, got)
+		}
+	}
+}
+
 func TestNothingIsAllocatedWhereNothingIsMasked(t *testing.T) {
 	e := event(t, customers, cdc.OpUpdate, old, now)
 	d := cdc.Decision{Event: e, Matches: []cdc.RuleMatch{{Name: "r", To: []string{"acme"}, Show: shows("row.id after.email")}}}
