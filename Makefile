@@ -8,10 +8,10 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 RACE := ./cdc/... ./engine/... ./bus/... ./sinks/... ./wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo setup test bench bench-rules bench-wasm mutate-rules fuzz lint generate clean
+.PHONY: help build demo setup test bench bench-delivery bench-rules bench-wasm mutate-rules fuzz lint generate clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build the static binary bin/cdcd
 	CGO_ENABLED=0 go build -trimpath -o bin/cdcd ./cmd/cdcd
@@ -33,6 +33,9 @@ test: setup ## Run all tests, against real servers
 bench: setup ## Measure the whole program on real servers (some minutes), see docs/performance.md
 	go test ./internal/bench -run '^$$' -bench Figures -benchtime 1x -timeout 15m
 	go test ./internal/bench -run '^$$' -bench StartWithAPlugin -benchtime 5x -timeout 5m
+
+bench-delivery: setup ## Measure what each form of a feed costs, and how soon a partner knows (four minutes)
+	go test ./internal/bench -run '^$$' -bench Delivery -benchtime 1x -timeout 15m
 
 bench-rules: ## Measure what many rules cost, beside cel-go and expr-lang (some minutes)
 	cd internal/bench/rules && go run .
