@@ -29,8 +29,16 @@ type Config struct {
 	// Receipt sends what says that an object and all before it are here. It may be called again with the same.
 	Receipt func(ctx context.Context, r Receipt) error
 
-	// Decode unpacks an object. Default: [Decode], which knows gzip and no compression.
+	// Begin says with which of its objects a chain begins, by its folder (p=00), when those before it are not in the store any more.
+	// It counts for chains of which nothing was pulled yet. Default: with the first.
+	Begin map[string]uint64
+
+	// Decode unpacks an object of JSON Lines. Default: [Decode], which knows gzip and no compression.
 	Decode func(key string, body []byte) ([]byte, error)
+
+	// Container reads objects that are no JSON Lines (CSV, Parquet), so that their records are checked, too. Default: of these the
+	// checksum and the chain are checked.
+	Container func(key string) (Container, error)
 
 	Now func() time.Time // default time.Now
 }
@@ -191,19 +199,18 @@ func (p *Puller) folders(ctx context.Context) ([]string, error) {
 
 // pull takes what is new of one chain.
 func (p *Puller) pull(ctx context.Context, folder string, r *Report) error {
+	after := p.state.Chains[folder].Key
 	for {
 		var keys []string
-		at := p.state.Chains[folder]
-		err := p.cfg.Store.List(ctx, folder+"dt=", at.Key, func(key string, _ int64) bool {
+		err := p.cfg.Store.List(ctx, folder+"dt=", after, func(key string, _ int64) bool {
 			if objectKey.MatchString(key) {
 				keys = append(keys, key)
 			}
 			return len(keys) < 500
 		})
-		if err != nil {
+		if err != nil || len(keys) == 0 {
 			return err
 		}
-		took := false
 		for _, key := range keys {
 			o, is, waits, err := p.take(ctx, folder, key)
 			if err != nil {
@@ -214,12 +221,9 @@ func (p *Puller) pull(ctx context.Context, folder string, r *Report) error {
 				return nil
 			}
 			if is {
-				took = true
 				r.Objects, r.Records, r.Bytes = r.Objects+1, r.Records+o.Records, r.Bytes+o.Bytes
 			}
-		}
-		if !took {
-			return nil
+			after = key
 		}
 	}
 }
@@ -234,6 +238,12 @@ func (p *Puller) take(ctx context.Context, folder, key string) (o Object, is, wa
 		return o, is, false, err
 	}
 	at := p.state.Chains[folder]
+	if begin := p.cfg.Begin[strings.TrimSuffix(folder, "/")]; at.Ordinal == 0 && begin > 1 {
+		if o.Ordinal < begin {
+			return o, false, false, nil
+		}
+		at = o.begins(begin)
+	}
 	if err := o.follows(at); err != nil {
 		return o, false, false, err
 	}
@@ -254,7 +264,7 @@ func (p *Puller) take(ctx context.Context, folder, key string) (o Object, is, wa
 	if !ok {
 		return o, false, false, fault(key, "it was removed")
 	}
-	lines, err := o.holds(body, p.cfg.Decode)
+	lines, err := o.holds(body, &p.cfg)
 	if err != nil {
 		return o, false, false, err
 	}

@@ -133,6 +133,79 @@ func TestEachObjectIsPulledOnceAndInOrder(t *testing.T) {
 	}
 }
 
+// Of a store whose oldest objects have expired a partner says with which one it begins; a gap behind that is one.
+func TestAPartnerMayBeginWhereTheOldestObjectsHaveExpired(t *testing.T) {
+	full := store{}
+	objects := full.fill(t, 2, 600)
+	for name, test := range map[string]struct {
+		begin   map[string]uint64
+		expired int // objects of each chain
+		want    string
+		objects int
+	}{
+		"without saying so":            {nil, 4, "the objects from 1 to 4 are missing", 0},
+		"with the first that is there": {map[string]uint64{"p=00": 591, "p=01": 591}, 590, "", 2 * 10},
+		"with a later one":             {map[string]uint64{"p=00": 595, "p=01": 600}, 4, "", 6 + 1},
+		"with one that is gone, too":   {map[string]uint64{"p=00": 3, "p=01": 5}, 4, "the objects from 3 to 4 are missing", 0},
+	} {
+		s := maps.Clone(full)
+		for i, o := range objects {
+			if i%600 < test.expired {
+				delete(s, o.Key)
+			}
+		}
+		state, have := filepath.Join(t.TempDir(), "state.json"), got{}
+		r, err := pull(t, partner.Config{Store: s, State: state, Begin: test.begin}, have)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) || r.Objects != test.objects {
+			t.Errorf("%s: %d objects, %v", name, r.Objects, err)
+		}
+		if r, err := pull(t, partner.Config{Store: s, State: state, Begin: map[string]uint64{"p=00": 1}}, have); err == nil && r.Objects != 0 {
+			t.Errorf("%s, again: %d objects, %v", name, r.Objects, err)
+		}
+	}
+}
+
+// semicolons is a container of another kind than lines.
+type semicolons struct{ broken error }
+
+func (c semicolons) Unseal(body []byte) ([]byte, error) { return body, c.broken }
+func (semicolons) Next(records []byte) (record, rest []byte) {
+	record, rest, _ = bytes.Cut(records, []byte(";"))
+	return record, rest
+}
+
+func TestRecordsOfOtherContainersAreProved(t *testing.T) {
+	const key = "p=00/dt=2026-11-01/00000000000000000001.csv"
+	fill := func(body string) store {
+		s := store{}
+		o := s.fill(t, 1, 1)[0]
+		sum, root := sha256.Sum256([]byte(body)), chain.RecordsRoot([]byte("a,1\nb,2\n"))
+		meta := s[o.Key].meta
+		meta["cdcd-sha256"], meta["cdcd-records"], meta["cdcd-records-root"] = hex.EncodeToString(sum[:]), "2", hex.EncodeToString(root[:])
+		delete(s, o.Key)
+		s[key] = entry{[]byte(body), meta}
+		return s
+	}
+	for name, test := range map[string]struct {
+		body string
+		read func(string) (partner.Container, error)
+		want string
+	}{
+		"whole":               {"a,1;b,2;", func(string) (partner.Container, error) { return semicolons{}, nil }, ""},
+		"other records":       {"a,1;b,3;", func(string) (partner.Container, error) { return semicolons{}, nil }, "it has 2 records with the root"},
+		"fewer records":       {"a,1;", func(string) (partner.Container, error) { return semicolons{}, nil }, "it has 1 records with the root"},
+		"no such container":   {"a,1;b,2;", func(string) (partner.Container, error) { return semicolons{errors.New("torn")}, nil }, "it cannot be read: torn"},
+		"nobody who reads it": {"a,1;b,3;", nil, ""},
+	} {
+		have := got{}
+		r, err := pull(t, partner.Config{Store: fill(test.body), Container: test.read}, have)
+		var fault *partner.Fault
+		if test.want == "" && (err != nil || r.Objects != 1 || have[key] != "") || test.want != "" && (!errors.As(err, &fault) || !strings.Contains(fault.Why, test.want)) {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+}
+
 func TestWhatIsWrongIsNamed(t *testing.T) {
 	const third = "p=00/dt=2026-11-01/00000000000000000021.jsonl.gz"
 	with := func(name, value string) func(store) {

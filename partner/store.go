@@ -77,6 +77,16 @@ func fault(key, format string, args ...any) error {
 	return &Fault{key, fmt.Sprintf(format, args...)}
 }
 
+// begins is the position that a chain has before its object number begin, which o may be: the partner knows that those before it are
+// not there any more.
+func (o Object) begins(begin uint64) Position {
+	at := Position{Chain: o.Chain, Ordinal: begin - 1}
+	if o.Ordinal == begin {
+		at.SHA256, at.LastPartNo = o.Prev, o.FirstPartNo-1
+	}
+	return at
+}
+
 // follows checks that o is the one that comes next in its chain.
 func (o Object) follows(at Position) error {
 	first := objectKey.FindStringSubmatch(o.Key)
@@ -99,26 +109,54 @@ func (o Object) follows(at Position) error {
 	return nil
 }
 
-// holds checks that body is what the object says, and returns its records, one a line. Containers other than JSON Lines
-// have their checksum checked; lines is then nil.
-func (o Object) holds(body []byte, decode func(key string, body []byte) ([]byte, error)) (lines []byte, err error) {
+// Container reads the records of an object that is no JSON Lines.
+type Container interface {
+	// Unseal returns the records that a body is made of, one after the other.
+	Unseal(body []byte) (records []byte, err error)
+	// Next cuts the first of them off, without what ends it.
+	Next(records []byte) (record, rest []byte)
+}
+
+// holds checks that body is what the object says, and returns its records, one a line; of containers other than JSON Lines nil.
+func (o Object) holds(body []byte, c *Config) (lines []byte, err error) {
 	if int64(len(body)) != o.Bytes {
 		return nil, fault(o.Key, "it has %d bytes, %d were listed", len(body), o.Bytes)
 	}
 	if sum := sha256.Sum256(body); hex.EncodeToString(sum[:]) != o.SHA256 {
 		return nil, fault(o.Key, "its sha256 is %x, it should be %s", sum, o.SHA256)
 	}
-	if !strings.Contains(o.Key, ".jsonl") {
+	if strings.Contains(o.Key, ".jsonl") {
+		if lines, err = c.Decode(o.Key, body); err != nil {
+			return nil, fault(o.Key, "it cannot be unpacked: %v", err)
+		}
+		return lines, o.proves(lines, nextLine)
+	}
+	if c.Container == nil {
 		return nil, nil
 	}
-	if lines, err = decode(o.Key, body); err != nil {
-		return nil, fault(o.Key, "it cannot be unpacked: %v", err)
+	read, err := c.Container(o.Key)
+	if err != nil {
+		return nil, fault(o.Key, "it cannot be read: %v", err)
 	}
-	n, root := recordsRoot(lines)
+	records, err := read.Unseal(body)
+	if err != nil {
+		return nil, fault(o.Key, "it cannot be read: %v", err)
+	}
+	return nil, o.proves(records, read.Next)
+}
+
+// proves checks that these are the object's records.
+func (o Object) proves(records []byte, next func([]byte) (record, rest []byte)) error {
+	n, root := recordsRoot(records, next)
 	if n != o.Records || root.String() != hashText(o.RecordsRoot) {
-		return nil, fault(o.Key, "it has %d records with the root %x, it should have %d with %s", n, root[:], o.Records, o.RecordsRoot)
+		return fault(o.Key, "it has %d records with the root %x, it should have %d with %s", n, root[:], o.Records, o.RecordsRoot)
 	}
-	return lines, nil
+	return nil
+}
+
+func nextLine(lines []byte) (line, rest []byte) {
+	line, rest, _ = bytes.Cut(lines, []byte("\n"))
+	return line, rest
 }
 
 // hashText writes a hash in hex as package tlog does.
@@ -130,13 +168,13 @@ func hashText(text string) string {
 	return tlog.Hash(raw).String()
 }
 
-// recordsRoot returns the number of lines and their tree hash as RFC 6962 says.
-func recordsRoot(lines []byte) (n int, root tlog.Hash) {
+// recordsRoot returns the number of records and their tree hash as RFC 6962 says.
+func recordsRoot(records []byte, next func([]byte) (record, rest []byte)) (n int, root tlog.Hash) {
 	var stack []tlog.Hash // of perfect subtrees, the largest first
-	for ; len(lines) > 0; n++ {
-		line, rest, _ := bytes.Cut(lines, []byte("\n"))
-		lines = rest
-		h := tlog.RecordHash(line)
+	for ; len(records) > 0; n++ {
+		var record []byte
+		record, records = next(records)
+		h := tlog.RecordHash(record)
 		for carry := n; carry&1 == 1; carry >>= 1 {
 			h = tlog.NodeHash(stack[len(stack)-1], h)
 			stack = stack[:len(stack)-1]

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/partner"
 	"github.com/cdcd-project/cdcd/sinks/file"
+	"github.com/cdcd-project/cdcd/sinks/form"
 	"github.com/cdcd-project/cdcd/sinks/s3"
 )
 
@@ -39,11 +42,13 @@ type partnerPlace struct {
 	s3       s3Config
 	audit    string
 	auditKey string
+	begin    []string
 }
 
 func (p *partnerPlace) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&p.audit, "audit", "", "the audit log: a folder, https://… or s3://…; an object then counts only when the log has it")
+	f.StringArrayVar(&p.begin, "begin", nil, "number of the object to begin with, when those before it have expired: 17, or p=01:17 for each chain of a feed with partitions")
 	f.StringVar(&p.auditKey, "audit-key", "", "file with the public key of the audit log")
 	f.StringVar(&p.s3.Endpoint, "endpoint", "", "address of an S3 store that is not AWS: https://host")
 	f.StringVar(&p.s3.Region, "region", "us-east-1", "region of the bucket")
@@ -52,12 +57,35 @@ func (p *partnerPlace) flags(cmd *cobra.Command) {
 	f.StringVar(&p.s3.SecretKeyEnv, "secret-key-env", "", "environment variable with the secret key")
 }
 
+// begins reads --begin.
+func (p *partnerPlace) begins() (map[string]uint64, error) {
+	begins := map[string]uint64{}
+	for _, text := range p.begin {
+		folder, number, named := strings.Cut(text, ":")
+		if !named {
+			folder, number = "p=00", text
+		}
+		n, err := strconv.ParseUint(number, 10, 64)
+		if err != nil || n == 0 || !chainFolder.MatchString(folder) {
+			return nil, usagef("--begin '%s' is not the number of an object", text).WithFix("write --begin 17; of a feed with partitions --begin p=00:17 --begin p=01:9")
+		}
+		begins[folder] = n
+	}
+	return begins, nil
+}
+
+var chainFolder = regexp.MustCompile(`^p=\d{2,}$`)
+
 // config opens the store and the log.
 func (p *partnerPlace) config(ctx context.Context, a *app, url string) (c partner.Config, err error) {
 	if c.Store, err = p.open(ctx, a, url); err != nil {
 		return c, err
 	}
 	c.Decode = decodeObject
+	c.Container = func(key string) (partner.Container, error) { return form.Of(key) }
+	if c.Begin, err = p.begins(); err != nil {
+		return c, err
+	}
 	if p.audit == "" {
 		return c, nil
 	}
