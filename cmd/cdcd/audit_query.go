@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -221,7 +222,7 @@ func (q *queried) look(ctx context.Context, h index.Hit) error {
 	if index.FeedOf(o.Chain) != q.want.Feed || r.Table != q.want.Table || q.want.Key != nil && !slices.Equal(r.Key, q.want.Key) || !r.Time.Equal(h.Time) {
 		return errUntrue
 	}
-	hit := queryHit{h.Time, h.Leaf, o.Chain, o.Ordinal, o.Store + "/" + o.Key, h.Record + 1, json.RawMessage(line), ""}
+	hit := queryHit{h.Time, h.Leaf, o.Chain, o.Ordinal, o.Store + "/" + o.Key, h.Record + 1, shownRecord(line), ""}
 	if q.prove != "" {
 		if p, err = proveRecord(p, lines, int(hit.Number)); err != nil {
 			return err
@@ -311,7 +312,7 @@ func (r *recordReader) records(ctx context.Context, o cdc.Object) (iter.Seq[inde
 	}, nil
 }
 
-// recordOf reads what is indexed of a record, in whichever envelope it is. Debezium's does not tell the primary key.
+// recordOf reads what is indexed of a record, in whichever envelope or container it is.
 func recordOf(line []byte) index.Record {
 	var r struct {
 		Table string          `json:"table"` // cdcd
@@ -322,11 +323,14 @@ func recordOf(line []byte) index.Record {
 		PartitionKey string    `json:"partitionkey"`
 		At           time.Time `json:"time"`
 
-		Source  json.RawMessage `json:"source"` // Debezium's is an object with these
+		Source json.RawMessage `json:"source"` // Debezium's is an object with these
+		Ext    struct {
+			Key json.RawMessage `json:"key"`
+		} `json:"cdcd"`
 		Payload json.RawMessage `json:"payload"`
 	}
 	if json.Unmarshal(line, &r) != nil {
-		return index.Record{}
+		return rowOf(line)
 	}
 	if r.Table == "" && r.Subject == "" {
 		if r.Payload != nil && json.Unmarshal(r.Payload, &r) != nil {
@@ -341,13 +345,45 @@ func recordOf(line []byte) index.Record {
 		if json.Unmarshal(r.Source, &source) != nil || source.Table == "" {
 			return index.Record{}
 		}
-		return index.Record{Table: source.DB + "." + source.Table, Time: time.UnixMicro(cmp.Or(source.Micro, source.Milli*1000)).UTC()}
+		return index.Record{Table: source.DB + "." + source.Table, Key: keyValues(r.Ext.Key), Time: time.UnixMicro(cmp.Or(source.Micro, source.Milli*1000)).UTC()}
 	}
 	key := []byte(r.Key)
 	if r.PartitionKey != "" {
 		key = []byte(r.PartitionKey)
 	}
 	return index.Record{Table: cmp.Or(r.Table, r.Subject), Key: keyValues(key), Time: cmp.Or(r.Time, r.At).Truncate(time.Microsecond).UTC()}
+}
+
+// cells returns the first cells of a row of CSV: id, op, change, commit_time, table, feed, rules, tags, key. nil: it is none.
+func cells(line []byte) []string {
+	r := csv.NewReader(bytes.NewReader(line))
+	r.ReuseRecord = true
+	row, err := r.Read()
+	if err != nil || len(row) < 9 {
+		return nil
+	}
+	return row[:9]
+}
+
+// rowOf reads what is indexed of a row of CSV.
+func rowOf(line []byte) index.Record {
+	row := cells(line)
+	if row == nil {
+		return index.Record{}
+	}
+	at, err := time.Parse(time.RFC3339Nano, row[3])
+	if err != nil {
+		return index.Record{}
+	}
+	return index.Record{Table: row[4], Key: keyValues([]byte(row[8])), Time: at.Truncate(time.Microsecond).UTC()}
+}
+
+// shownRecord is a record as a value of JSON: what is none is a text.
+func shownRecord(line []byte) json.RawMessage {
+	if json.Valid(line) {
+		return line
+	}
+	return cdc.AppendString(nil, string(line))
 }
 
 // keyValues returns the values of a JSON object as text, in their order.
@@ -377,7 +413,12 @@ func (a *app) printQueried(w io.Writer, q *queried) {
 	var rows [][]string
 	for _, h := range q.Hits {
 		var r struct{ ID, Op string }
-		_ = json.Unmarshal(h.Record, &r) // what it does not tell is not shown
+		var text string
+		if json.Unmarshal(h.Record, &text) != nil {
+			_ = json.Unmarshal(h.Record, &r) // what it does not tell is not shown
+		} else if row := cells([]byte(text)); row != nil {
+			r.ID, r.Op = row[0], row[1]
+		}
 		row := []string{h.Time.Format("2006-01-02 15:04:05.999999Z"), r.Op, r.ID, fmt.Sprintf("%d of %s", h.Ordinal, h.Chain), fmt.Sprint(h.Number)}
 		if q.prove != "" {
 			row = append(row, h.Proof)
