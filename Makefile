@@ -1,6 +1,7 @@
 # Everything a developer runs. `make help` lists it; .ci/run runs the same targets.
 
 FUZZTIME    ?= 60s
+SIMTIME     ?= 60s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
@@ -8,7 +9,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 RACE := ./cdc/... ./engine/... ./bus/... ./sinks/... ./wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo setup test bench bench-delivery bench-rules bench-wasm mutate-rules fuzz lint generate clean
+.PHONY: help build demo setup test bench bench-delivery bench-rules bench-wasm mutate-rules simulate mutate-delivery fuzz lint generate clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +46,12 @@ bench-wasm: setup ## Measure what plugins cost, beside wazero as it is and Extis
 
 mutate-rules: ## Judge the tests of the index over rules: break it in many places and see that a test fails
 	go run ./internal/match/mutate
+
+simulate: ## Run delivery through schedules of faults for SIMTIME (default 60s); CDCD_SIM_SEED=n runs one again
+	CDCD_SIM_TIME=$(SIMTIME) go test ./internal/sim -count=1 -v -run Schedules -timeout 1h
+
+mutate-delivery: ## Judge the simulation: break delivery in many places and see that it finds each (some minutes)
+	go run ./internal/sim/mutate
 
 fuzz: ## Fuzz every target for FUZZTIME each (default 60s)
 	@targets=$$(go test -list '^Fuzz' ./fuzz) || { echo "$$targets"; exit 1; }; \

@@ -410,6 +410,7 @@ func (p *pipeline) deliver(ctx context.Context, f *feed, delivered *bool) error 
 	letters.Partitions, letters.PartitionBy = 1, nil
 	letters.Feed, letters.Store, letters.Sync, letters.Compress, letters.Envelope = f.name+".dead-letters", f.dead, true, "none", "dead_letter"
 	letters.Append, letters.Audited = deadletter.Append(f.name), p.audited(f.dead)
+	p.triggers.kick(f.name) // what was logged though it seemed not to be is not committed again
 	dead, err := chain.Open(ctx, letters)
 	if err != nil {
 		return fmt.Errorf("dead letters: %w", err)
@@ -548,21 +549,14 @@ func (p *pipeline) resumeChain(ctx context.Context, f *feed, c *chain.Chain) (ui
 	if err != nil {
 		return 0, err
 	}
-	from := min(c.Resume(), last.Seq+1)
 	if first, err := p.stream.PartNoAt(ctx, info.First); err == nil && first > next {
 		return 0, givenUp(f, next, first)
 	}
-	for step := uint64(1); from > info.First && from <= last.Seq; step *= 2 {
-		first, err := p.stream.PartNoAt(ctx, from)
-		if err != nil {
-			return 0, err
-		}
-		if first <= next {
-			break
-		}
-		from = max(info.First, from-min(step, from))
+	var end uint64
+	if len(last.PartNos) > 0 {
+		end = last.PartNos[0]
 	}
-	return from, nil
+	return c.Locate(ctx, info.First, last.Seq, end, p.stream.PartNoAt)
 }
 
 func (p *pipeline) chainConfig(f *feed) chain.Config {

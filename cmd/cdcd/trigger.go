@@ -189,6 +189,18 @@ func (ts *triggers) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// kick lets a feed's triggers look whether there is something to tell of.
+func (ts *triggers) kick(feed string) {
+	for _, l := range ts.order {
+		if l.feed.name != feed {
+			continue
+		}
+		for _, t := range l.tellers {
+			t.Kick()
+		}
+	}
+}
+
 // enable lets the disabled triggers of a feed go on, and returns how many there were.
 func (ts *triggers) enable(feed string) (n int) {
 	for _, l := range ts.order {

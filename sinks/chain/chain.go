@@ -434,6 +434,30 @@ func (c *Chain) Next() (next, epoch uint64) {
 	return c.next, c.seqEpoch
 }
 
+// Locate returns the sequence to read from in a stream that may have lost its end since the chain read it, and has the same
+// events in other frames now: that of a frame no later than the one with the first event that the chain has not answered for.
+// The stream has the sequences from first to last and ends before event `end` (0: not known); event returns the first event of
+// the frame at a sequence or, where that has none, of what comes behind it.
+func (c *Chain) Locate(ctx context.Context, first, last, end uint64,
+	event func(ctx context.Context, seq uint64) (no uint64, err error)) (seq uint64, err error) {
+	next, _ := c.Next()
+	seq = min(c.Resume(), last+1)
+	if next < end { // it is there, and so are frames that it may be in
+		seq = min(seq, last)
+	}
+	for step := uint64(1); seq > first && seq <= last; step *= 2 {
+		no, err := event(ctx, seq)
+		if err != nil {
+			return 0, err
+		}
+		if no <= next {
+			break
+		}
+		seq = max(first, seq-min(step, seq))
+	}
+	return seq, nil
+}
+
 // Advance says that the events before next need no answer of this chain: nothing of them was or will be for it. It is
 // for chains that are new, and for those with Config.Sync; other chains have to see every event and do not move.
 func (c *Chain) Advance(next, seq, epoch uint64) {

@@ -2,6 +2,7 @@ package chain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -20,13 +21,16 @@ type Split struct {
 	by     map[string]string
 	parts  [][]cdc.Decision // scratch of Write
 	key    []byte
+
+	done chan struct{} // closed when Run has ended
+	err  error         // why; set before
 }
 
 // OpenSplit opens as many chains as cfg.Partitions says, each with its own Progress of the given ones, which may be fewer.
 // Errors are those of [Open].
 func OpenSplit(ctx context.Context, cfg Config, progress []Progress) (*Split, error) {
 	n := max(cfg.Partitions, 1)
-	s := &Split{by: cfg.PartitionBy, chains: make([]*Chain, n), parts: make([][]cdc.Decision, n)}
+	s := &Split{by: cfg.PartitionBy, chains: make([]*Chain, n), parts: make([][]cdc.Decision, n), done: make(chan struct{})}
 	for i := range s.chains {
 		cfg := cfg
 		cfg.Partition, cfg.Progress = uint16(i), Progress{}
@@ -51,7 +55,22 @@ func (s *Split) Run(ctx context.Context) error {
 	for _, c := range s.chains {
 		g.Go(func() error { return c.Run(ctx) })
 	}
-	return g.Wait()
+	s.err = g.Wait()
+	close(s.done)
+	return s.err
+}
+
+// why returns what ended Run, in place of what a chain says that was ended because of another one.
+func (s *Split) why(ctx context.Context, err error) error {
+	if ctx.Err() != nil || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	select {
+	case <-s.done:
+		return s.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Write is [Chain.Write] for each chain, with its part of the decisions. After an error, chains that have taken their part
@@ -69,7 +88,7 @@ func (s *Split) Write(ctx context.Context, b *cdc.Batch, ds []cdc.Decision) erro
 	}
 	for i, c := range s.chains {
 		if err := c.Write(ctx, b, s.parts[i]); err != nil {
-			return err
+			return s.why(ctx, err)
 		}
 	}
 	return nil
@@ -121,11 +140,11 @@ func (s *Split) Begin(ctx context.Context, next, seq, epoch uint64, at time.Time
 
 // Flush commits what waits in all chains.
 func (s *Split) Flush(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, flushing := errgroup.WithContext(ctx)
 	for _, c := range s.chains {
-		g.Go(func() error { return c.Flush(ctx) })
+		g.Go(func() error { return c.Flush(flushing) })
 	}
-	return g.Wait()
+	return s.why(ctx, g.Wait())
 }
 
 // Next returns the first event that not all chains have answered for, 0 when one of them is new, and the epoch of its
