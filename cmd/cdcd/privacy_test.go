@@ -174,6 +174,12 @@ func (p *privateFeed) deliver(t testing.TB, value func(column, n int) cdc.Value)
 		}
 		ds = append(ds, cdc.Decision{Event: b.Event(i), RuleSet: "sha256:rules", Matches: []cdc.RuleMatch{m}})
 	}
+	return p.write(t, b, ds)
+}
+
+// write has a chain write decisions, and returns what is told of its objects.
+func (p *privateFeed) write(t testing.TB, b *cdc.Batch, ds []cdc.Decision) (told []byte) {
+	t.Helper()
 	f := &feed{name: "acme", cfg: &p.form}
 	var err error
 	if f.view, err = view.New(p.view); err != nil {
