@@ -214,8 +214,26 @@ func timeOf(flag, text string, now time.Time) (time.Time, error) {
 	return time.Time{}, usagef("%s cannot be '%s'", flag, text).WithFix("write a span such as 24h or 7d, or a time in UTC such as 2026-11-21 or 2026-11-21T10:00:00Z")
 }
 
+// recordedAnswers is what was looked up for frames. nil: the history has none.
+type recordedAnswers func(ctx context.Context, frame uint64, q *cdc.Query) (*cdc.Answer, error)
+
+// recordedIn returns what is kept beside a stream.
+func recordedIn(looks *lookups) recordedAnswers {
+	return func(ctx context.Context, frame uint64, q *cdc.Query) (*cdc.Answer, error) {
+		kept, err := looks.store(ctx)
+		if err != nil {
+			return nil, err
+		}
+		a, err := kept.Answer(ctx, "*", frame, q)
+		if errors.Is(err, bus.ErrNoAnswer) {
+			err = backtest.ErrNotRecorded
+		}
+		return a, err
+	}
+}
+
 // try runs a back-test over a source.
-func (w *backtestWish) try(ctx context.Context, cfg *config, plugins *plugins, inForce *rules.Set, progress func(backtestProgress),
+func (w *backtestWish) try(ctx context.Context, cfg *config, plugins *plugins, inForce *rules.Set, recorded recordedAnswers, progress func(backtestProgress),
 	source func(context.Context, cdc.Handler) error) (backtest.Report, error) {
 	defer plugins.Close()
 	draft, err := w.draft()
@@ -244,7 +262,7 @@ func (w *backtestWish) try(ctx context.Context, cfg *config, plugins *plugins, i
 			}}
 		}
 	}
-	return backtest.Run(ctx, backtest.Config{Draft: draft, Active: against, Filter: plugins.engineFilter, From: w.From, To: w.To, Feeds: feeds, Examples: w.Examples,
+	return backtest.Run(ctx, backtest.Config{Draft: draft, Lookup: recorded, Active: against, Filter: plugins.engineFilter, From: w.From, To: w.To, Feeds: feeds, Examples: w.Examples,
 		Progress: func(p backtest.Progress) { progress(backtestProgress{Progress: p}) }}, source)
 }
 
@@ -267,7 +285,7 @@ func (w *backtestWish) tryStream(ctx context.Context, a *app, cfg *config, strea
 			return backtest.Report{}, err
 		}
 	}
-	return w.try(ctx, cfg, a.pluginsAside(cfg), inForce, func(p backtestProgress) {
+	return w.try(ctx, cfg, a.pluginsAside(cfg), inForce, recordedIn(openLookups(cfg, a.env, stream, nil)), func(p backtestProgress) {
 		p.LastSeq = info.Last
 		progress(p)
 	}, history(stream, first, info.Last))
@@ -340,7 +358,7 @@ func (a *app) backtestFiles(ctx context.Context, wish backtestWish, o backtestOp
 	if err != nil {
 		return backtest.Report{}, err
 	}
-	return wish.try(ctx, cfg, a.pluginsAside(cfg), inForce, progress, func(ctx context.Context, next cdc.Handler) error {
+	return wish.try(ctx, cfg, a.pluginsAside(cfg), inForce, nil, progress, func(ctx context.Context, next cdc.Handler) error {
 		return source.Run(ctx, cdc.Checkpoint{}, next)
 	})
 }
@@ -356,7 +374,7 @@ func (a *app) backtestEvents(ctx context.Context, wish backtestWish, tables []*c
 		return backtest.Report{}, cdc.Errorf("CDCD-2134", "the events cannot be read: %w", err)
 	}
 	defer file.Close()
-	return wish.try(ctx, cfg, a.pluginsAside(cfg), inForce, progress, func(ctx context.Context, next cdc.Handler) error {
+	return wish.try(ctx, cfg, a.pluginsAside(cfg), inForce, nil, progress, func(ctx context.Context, next cdc.Handler) error {
 		defer context.AfterFunc(ctx, func() { file.Close() })() // a pipe may have nothing to read for long
 		lines := bufio.NewScanner(file)
 		lines.Buffer(nil, cdc.MaxFrame)

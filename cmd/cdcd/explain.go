@@ -25,7 +25,7 @@ rule it says in a line of each rule what that makes of the event.` + eventLong +
 
 An event of the stream is judged by the revision of the rules that was in force when it was captured, which is what decided. --files judges
 it by rule files instead, or by a draft from standard input (-). An event from a file names no revision: it is judged by the rule files of the
-configuration, or those of --files.`,
+configuration, or those of --files. What rules look up is read from the source as it is now, unless the configuration has persons.`,
 		Example: `  cdcd rules explain paid-big-order --event no:1001
   cdcd rules explain --event 0-1-17/0
   cdcd rules explain paid-big-order --event no:1001 --files rules/
@@ -47,6 +47,9 @@ configuration, or those of --files.`,
 			}
 			return a.ui.result(kind(cmd), x.all[0], func(w io.Writer) {
 				fmt.Fprint(w, a.paintExplanation(x.all[0].Explanation))
+				if slices.ContainsFunc(x.all[0].Lookups, func(l rules.LookedUp) bool { return l.Asked }) {
+					fmt.Fprintf(w, "  %s\n", a.ui.out(dim, "looked up in the source as it is now; what was delivered has what was read then"))
+				}
 				if by := x.by.String(); by != "" {
 					fmt.Fprintf(w, "  %s\n", a.ui.out(dim, by))
 				}
@@ -148,6 +151,11 @@ func (a *app) explain(ctx context.Context, ref, at, rule string, files []string,
 		}
 	}
 	set = set.Asking(plugins.asks(ctx))
+	if len(set.LookingUp()) > 0 && cfg.Source.MySQL != nil && len(cfg.Persons) == 0 { // nothing here can seal what persons have
+		looks := openLookups(cfg, a.env, nil, nil)
+		defer looks.Close()
+		set = set.LookingIn(looks.explains(ctx))
+	}
 	all := []rules.Explanation{}
 	if rule == "" {
 		all = set.ExplainAll(e)

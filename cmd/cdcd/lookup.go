@@ -242,6 +242,19 @@ func (f *feedLookups) LookUp(ctx context.Context, q *cdc.Query) (*cdc.Answer, er
 	return f.asked.LookUp(ctx, kept, q)
 }
 
+// explainPatience is how long the source may take for what an explanation looks up.
+const explainPatience = 15 * time.Second
+
+// explains returns what asks the source, as it is now, for explanations.
+func (l *lookups) explains(ctx context.Context) rules.LookUp {
+	now := sourceLookups{l.of("")}
+	return func(q *cdc.Query) (*cdc.Answer, error) {
+		ctx, cancel := context.WithTimeout(ctx, explainPatience)
+		defer cancel()
+		return now.LookUp(ctx, q)
+	}
+}
+
 func (f *feedLookups) source(ctx context.Context, q *cdc.Query) (*cdc.Answer, error) {
 	server, err := f.l.server()
 	if err != nil {

@@ -59,10 +59,11 @@ test of an event and adds it to the rule's file, expecting what the rule decides
 			if err != nil {
 				return err
 			}
-			if _, err := l.set.Check(tables, a.lookedUpBy(cmd.Context(), schemaFile, l.set, tables)...); err != nil {
+			looked := a.lookedUpBy(cmd.Context(), schemaFile, l.set, tables)
+			if _, err := l.set.Check(tables, looked...); err != nil {
 				return err
 			}
-			r := newTestResult(l.set.Test(tables))
+			r := newTestResult(l.set.Test(tables, looked...))
 			if coverage {
 				r.cover(l.set.Coverage(tables))
 			}

@@ -29,9 +29,10 @@ type Config struct {
 	// for the rules in force, and closes it at the end.
 	Filter func(ctx context.Context, r *rules.Rule) (engine.Filter, error)
 
-	// Lookup answers what rules look up, as in [engine.Config], for all workers: mostly from what was read when the changes were
-	// judged first. Without one nothing is looked up, and rules match as if what they look up were always there: the report says so.
-	Lookup engine.Lookups
+	// Lookup answers what rules look up for a frame, as an [engine.Lookups] does, for all workers: from what was read when its changes
+	// were judged first, or with [ErrNotRecorded]. Where that is not known, and without a Lookup, nothing is looked up: rules match as
+	// if what they look up were there, and the report says so.
+	Lookup func(ctx context.Context, frame uint64, q *cdc.Query) (*cdc.Answer, error)
 
 	// Feeds estimates volumes for the feeds named here; rules may name others.
 	Feeds map[string]Delivery
@@ -208,6 +209,9 @@ func (t *trial) report() Report {
 		Days: daysOf(all.days), Rules: []Rule{}, Feeds: []Feed{}, NotSimulated: NotSimulated}
 	if t.cfg.Lookup == nil && len(t.draft.LookupTables())+len(t.active.LookupTables()) > 0 {
 		r.NotSimulated = append(slices.Clip(NotSimulated), NotLookedUp)
+	}
+	if r.NotRecorded = all.unrecorded; r.NotRecorded > 0 {
+		r.NotSimulated = append(slices.Clip(NotSimulated), notRecorded(r.NotRecorded))
 	}
 	if all.read > 0 {
 		r.Draft.NsPerChange = float64(all.draftTime.Nanoseconds()) / float64(all.read)

@@ -34,6 +34,10 @@ func (ev even) LookUp(_ context.Context, q *cdc.Query) (*cdc.Answer, error) {
 	return a, errors.Join(err, ev.err)
 }
 
+func answers(source engine.Lookups) func(context.Context, uint64, *cdc.Query) (*cdc.Answer, error) {
+	return func(ctx context.Context, _ uint64, q *cdc.Query) (*cdc.Answer, error) { return source.LookUp(ctx, q) }
+}
+
 func TestADraftThatLooksUpIsJudgedByWhatIsFound(t *testing.T) {
 	at := "2026-11-01T10:00:00Z"
 	history := batches(t, 2, change{1, 4, at}, change{2, 5, at}, change{3, 6, at}, change{4, 7, at})
@@ -44,14 +48,21 @@ func TestADraftThatLooksUpIsJudgedByWhatIsFound(t *testing.T) {
 	down := errors.New("the replica is down")
 	for _, tt := range []struct {
 		name                        string
-		lookup                      engine.Lookups
+		lookup                      func(context.Context, uint64, *cdc.Query) (*cdc.Answer, error)
 		matched, same, added, fails uint64
-		says                        bool // that nothing was looked up
+		unknown                     uint64 // changes
+		says                        bool   // that nothing was looked up
 		err                         error
 	}{
-		{name: "with somebody to ask", lookup: even{}, matched: 2, same: 2},
+		{name: "with somebody to ask", lookup: answers(even{}), matched: 2, same: 2},
 		{name: "with nobody to ask, as if all were there", matched: 4, same: 4, says: true},
-		{name: "the source is down", lookup: even{down}, err: down},
+		{name: "the source is down", lookup: answers(even{down}), err: down},
+		{name: "some frames are recorded, the others as if all were there", lookup: func(ctx context.Context, frame uint64, q *cdc.Query) (*cdc.Answer, error) {
+			if frame != 1 {
+				return nil, ErrNotRecorded
+			}
+			return even{}.LookUp(ctx, q)
+		}, matched: 3, same: 3, unknown: 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := Run(t.Context(), Config{Draft: draft, Active: active, Workers: 2, Lookup: tt.lookup}, from(history))
@@ -61,6 +72,9 @@ func TestADraftThatLooksUpIsJudgedByWhatIsFound(t *testing.T) {
 			r := got.Rules[0]
 			if tt.err == nil && (r.Matched != tt.matched || r.Same != tt.same || r.Added != tt.added || r.Errors != tt.fails) {
 				t.Errorf("got %+v", r)
+			}
+			if got.NotRecorded != tt.unknown {
+				t.Errorf("%d changes are not recorded, want %d", got.NotRecorded, tt.unknown)
 			}
 			if says := slices.Contains(got.NotSimulated, NotLookedUp); says != tt.says {
 				t.Errorf("not simulated: %q", got.NotSimulated)

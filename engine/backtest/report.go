@@ -2,6 +2,8 @@ package backtest
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 )
 
@@ -23,6 +25,9 @@ type Report struct {
 	Why     string    `json:"why,omitempty"`  // it was stopped
 
 	NotSimulated []string `json:"not_simulated"`
+
+	// NotRecorded counts changes with look-ups of which it is not known what was found; they are judged as if it were there.
+	NotRecorded uint64 `json:"not_recorded,omitempty"`
 }
 
 // Rule is what became of one rule of the draft.
@@ -121,6 +126,14 @@ type Volume struct {
 
 // NotLookedUp is what a back-test leaves out besides when there is nobody to answer look-ups.
 const NotLookedUp = "look-ups: nothing was looked up, so a rule matches also where its look-ups would drop the change or fail; what they find counts for no volume"
+
+// ErrNotRecorded says that it is not known what was looked up.
+var ErrNotRecorded = errors.New("what was looked up is not recorded")
+
+// notRecorded is what a back-test leaves out when it is not known for some changes.
+func notRecorded(changes uint64) string {
+	return fmt.Sprintf("look-ups: of %d changes it is not recorded what was looked up, so a rule matches them also where its look-ups would drop them or fail", changes)
+}
 
 // NotSimulated is what a back-test leaves out.
 var NotSimulated = []string{

@@ -34,8 +34,13 @@ type worker struct {
 	draftFilters, activeFilters *engine.Filters
 	draftLookers, activeLookers *engine.Lookers // nil: nobody is asked
 
+	looks      map[string]bool // names of rules that look something up
+	frame      uint64          // whose changes are judged
+	unrecorded uint64          // changes with look-ups of which it is not known what was found
+
 	// scratch
 	draft, active []cdc.Decision
+	before        []cdc.Decision // the draft's, before anything was looked up
 	marks         []mark
 	event         uint64 // number of the event in this worker, for marks
 }
@@ -88,7 +93,11 @@ func newWorker(t *trial) *worker {
 	w := &worker{t: t, seen: map[judged]uint64{}, tables: map[*cdc.Table]string{}, days: map[int64]*Day{}, feeds: map[string]*volumes{},
 		marks: make([]mark, len(t.number)), draftFilters: engine.NewFilters(t.cfg.Filter), activeFilters: engine.NewFilters(t.cfg.Filter)}
 	if t.cfg.Lookup != nil {
-		w.draftLookers, w.activeLookers = engine.NewLookers(t.cfg.Lookup), engine.NewLookers(t.cfg.Lookup)
+		w.draftLookers, w.activeLookers = engine.NewLookers(w), engine.NewLookers(w)
+	}
+	w.looks = map[string]bool{}
+	for _, r := range slices.Concat(t.draft.LookingUp(), t.active.LookingUp()) {
+		w.looks[r.Name] = true
 	}
 	k := sketchBudget / t.cfg.Workers / (len(t.number) + 2*len(t.cfg.Feeds) + 1)
 	k = min(max(k, sketchLeast), sketchMost)
@@ -117,6 +126,7 @@ func (w *worker) run(ctx context.Context, work <-chan *cdc.Batch) (err error) {
 		}
 	}
 	for b := range work {
+		w.frame = b.Seq
 		for i := 0; i < b.Len(); {
 			if i, err = w.judgeSome(ctx, b, i); err != nil {
 				return err
@@ -152,10 +162,10 @@ func (w *worker) judgeSome(ctx context.Context, b *cdc.Batch, i int) (next int, 
 	if err := w.draftFilters.Judge(ctx, w.draft, w.count); err != nil {
 		return i, err
 	}
-	if w.draftLookers != nil {
-		if err := w.draftLookers.LookUp(ctx, w.draft); err != nil {
-			return i, err
-		}
+	w.before = append(w.before[:0], w.draft...)
+	known, err := lookUp(ctx, w.draftLookers, w.draft)
+	if err != nil {
+		return i, err
 	}
 	between := time.Now()
 	for n := range w.draft {
@@ -164,10 +174,14 @@ func (w *worker) judgeSome(ctx context.Context, b *cdc.Batch, i int) (next int, 
 	if err := w.activeFilters.Judge(ctx, w.active, nil); err != nil {
 		return i, err
 	}
-	if w.activeLookers != nil {
-		if err := w.activeLookers.LookUp(ctx, w.active); err != nil {
+	if known { // both are judged with look-ups, or none, so that they can be compared
+		if known, err = lookUp(ctx, w.activeLookers, w.active); err != nil {
 			return i, err
 		}
+	}
+	if !known {
+		copy(w.draft, w.before)
+		w.unrecorded += w.lookingUp()
 	}
 	w.draftTime += between.Sub(began)
 	w.activeTime += time.Since(between)
@@ -372,7 +386,36 @@ func (w *worker) keep(f *finding, d *cdc.Decision, x Example) {
 }
 
 // merge adds what another worker found.
+// lookUp takes what is looked up into the decisions. It reports false, and leaves them alone, if that is not known.
+func lookUp(ctx context.Context, ls *engine.Lookers, ds []cdc.Decision) (known bool, err error) {
+	if ls == nil {
+		return true, nil
+	}
+	err = ls.LookUp(ctx, ds)
+	if errors.Is(err, ErrNotRecorded) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// LookUp implements [engine.Lookups] for the frame that is judged.
+func (w *worker) LookUp(ctx context.Context, q *cdc.Query) (*cdc.Answer, error) {
+	return w.t.cfg.Lookup(ctx, w.frame, q)
+}
+
+// lookingUp counts the changes for which a rule of either set looks something up.
+func (w *worker) lookingUp() (n uint64) {
+	looks := func(m cdc.RuleMatch) bool { return w.looks[m.Name] }
+	for i := range w.draft {
+		if slices.ContainsFunc(w.draft[i].Matches, looks) || slices.ContainsFunc(w.active[i].Matches, looks) {
+			n++
+		}
+	}
+	return n
+}
+
 func (w *worker) merge(o *worker) {
+	w.unrecorded += o.unrecorded
 	w.read, w.matched, w.errors = w.read+o.read, w.matched+o.matched, w.errors+o.errors
 	w.seq = max(w.seq, o.seq)
 	w.during(o.first, o.last)
