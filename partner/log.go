@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,6 +23,8 @@ type LogFiles func(ctx context.Context, path string) (data []byte, ok bool, err 
 type LogState struct {
 	Checkpoint string `json:"checkpoint,omitempty"` // signed
 	Next       int64  `json:"next,omitempty"`       // the first entry that is of use yet
+
+	Stores []string `json:"stores,omitempty"` // what the log has called the feed's store, in the entries that were read
 }
 
 // logged is what the log says of an object.
@@ -152,7 +156,7 @@ func (l *logReader) open(signed []byte) (tlog.Tree, error) {
 
 // find returns what the log says of an object. ok is false when the log does not have it yet.
 func (l *logReader) find(ctx context.Context, store string, o Object) (at logged, ok bool, err error) {
-	l.feed = o.Chain[:strings.LastIndexByte(o.Chain, '/')+1]
+	l.feed = feedOf(o.Chain)
 	for {
 		for len(l.waiting[o.Chain]) > 0 {
 			at = l.waiting[o.Chain][0]
@@ -174,6 +178,9 @@ func (l *logReader) find(ctx context.Context, store string, o Object) (at logged
 	}
 }
 
+// feedOf returns what the chains of a chain's feed begin with.
+func feedOf(chain string) string { return chain[:strings.LastIndexByte(chain, '/')+1] }
+
 // read reads one entry more.
 func (l *logReader) read(ctx context.Context) error {
 	if l.bundle == nil || l.next < l.bundleAt || l.next >= l.bundleAt+int64(len(l.bundle)) {
@@ -191,10 +198,32 @@ func (l *logReader) read(ctx context.Context) error {
 	}
 	if leaf.Type == "object" && leaf.Object != nil && strings.HasPrefix(leaf.Object.Chain, l.feed) {
 		leaf.Object.index = l.next
+		if !slices.Contains(l.state.Stores, leaf.Object.Store) {
+			l.state.Stores = append(l.state.Stores, leaf.Object.Store)
+		}
 		l.waiting[leaf.Object.Chain] = append(l.waiting[leaf.Object.Chain], *leaf.Object)
 	}
 	l.next++
 	return nil
+}
+
+// missing returns an object that the log has behind what was pulled of the feed. It was in the store before it was in the log.
+func (l *logReader) missing(ctx context.Context, store, feed string, position func(chain string) uint64) (at logged, ok bool, err error) {
+	l.feed = feed
+	for l.next < l.tree.N {
+		if err := l.read(ctx); err != nil {
+			return logged{}, false, err
+		}
+	}
+	for _, chain := range slices.Sorted(maps.Keys(l.waiting)) {
+		for _, at := range l.waiting[chain] {
+			here := at.Store == store || len(l.state.Stores) == 1 // the store may have another name here; of several it may be another one
+			if here && at.Ordinal > position(chain) {
+				return at, true, nil
+			}
+		}
+	}
+	return logged{}, false, nil
 }
 
 const tileWidth = 256

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -147,7 +149,7 @@ func (p *Puller) save() error {
 
 // Pull takes all that is new, checks it and delivers it. Its error is a [Fault] when what is there is not what it should be.
 func (p *Puller) Pull(ctx context.Context) (r Report, err error) {
-	folders, err := p.folders(ctx)
+	folders, feed, err := p.folders(ctx)
 	if err != nil {
 		return r, err
 	}
@@ -168,33 +170,56 @@ func (p *Puller) Pull(ctx context.Context) (r Report, err error) {
 			r.Chains = append(r.Chains, at)
 		}
 	}
-	return r, nil
+	return r, p.missing(ctx, feed)
 }
 
-// folders returns those of the feed's chains, as the first one says how many there are; none while nothing was delivered.
-func (p *Puller) folders(ctx context.Context) ([]string, error) {
+// missing finds objects that the log has and the store has not: the newest ones of a chain, or all of them.
+func (p *Puller) missing(ctx context.Context, feed string) error {
+	if p.log == nil || feed == "" {
+		return nil
+	}
+	at, ok, err := p.log.missing(ctx, p.cfg.Store.String(), feed, func(chain string) uint64 {
+		return max(p.ordinal(chain), max(1, p.cfg.Begin["p="+chain[len(feed):]])-1)
+	})
+	if err != nil || !ok {
+		return err
+	}
+	return fault(at.Key, "the audit log has it as object %d of %s, and it is not in the store", at.Ordinal, at.Chain)
+}
+
+// folders returns those of the feed's chains, as the first one says how many there are, and what their names begin with; none while
+// nothing was delivered.
+func (p *Puller) folders(ctx context.Context) (folders []string, feed string, err error) {
 	text, ok, err := p.cfg.Store.Get(ctx, "p=00/chain.json")
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if !ok {
 		if len(p.state.Chains) > 0 {
-			return nil, fault("p=00/chain.json", "it was removed")
+			return nil, "", fault("p=00/chain.json", "it was removed")
 		}
-		return nil, nil
+		return nil, "", nil
 	}
 	var pin struct {
-		Version    int `json:"version"`
-		Partitions int `json:"partitions"`
+		Version    int    `json:"version"`
+		Chain      string `json:"chain"`
+		Partitions int    `json:"partitions"`
 	}
 	if err := json.Unmarshal(text, &pin); err != nil || pin.Version != 1 || pin.Partitions > 1000 {
-		return nil, fault("p=00/chain.json", "it does not describe a chain (%v)", err)
+		return nil, "", fault("p=00/chain.json", "it does not describe a chain (%v)", err)
 	}
-	var folders []string
 	for i := range max(1, pin.Partitions) {
 		folders = append(folders, fmt.Sprintf("p=%02d/", i))
 	}
-	return folders, nil
+	for _, folder := range slices.Sorted(maps.Keys(p.state.Chains)) {
+		if !slices.Contains(folders, folder) {
+			return nil, "", fault("p=00/chain.json", "it says that there are %d chains, and %s was pulled before", len(folders), folder)
+		}
+	}
+	if at, ok := p.state.Chains["p=00/"]; ok {
+		pin.Chain = at.Chain
+	}
+	return folders, feedOf(pin.Chain), nil
 }
 
 // pull takes what is new of one chain.

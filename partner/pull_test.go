@@ -366,6 +366,74 @@ func TestAnObjectThatTheLogHasOtherwiseIsAFault(t *testing.T) {
 	}
 }
 
+// What is not there any more is found by the log only: the objects before it are whole.
+func TestObjectsThatOnlyTheLogHasAreMissing(t *testing.T) {
+	const last, other = "p=00/dt=2026-11-01/00000000000000000041.jsonl.gz", "p=01/dt=2026-11-01/00000000000000000041.jsonl.gz"
+	elsewhere := func(o *cdc.Object) { o.Store = "s3://acme" }
+	for _, tt := range []struct {
+		name  string
+		harm  func(s store)
+		log   func(o *cdc.Object)
+		begin map[string]uint64
+		want  string
+	}{
+		{"nothing is missing", func(store) {}, nil, nil, ""},
+		{"the last one", func(s store) { delete(s, other) }, nil, nil, other + ": the audit log has it as object 5 of shop/acme/01, and it is not in the store"},
+		{"the last one of a store that has another name here", func(s store) { delete(s, last) }, elsewhere, nil, last + ": the audit log has it"},
+		{"a chain", func(s store) {
+			maps.DeleteFunc(s, func(key string, _ entry) bool { return strings.HasPrefix(key, "p=01/") })
+		}, nil, nil, "object 1 of shop/acme/01"},
+		{"a chain, and what says that there is one", func(s store) {
+			s["p=00/chain.json"] = entry{body: []byte(`{"version":1,"chain":"shop/acme/00","partitions":1}`)}
+		}, nil, nil, "object 1 of shop/acme/01"},
+		{"what the partner begins behind", func(s store) {
+			maps.DeleteFunc(s, func(key string, _ entry) bool { return strings.HasPrefix(key, "p=01/") })
+		}, nil, map[string]uint64{"p=01": 6}, ""},
+		{"what the feed had in another store before", func(store) {}, nil, nil, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := store{}
+			all := s.fill(t, 2, 5)
+			s["p=00/chain.json"] = entry{body: []byte(`{"version":1,"chain":"shop/acme/00","partitions":2}`)}
+			l, dir, key := auditLog(t)
+			if strings.Contains(tt.name, "another store before") {
+				before := deliver(t, 0, 7, func(cdc.Object, []byte, map[string]string) {})
+				for i := range before {
+					elsewhere(&before[i])
+				}
+				all = append(before, all...)
+			}
+			for _, o := range all {
+				if tt.log != nil {
+					tt.log(&o)
+				}
+				if err := l.Object(t.Context(), o); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tt.harm(s)
+			_, err := pull(t, partner.Config{Store: s, Log: folder(dir), LogKey: key, Begin: tt.begin}, got{})
+			var f *partner.Fault
+			if tt.want == "" && err != nil || tt.want != "" && (!errors.As(err, &f) || !strings.Contains(f.Error(), tt.want)) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestAChainThatWasPulledDoesNotGoAway(t *testing.T) {
+	s, state := store{}, filepath.Join(t.TempDir(), "state.json")
+	s.fill(t, 2, 3)
+	if _, err := pull(t, partner.Config{Store: s, State: state}, got{}); err != nil {
+		t.Fatal(err)
+	}
+	s["p=00/chain.json"] = entry{body: []byte(`{"version":1,"partitions":1}`)}
+	_, err := pull(t, partner.Config{Store: s, State: state}, got{})
+	if want := "p=00/chain.json: it says that there are 1 chains, and p=01/ was pulled before"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 func TestTilesAreNumberedAsOthersDo(t *testing.T) {
 	// A log of more than a tile of tiles: hashes of level 1 are read, too.
 	s := store{}
