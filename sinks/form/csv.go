@@ -114,7 +114,7 @@ func appendAbsent(dst []byte, d *cdc.Delivery) []byte {
 
 // appendCell appends a text, in quotes where it needs them. Bytes that are not UTF-8 become U+FFFD, as in JSON.
 func appendCell(dst []byte, s string) []byte {
-	if s != "" && strings.IndexAny(s, ",\"\r\n") < 0 && utf8.ValidString(s) {
+	if s != "" && !strings.ContainsAny(s, ",\"\r\n") && utf8.ValidString(s) {
 		return append(dst, s...)
 	}
 	dst = append(dst, '"')
@@ -139,7 +139,7 @@ func quoteCell(dst []byte, start int) []byte {
 	if !utf8.Valid(cell) { // only where a source is broken
 		return appendCell(dst[:start], string(cell))
 	}
-	if len(cell) > 0 && bytes.IndexByte(cell, '"') < 0 && bytes.IndexByte(cell, ',') < 0 && bytes.IndexAny(cell, "\r\n") < 0 {
+	if len(cell) > 0 && bytes.IndexByte(cell, '"') < 0 && bytes.IndexByte(cell, ',') < 0 && !bytes.ContainsAny(cell, "\r\n") {
 		return dst
 	}
 	from := len(dst)

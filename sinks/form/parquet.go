@@ -171,7 +171,7 @@ func (f parquetFile) seal(k *Kind, lines []byte) ([]byte, error) {
 	delivered := *k.Table
 	delivered.Columns = k.Columns
 	out := bytes.NewBuffer(make([]byte, 0, len(lines)/4+4096))
-	w := parquet.NewWriter(out, k.parquetSchema(), parquet.Compression(codecOf(f.codec)), parquet.CreatedBy("cdcd", "1", ""),
+	w := parquet.NewGenericWriter[any](out, k.parquetSchema(), parquet.Compression(codecOf(f.codec)), parquet.CreatedBy("cdcd", "1", ""),
 		parquet.KeyValueMetadata(keyFormat, "1"), parquet.KeyValueMetadata(keyTable, string((&delivered).AppendDescription(nil))),
 		parquet.PageBufferSize(256<<10), parquet.DataPageStatistics(true))
 	enc := newEncoder(k)
@@ -255,7 +255,7 @@ func (e *encoder) add(record []byte) error {
 }
 
 // write writes the rows.
-func (e *encoder) write(w *parquet.Writer) error {
+func (e *encoder) write(w *parquet.GenericWriter[any]) error {
 	_, err := w.WriteRows(e.rows)
 	e.rows, e.memory = e.rows[:0], e.memory[:0]
 	return err

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/sinks/audit"
@@ -132,7 +133,7 @@ func (x *Index) open() error {
 		return err
 	})
 	switch {
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, bbolterrors.ErrTimeout):
 		return fmt.Errorf("audit index %s: another process has it open", x.path)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("audit index: %w", err)
