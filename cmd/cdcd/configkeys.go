@@ -202,7 +202,7 @@ func mapName(m reflect.Value, name string, exact bool) string {
 	return name
 }
 
-// checkTags judges what the tags required, enum and later say.
+// checkTags judges what the tags required and enum say.
 func (v *validator) checkTags(s reflect.Value, at []any) {
 	switch s.Kind() {
 	case reflect.Pointer:
@@ -221,7 +221,7 @@ func (v *validator) checkTags(s reflect.Value, at []any) {
 }
 
 func (v *validator) checkField(f configField, at []any) {
-	enum, later := f.tag.Get("enum"), f.tag.Get("later")
+	enum := f.tag.Get("enum")
 	text := fmt.Sprint(f.value)
 	switch {
 	case f.tag.Get("required") != "" && f.value.IsZero() && !v.isSet(at):
@@ -235,11 +235,6 @@ func (v *validator) checkField(f configField, at []any) {
 		}
 	case f.tag.Get("required") != "" && f.value.Kind() != reflect.Map && f.value.Kind() != reflect.Struct && isEmpty(f.value):
 		v.invalid(at, "%s is empty", v.doc.At(at...).Path())
-	case f.value.Kind() == reflect.Interface && !f.value.IsNil():
-		v.fault(at, "CDCD-1015", "%s are not available in this version", later).Hint("remove '%s'", f.name)
-	case enum != "" && v.isSet(at) && oneOf(text, strings.Split(later, ",")...):
-		v.fault(at, "CDCD-1015", "%s: '%s' is not available in this version", v.doc.At(at...).Path(), text).
-			Hint("this version has: %s", strings.ReplaceAll(enum, ",", ", "))
 	case enum != "" && v.isSet(at) && !oneOf(text, strings.Split(enum, ",")...):
 		e := v.invalid(at, "%s cannot be '%s'", v.doc.At(at...).Path(), text)
 		if near, ok := strictyaml.Nearest(text, strings.Split(enum, ",")); ok {
