@@ -528,21 +528,22 @@ func (p *pipeline) deliverJobs(ctx context.Context, f *feed, book *deadletter.Bo
 
 // lettersOf returns the letters of a job, which may be at hand.
 func lettersOf(ctx context.Context, book *deadletter.Book, j *deadletter.Job, have map[uint64]*deadletter.Letter) (map[uint64]*deadletter.Letter, error) {
-	missing := map[uint64]bool{}
+	wanted, missing := map[uint64]bool{}, false
 	for _, s := range j.Settled[:j.Records] {
-		if have[s.No] == nil {
-			missing[s.No] = true
-		}
+		wanted[s.No] = true
+		missing = missing || have[s.No] == nil
 	}
-	if len(missing) == 0 {
+	if !missing {
 		return have, nil
 	}
 	have = map[uint64]*deadletter.Letter{}
 	err := book.Letters(ctx, func(l *deadletter.Letter) error {
-		have[l.No()] = l
+		if wanted[l.No()] { // a folder may hold more than the memory
+			have[l.No()] = l
+		}
 		return nil
 	})
-	for no := range missing {
+	for no := range wanted {
 		if err == nil && have[no] == nil {
 			err = cdc.Errorf("CDCD-4603", "dead letter %d of job %d is gone", no, j.No).WithFix("restore the folder of the dead letters from a backup")
 		}
