@@ -350,11 +350,11 @@ func (h *objectFinder) look(ctx context.Context, ordinal uint64) (o cdc.Object, 
 			}
 		}
 		key := h.ahead[0]
-		h.ahead = h.ahead[1:]
 		o, is, err := h.object(ctx, key)
 		if err != nil {
-			return cdc.Object{}, "", false, err
+			return cdc.Object{}, "", false, err // the key stays: it is asked about again
 		}
+		h.ahead = h.ahead[1:]
 		if !is {
 			h.lastKey = max(h.lastKey, key) // where to list on
 			continue
