@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -73,7 +72,7 @@ func (f fixes) once(findings rules.Findings) (done []fixed, err error) {
 			continue // an edit that breaks the file is none
 		}
 		if !f.dry {
-			if err := replaceFile(name, mended); err != nil {
+			if err := rewrite(name, mended); err != nil {
 				return done, cdc.Errorf("CDCD-1020", "mend rules: %w", err)
 			}
 		}
@@ -114,25 +113,6 @@ func differ(before, after []string) (line int, old, new string) {
 		same++
 	}
 	return from + 1, strings.Join(before[from:len(before)-same], "\n"), strings.Join(after[from:len(after)-same], "\n")
-}
-
-// replaceFile writes a file in one step, so that nobody reads half of it.
-func replaceFile(name string, content []byte) error {
-	info, err := os.Stat(name)
-	if err != nil {
-		return err
-	}
-	temp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(content)
-	err = errors.Join(err, temp.Chmod(info.Mode().Perm()), temp.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), name)
 }
 
 // print shows a change as a diff does.
