@@ -133,17 +133,17 @@ func (ts *triggers) receiptServer() http.Handler {
 			http.Error(w, "too many receipts", http.StatusTooManyRequests)
 			return
 		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, partner.MaxReceipt))
+		if err != nil {
+			http.Error(w, "the body is too large, or did not come", http.StatusRequestEntityTooLarge)
+			return
+		}
 		select {
 		case turn <- struct{}{}:
 			defer func() { <-turn }()
 		default:
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "too many receipts at once", http.StatusServiceUnavailable)
-			return
-		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, partner.MaxReceipt))
-		if err != nil {
-			http.Error(w, "the body is too large, or did not come", http.StatusRequestEntityTooLarge)
 			return
 		}
 		status, err := ts.receive(r.Context(), r.PathValue("feed"), r.Header, body)

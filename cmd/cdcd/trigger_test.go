@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -269,4 +271,30 @@ func signer(t *testing.T, seed byte) partner.Key {
 		t.Fatal(err)
 	}
 	return k
+}
+
+// Whoever sends slowly takes nobody's turn.
+func TestReceiptsThatComeSlowlyDoNotHoldUpOthers(t *testing.T) {
+	ts := &triggers{p: &pipeline{app: &app{log: slog.New(slog.DiscardHandler)}}}
+	server := httptest.NewServer(ts.receiptServer())
+	defer server.Close()
+	for range receiptsAtOnce {
+		c, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "POST /receipts/acme HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+		if _, err := c.Read(make([]byte, 64)); err != nil { // 100 Continue: its body is being waited for
+			t.Fatal(err)
+		}
+	}
+	resp, err := http.Post(server.URL+"/receipts/acme", "application/json", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusNotFound {
+		t.Errorf("got %s", resp.Status)
+	}
 }
