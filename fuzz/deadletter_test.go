@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -64,8 +65,16 @@ func checkLetter(t *testing.T, line []byte) {
 		t.Fatalf("%d events, frame %d of %d", l.Batch.Len(), l.Batch.Seq, l.Seq)
 	}
 	d := cdc.Decision{Event: l.Batch.Event(0), RuleSet: l.RuleSet}
-	for _, e := range l.Errors {
-		d.Errors = append(d.Errors, cdc.RuleError{Rule: cdc.RuleMatch{Name: e.Rule, Version: e.Version}, Err: errors.New(e.Error)})
+	for i := range l.Errors {
+		e := &l.Errors[i]
+		policy := slices.IndexFunc(policies, func(p cdc.OnError) bool { return p.String() == e.OnError })
+		if policy < 0 { // as in letters that do not say
+			policy, e.OnError = 0, policies[0].String()
+		}
+		d.Errors = append(d.Errors, cdc.RuleError{Rule: cdc.RuleMatch{Name: e.Rule, Version: e.Version}, OnError: policies[policy], Err: &failure{e.Error, e.Code}})
+	}
+	for _, rule := range l.DeliveredBy {
+		d.Matches = append(d.Matches, cdc.RuleMatch{Name: rule, To: []string{l.Feed}})
 	}
 	again := deadletter.Append(l.Feed)(nil, &d)
 	if !json.Valid(again) {
@@ -83,7 +92,19 @@ func checkLetter(t *testing.T, line []byte) {
 	if len(l.Errors) == 0 {
 		l.Errors, m.Errors = nil, nil
 	}
+	if len(l.DeliveredBy) == 0 { // not known in letters of before, nobody in others
+		l.DeliveredBy, m.DeliveredBy = nil, nil
+	}
 	if !reflect.DeepEqual(l, m) {
 		t.Fatalf("got  %+v\nwant %+v", m, l)
 	}
 }
+
+var policies = []cdc.OnError{cdc.DeadLetter, cdc.Skip, cdc.Halt}
+
+// failure is an error with any text and any code.
+type failure struct{ text, code string }
+
+func (f *failure) Error() string { return f.text }
+
+func (f *failure) Unwrap() error { return &cdc.Error{Code: f.code} }
