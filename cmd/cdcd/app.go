@@ -60,6 +60,7 @@ func newRoot(a *app) *cobra.Command {
 		newReplayCmd(a),
 		newTriggerCmd(a),
 		newPartnerCmd(a),
+		newVerifyCmd(a),
 		newAuditCmd(a),
 		newMaskCmd(a),
 		newEraseCmd(a),

@@ -141,14 +141,18 @@ func (p *partnerPlace) log(ctx context.Context, a *app) (partner.LogFiles, error
 			return fetch(ctx, client, strings.TrimRight(p.audit, "/")+"/"+path)
 		}, nil
 	}
-	dir := strings.TrimPrefix(p.audit, "file://")
+	return logFolder(strings.TrimPrefix(p.audit, "file://")), nil
+}
+
+// logFolder reads files of an audit log in a folder.
+func logFolder(dir string) partner.LogFiles {
 	return func(_ context.Context, path string) ([]byte, bool, error) {
 		data, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(path)))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, false, nil
 		}
 		return data, err == nil, err
-	}, nil
+	}
 }
 
 func fetch(ctx context.Context, client *http.Client, url string) ([]byte, bool, error) {
