@@ -96,6 +96,10 @@ func (p *pipeline) finishAllJobs(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
+			if final(err) {
+				p.log.Error("redriven dead letters cannot be delivered", "event", "dlq.stopped", "feed", f.name, "err", err)
+				break
+			}
 			p.log.Warn("redriven dead letters are not delivered yet", "event", "dlq.retry", "feed", f.name, "err", err)
 			if err := pause(ctx, attempt); err != nil {
 				return err
