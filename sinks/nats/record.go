@@ -57,7 +57,6 @@ func describe(text []byte) change {
 		Subject     string          `json:"subject"`
 		Payload     json.RawMessage `json:"payload"`
 		Source      json.RawMessage `json:"source"`
-		TsMs        int64           `json:"ts_ms"`
 	}
 	if json.Unmarshal(text, &r) != nil && r.ID == "" {
 		return change{}
@@ -69,10 +68,10 @@ func describe(text []byte) change {
 	var from struct {
 		DB    string `json:"db"`
 		Table string `json:"table"`
-		TsMs  int64  `json:"ts_ms"`
+		TsUs  int64  `json:"ts_us"`
 	}
 	if c.table == "" && json.Unmarshal(r.Source, &from) == nil && from.Table != "" {
-		c.table, c.time = from.DB+"."+from.Table, time.UnixMilli(from.TsMs)
+		c.table, c.time = from.DB+"."+from.Table, time.UnixMicro(from.TsUs)
 	}
 	if c.structured && c.table == "" {
 		c.table = r.Subject

@@ -46,14 +46,16 @@ func TestStore(t *testing.T) {
 
 var object = "" +
 	`{"id":"0-1-17/3","feed":"acme","op":"update","table":"shop.orders","key":{"id":42},"commit_time":"2026-11-21T02:00:00.123456Z"}` + "\n" +
-	`{"id":"0-1-18/1","feed":"acme","op":"delete","table":"shop.order items.x","key":{"id":43},"commit_time":"2026-11-21T02:00:01Z"}` + "\n"
+	`{"id":"0-1-18/1","feed":"acme","op":"delete","table":"shop.order items.x","key":{"id":43},"commit_time":"2026-11-21T02:00:01Z"}` + "\n" +
+	`{"schema":{},"payload":{"op":"c","before":null,"after":{},"source":{"db":"shop","table":"orders","ts_ms":1795226400123,"ts_us":1795226400123456}}}` + "\n" +
+	`{"specversion":"1.0","id":"0-1-19/0","type":"io.cdcd.change","source":"/cdcd/shop","subject":"shop.orders","data":{}}` + "\n"
 
 const key = "p=00/dt=2026-11-21/00000000000000000001.jsonl"
 
 func TestRecordsAreMessagesThatServicesSubscribeTo(t *testing.T) {
 	url := serve(t)
 	s := open(t, url+"/acme.changes")
-	if created, err := s.Put(t.Context(), key, []byte(object), map[string]string{"cdcd-records": "2"}); err != nil || !created {
+	if created, err := s.Put(t.Context(), key, []byte(object), map[string]string{"cdcd-records": "4"}); err != nil || !created {
 		t.Fatal(created, err)
 	}
 	var got bytes.Buffer
@@ -84,6 +86,26 @@ acme.changes.shop.order%20items%2Ex
   ce-subject: [shop.order%20items.x]
   ce-time: [2026-11-21T02:00:01Z]
   {"id":"0-1-18/1","fe
+acme.changes.shop.orders
+  Nats-Msg-Id: [acme.changes/p=00/dt=2026-11-21/00000000000000000001.jsonl#3]
+  content-type: [application/json]
+  ce-specversion: [1.0]
+  ce-id: [p=00/dt=2026-11-21/00000000000000000001.jsonl#3]
+  ce-source: [cdcd/shop]
+  ce-type: [io.cdcd.change.c]
+  ce-subject: [shop.orders]
+  ce-time: [2026-11-21T02:00:00.123456Z]
+  {"schema":{},"payloa
+acme.changes.shop.orders
+  Nats-Msg-Id: [acme.changes/p=00/dt=2026-11-21/00000000000000000001.jsonl#4]
+  content-type: [application/cloudevents+json]
+  ce-specversion: []
+  ce-id: []
+  ce-source: []
+  ce-type: []
+  ce-subject: []
+  ce-time: []
+  {"specversion":"1.0"
 `
 	if got.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
@@ -128,7 +150,7 @@ func TestATrimLeavesWhereTheChainsGoOn(t *testing.T) {
 			t.Fatal(key, created, err)
 		}
 	}
-	records := map[string]string{"cdcd-records": "2"}
+	records := map[string]string{"cdcd-records": "4"}
 	put("p=00/chain.json", "{}", nil)
 	put("p=01/chain.json", "{}", nil)
 	put("p=01/dt=2026-11-21/00000000000000000001.jsonl", object, records)
@@ -143,8 +165,8 @@ func TestATrimLeavesWhereTheChainsGoOn(t *testing.T) {
 		records int
 	}{
 		{middle.Add(-time.Hour), "[p=00/chain.json p=00/dt=2026-11-21/00000000000000000001.jsonl p=00/dt=2026-11-21/00000000000000000002.jsonl " +
-			"p=00/dt=2026-11-21/00000000000000000003.jsonl p=01/chain.json p=01/dt=2026-11-21/00000000000000000001.jsonl]", 8},
-		{middle, "[p=00/chain.json p=00/dt=2026-11-21/00000000000000000003.jsonl p=01/chain.json p=01/dt=2026-11-21/00000000000000000001.jsonl]", 2},
+			"p=00/dt=2026-11-21/00000000000000000003.jsonl p=01/chain.json p=01/dt=2026-11-21/00000000000000000001.jsonl]", 16},
+		{middle, "[p=00/chain.json p=00/dt=2026-11-21/00000000000000000003.jsonl p=01/chain.json p=01/dt=2026-11-21/00000000000000000001.jsonl]", 4},
 		{time.Now().Add(time.Hour), "[p=00/chain.json p=00/dt=2026-11-21/00000000000000000003.jsonl p=01/chain.json p=01/dt=2026-11-21/00000000000000000001.jsonl]", 0},
 	} {
 		if err := s.Trim(t.Context(), tt.before); err != nil {
