@@ -409,23 +409,6 @@ func TestEditsAreMadeInWhatAFeedGets(t *testing.T) {
 	}
 }
 
-func TestRenderingAllocatesNothingButItsText(t *testing.T) {
-	b := open(t, golden[0].spec.build(new(cdc.Builder)), nil)
-	dst := make([]byte, 0, 1<<16)
-	edits := &cdc.Edits{Columns: []cdc.ColumnEdit{{Column: "a", Drop: true}, {Column: "b", Value: cdc.NullValue()}}, Tags: []string{"x", "y"}, Reason: "why"}
-	d := cdc.Decision{Matches: []cdc.RuleMatch{{Name: "r", To: []string{"acme"}}, {Name: "f", To: []string{"acme"}, Edits: edits}}}
-	for i := range b.Len() {
-		d.Event = b.Event(i)
-		n := 1.0
-		for range 5 { // the runtime allocates too, now and then
-			n = min(n, testing.AllocsPerRun(100, func() { dst = cdc.AppendRecord(dst[:0], "acme", &d) }))
-		}
-		if n != 0 {
-			t.Errorf("event %d allocates %v times", i, n)
-		}
-	}
-}
-
 func ExampleAppendJSON() {
 	total, _ := cdc.ParseType("decimal(12,2)")
 	at, _ := cdc.ParseType("datetime(3)")
