@@ -223,17 +223,7 @@ func (s *server) indexes(schema, table string) ([]lookupIndex, error) {
 	defer result.Close()
 	var list []lookupIndex
 	for i := range result.RowNumber() {
-		text := func(column string) string {
-			at, ok := result.FieldNames[column]
-			if !ok {
-				return ""
-			}
-			s, err := result.GetString(i, at)
-			if err != nil {
-				return ""
-			}
-			return strings.Clone(s)
-		}
+		text := func(column string) string { return textOf(result, i, column) }
 		name := text("Key_name")
 		if n := len(list); n == 0 || list[n-1].name != name {
 			list = append(list, lookupIndex{name: name, unique: text("Non_unique") == "0", notNull: true})

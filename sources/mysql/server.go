@@ -341,3 +341,17 @@ func shorten(err error) error {
 	}
 	return errors.New(strings.ToValidUTF8(text[:300], "") + "…")
 }
+
+// textOf returns a column of a row by its name, "" where it is NULL or there is no such column. It stays good when the result
+// is closed.
+func textOf(result *gomysql.Result, row int, column string) string {
+	at, ok := result.FieldNames[column]
+	if !ok {
+		return ""
+	}
+	s, err := result.GetString(row, at)
+	if err != nil {
+		return ""
+	}
+	return strings.Clone(s)
+}

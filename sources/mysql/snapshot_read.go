@@ -485,17 +485,7 @@ func (r *snapshotReader) findKey(t *snapshotTable) error {
 	}
 	found, order := map[string]*index{}, []string(nil)
 	for i := range result.RowNumber() {
-		text := func(column string) string {
-			at, ok := result.FieldNames[column]
-			if !ok {
-				return ""
-			}
-			s, err := result.GetString(i, at)
-			if err != nil {
-				return ""
-			}
-			return strings.Clone(s)
-		}
+		text := func(column string) string { return textOf(result, i, column) }
 		name := text("Key_name")
 		x := found[name]
 		if x == nil {
