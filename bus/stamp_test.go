@@ -64,6 +64,7 @@ func TestFramesNameTheNewestRevisionThatTheirWriterKnew(t *testing.T) {
 	s = open(t, Config{Dir: dir, Writer: "b"})
 	p, f = begin(t, s) // a program that has not read the store, like resync
 	publish(t, p, f.frame(t, 1, 0))
+	flush(t, p) // a frame gets its stamp when it is written, not when it is handed over
 	s.Stamp(revision(3))
 	publish(t, p, f.frame(t, 1, 0))
 	flush(t, p)
