@@ -11,6 +11,9 @@ type function struct {
 	out        []byte
 	marks      []mark
 	nest       []int // marks of the blocks around, the function first
+	loops      []int // marks of the loops around
+	locals     []loopLocals
+	types      []byte // of the first locals
 	before     before
 	dispatches []dispatch
 	breaths    []int // numbers of instructions, from 1, behind which there is a mark, and a look
@@ -38,7 +41,9 @@ func (f *function) rewrite(number uint32, b *wasmbin.Body) []byte {
 	if f.inLocal {
 		f.load()
 	}
-	if !f.prices[number].paid {
+	if p := f.prices[number]; p.self {
+		f.charge(f.marks[0].place, false)
+	} else if !p.paid {
 		f.charge(f.marks[0].place, !f.beginsWithLoop())
 	}
 	if f.inLocal { // what branches to the end of the function, and returns, ends here
@@ -82,7 +87,7 @@ func (f *function) rewrite(number uint32, b *wasmbin.Body) []byte {
 		if breath || isMark(i.Op) {
 			f.nested(i, next)
 			if m := f.marks[next]; m.place > 0 {
-				f.charge(m.place, breath || m.look)
+				f.charge(m.place, breath || m.look || !f.inLocal && m.op == wasmbin.Loop)
 			}
 			next++
 		}
@@ -99,7 +104,10 @@ func (f *function) rewrite(number uint32, b *wasmbin.Body) []byte {
 // disturbs the registers of the compiled code less than a join does.
 func (f *function) loop(i wasmbin.Instr, m mark) {
 	f.out = append(f.out, i.Bytes...)
-	f.local(0x20, f.spare)
+	if !m.headed || !f.inLocal {
+		return
+	}
+	f.fuelNow()
 	if !m.plain {
 		f.out = append(f.out, 0x42, 0, 0x59) // i64.const 0, i64.ge_s
 		f.orYield()
@@ -128,12 +136,61 @@ func (f *function) branch(i wasmbin.Instr) {
 	if i.Op == wasmbin.BrIf && int64(label) < int64(len(f.nest)) {
 		if m := f.marks[f.nest[len(f.nest)-1-int(label)]]; m.op == wasmbin.Loop && m.plain { // the compiler makes better code of this
 			f.out = append(f.out, byte(wasmbin.If), 0x40)
+			f.back(m, label+1)
 			f.local(byte(wasmbin.Br), label+1)
 			f.out = append(f.out, byte(wasmbin.End))
 			return
 		}
 	}
+	if i.Op == wasmbin.Br && int64(label) < int64(len(f.nest)) {
+		f.back(f.marks[f.nest[len(f.nest)-1-int(label)]], label)
+	}
 	f.local(byte(i.Op), f.label(label))
+}
+
+// back charges for another round of a loop, and looks whether there is so much, before a branch back to it. What is paid for is done
+// for the first time with what comes before the loop.
+//
+// A variable that has several values at the head of a loop, as most have, is written to the stack each round by compiled code if it is
+// needed behind a call anywhere in it. So the call of the host is here, where values are those of one path, and it works on copies.
+func (f *function) back(m mark, label uint32) {
+	if m.op != wasmbin.Loop || m.headed {
+		return
+	}
+	f.fuelNow()
+	f.out = wasmbin.AppendS64(append(f.out, 0x42), int64(m.round))
+	f.out = append(f.out, 0x7d) // i64.sub
+	f.local(0x22, f.spare)
+	if !f.inLocal {
+		f.set(f.fuel)
+		f.local(0x20, f.spare)
+	}
+	f.out = append(f.out, 0x42, 0, 0x59, byte(wasmbin.If), 0x40) // i64.const 0, i64.ge_s, if
+	f.local(byte(wasmbin.Br), label+1)
+	f.out = append(f.out, byte(wasmbin.End))
+	if f.inLocal {
+		f.copies(&f.locals[m.locals])
+	}
+	f.visit()
+}
+
+// copies gives the locals of a loop new values that are the same.
+func (f *function) copies(l *loopLocals) {
+	for k, local := range l.seen[:l.n] {
+		if !l.from[k] || int(local) >= len(f.types) {
+			continue
+		}
+		switch f.types[local] {
+		case wasmbin.I32:
+			f.local(0x20, local)
+			f.out = append(f.out, 0x41, 0, 0x72) // i32.const 0, i32.or
+			f.local(0x21, local)
+		case wasmbin.I64:
+			f.local(0x20, local)
+			f.out = append(f.out, 0x42, 0, 0x84) // i64.const 0, i64.or
+			f.local(0x21, local)
+		}
+	}
 }
 
 // label returns a label. What leads out of the function is not valid, and does not become so by the block around it.

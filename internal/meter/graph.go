@@ -23,6 +23,7 @@ type callGraph struct {
 	order  []uint32   // the nodes so that those that a node leads to stand before it, unless they are in its component
 	alias  []uint32   // for each type the first that is the same
 	named  []bool     // functions that are named elsewhere than in a call
+	taken  []bool     // those of them that calls through a table may reach: an export alone gives nobody inside a reference
 }
 
 // uncounted is how many words the calls that are not counted may take. The small functions at the ends of the graph, which are
@@ -41,9 +42,13 @@ func graph(m *wasmbin.Module) *callGraph {
 		g.frames[f] = uint32(16 + words(t.Params) + words(t.Results) + b.Locals + len(b.Code)/16)
 	}
 	edges := make([][]uint32, len(g.frames))
-	g.named = make([]bool, functions)
+	g.named, g.taken = make([]bool, functions), make([]bool, functions)
+	exports := section(m, wasmbin.ExportSection)
 	for _, ref := range m.FuncRefs {
 		g.named[ref.Index] = true
+		if ref.Offset < exports.Offset || ref.Offset >= exports.Offset+len(exports.Body) {
+			g.taken[ref.Index] = true
+		}
 	}
 	for i := range m.Bodies {
 		f := m.ImportedFuncs + i
@@ -56,13 +61,13 @@ func graph(m *wasmbin.Module) *callGraph {
 					g.frames[f] += uint32(n)
 				}
 			case wasmbin.RefFunc:
-				g.named[in.Index] = true
+				g.named[in.Index], g.taken[in.Index] = true, true
 			}
 		}
 		slices.Sort(edges[f])
 		edges[f] = slices.Compact(edges[f])
 	}
-	for f, is := range g.named {
+	for f, is := range g.taken {
 		if is {
 			t := functions + int(g.alias[m.Funcs[f]])
 			edges[t] = append(edges[t], uint32(f))

@@ -136,6 +136,11 @@ func TestFuelIsLookedAtBeforeMuchIsDone(t *testing.T) {
 		{"divisions on the way back", []asm.Func{
 			{Params: asm.I32, Code: asm.Seq(asm.Get(0), asm.Op(0x45), asm.If(asm.Return), asm.Get(0), asm.Const32(1), asm.Op(0x6b), asm.Call(0),
 				slices.Repeat(asm.Seq(asm.Get(0), asm.Get(0), asm.Op(0x6e), asm.Drop), 300))}}, 800_000},
+		{"calls of functions whose loops go round once, and never look", []asm.Func{{Params: asm.I32, Code: slices.Repeat(asm.Call(1), 2000)},
+			{Locals: asm.I32, Code: asm.Loop(slices.Repeat(asm.Seq(asm.Const32(1), asm.Drop), 200), asm.Get(0), asm.BrIf(0))}}, 5_000},
+		{"rounds of loops whose calls never look", []asm.Func{
+			{Params: asm.I32, Code: asm.Loop(asm.Call(1), asm.Get(0), asm.Const32(1), asm.Op(0x6b), asm.Tee(0), asm.BrIf(0))},
+			{Locals: asm.I32, Code: asm.Loop(slices.Repeat(asm.Seq(asm.Const32(1), asm.Drop), 200), asm.Get(0), asm.BrIf(0))}}, 2_000},
 	} {
 		row.funcs[0].Export = "f"
 		m := asm.Module{Funcs: row.funcs}

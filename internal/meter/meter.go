@@ -9,7 +9,7 @@ import (
 )
 
 // Version changes when the same module is rewritten in another way.
-const Version = 5
+const Version = 6
 
 // The names that a rewritten module has besides its own. They begin with what no module may use, see [Reserved].
 const (
@@ -342,6 +342,16 @@ func (w *rewriter) exports() (n uint32, out []byte) {
 		}
 	}
 	return n, out
+}
+
+// section returns the section with this number; one without an end if there is none.
+func section(m *wasmbin.Module, id byte) wasmbin.Section {
+	for _, s := range m.Sections {
+		if s.ID == id {
+			return s
+		}
+	}
+	return wasmbin.Section{}
 }
 
 // names returns the section with the names of functions, which traps are explained with; nil if there is none.

@@ -9,22 +9,27 @@ import (
 // mark is where code begins that is not always run when the code before it is: behind an instruction that branches, that is
 // branched to, or that chooses.
 type mark struct {
-	op    wasmbin.Op // that instruction; of the first mark, which is the beginning of the function, [wasmbin.Block]
-	again bool       // of a loop: branches lead back to it, so that it is one
-	goes  int32      // of a loop that begins with a choice of where to go on: its number among the dispatches and 1
-	plain bool       // branches to the end of the block, or back to the loop, carry no values
-	calls bool       // between here and the next mark there are calls of functions that are not silent
-	cost  uint32     // of the code between here and the next mark
-	place uint32     // what is charged here; 0: nothing, for the code is paid elsewhere
-	look  bool       // and it is looked whether there is so much
-	sets  uint32     // of a block: how many locals had been written when it began
+	op     wasmbin.Op // that instruction; of the first mark, which is the beginning of the function, [wasmbin.Block]
+	again  bool       // of a loop: branches lead back to it, so that it is one
+	headed bool       // of such a loop: it is charged and looked at at its head, else where it is gone back to
+	round  uint32     // of a loop that is not: what a round begins with costs
+	backs  int        // of a loop: branches that lead back to it
+	busy   bool       // of a block: there are calls in it that take fuel, or give the host a chance to
+	locals int        // of a loop: its number among the loopLocals
+	goes   int32      // of a loop that begins with a choice of where to go on: its number among the dispatches and 1
+	plain  bool       // branches to the end of the block, or back to the loop, carry no values
+	calls  bool       // between here and the next mark there are calls of functions that are not silent
+	cost   uint32     // of the code between here and the next mark
+	place  uint32     // what is charged here; 0: nothing, for the code is paid elsewhere
+	look   bool       // and it is looked whether there is so much
+	sets   uint32     // of a block: how many locals had been written when it began
 }
 
 const (
 	// Code behind a branch that costs less than this is paid by the code before it, whether it is reached or not. Taking fuel
 	// from a local costs less than from a global, so it is less there.
 	worthAPlace      = 64
-	worthALocalPlace = 8
+	worthALocalPlace = 24
 
 	// The most that a call may cost in whole of a function that leaves it to its callers to pay.
 	worthACall = 1000
@@ -33,6 +38,9 @@ const (
 	// is taken. As many as this are not charged for, each further one costs so much.
 	freeMoves = 64
 	move      = 4
+
+	// With more branches back to a loop than this the look is at its head: each takes some code.
+	manyBacks = 3
 
 	// What a function may do without a look at the fuel, for each word that its frame counts. On the way back from calls that are
 	// nested there is such a stretch in each frame, so that all of them together are bounded as the stack is.
@@ -45,8 +53,9 @@ type price struct {
 	paid   bool   // the callers pay for what it always does; otherwise it does that itself, and looks whether it can, when it is entered
 	silent bool   // neither it nor what it calls takes fuel, or gives the host a chance to
 	steady bool   // the same but for calls that it does not come back from
+	self   bool   // it pays for that itself though it is paid, and does not look: it has loops, which have to take fuel anyway
 	entry  uint32 // what it always does
-	whole  uint32 // the most that it can do, with what it calls of functions that are paid
+	whole  uint32 // the most that it does between two looks, with what it calls of functions that are paid; without loops, in whole
 }
 
 // places finds out where in a function how much is charged, and what its price is.
@@ -57,6 +66,8 @@ func (f *function) places(number uint32, b *wasmbin.Body) price {
 	f.nest, f.dispatches, f.before = append(f.nest[:0], 0), f.dispatches[:0], before{}
 	f.breaths, f.bulk = f.breaths[:0], false
 	f.stretch.begin()
+	f.loops, f.locals = f.loops[:0], f.locals[:0]
+	f.typesOf(f.m.Types[f.m.Funcs[number]].Params, b)
 	alone := true // it has called nothing yet that looks, so it is at the end of the stack
 	least := unlooked * f.calls.own[number]
 	n, sets := 0, uint32(0)
@@ -69,8 +80,8 @@ func (f *function) places(number uint32, b *wasmbin.Body) price {
 		comesBack = false
 		here := &f.marks[len(f.marks)-1]
 		here.cost += uint32(Cost(i.Op))
-		p.whole += uint32(Cost(i.Op))
 		f.stretch.since += uint32(Cost(i.Op))
+		f.stretch.peak = max(f.stretch.peak, f.stretch.since)
 		n++
 		switch i.Op {
 		case wasmbin.Call:
@@ -80,18 +91,24 @@ func (f *function) places(number uint32, b *wasmbin.Body) price {
 				p.paid = p.paid && i.Index != number
 			}
 			here.cost += callee.entry
-			p.whole += callee.whole
 			here.calls = here.calls || !callee.silent
+			f.marks[f.nest[len(f.nest)-1]].busy = f.marks[f.nest[len(f.nest)-1]].busy || !callee.silent
 			p.silent = p.silent && callee.silent
 			comesBack = !callee.steady
 			alone = alone && callee.silent
-			if f.stretch.since += callee.whole; callee.known && !callee.paid {
+			f.stretch.since += callee.whole
+			f.stretch.peak = max(f.stretch.peak, f.stretch.since)
+			if callee.known && !callee.paid {
 				f.stretch.since = 0 // it has looked
 			}
+		case 0x20: // local.get
+			f.access(i.Index, true)
 		case 0x21, 0x22: // local.set, local.tee
 			sets++
+			f.access(i.Index, false)
 		case wasmbin.CallIndirect:
 			here.calls, p.silent, comesBack, alone = true, false, true, false
+			f.marks[f.nest[len(f.nest)-1]].busy = true
 		case wasmbin.Br, wasmbin.BrIf, wasmbin.BrTable:
 			if label, ok := f.threaded(i); ok {
 				f.stretch.to(label)
@@ -123,6 +140,7 @@ func (f *function) places(number uint32, b *wasmbin.Body) price {
 					p.whole = min(p.whole+2*moved, 1<<30)
 				}
 			}
+			f.inLoops(i.Op, &at, len(f.marks))
 			f.nested(i, len(f.marks))
 			f.marks = append(f.marks, at)
 		} else if f.stretch.since > least && (!alone || f.stretch.since > worthACall) {
@@ -133,16 +151,57 @@ func (f *function) places(number uint32, b *wasmbin.Body) price {
 		f.before.follow(i)
 	}
 	loops := slices.ContainsFunc(f.marks, func(m mark) bool { return m.again })
-	f.inLocal = loops || len(f.dispatches) > 0
+	f.inLocal = len(f.dispatches) > 0 || slices.ContainsFunc(f.marks, func(m mark) bool { return m.again && !m.busy })
 	split := f.spread()
-	p.paid = p.paid && !f.inLocal && p.whole <= worthACall
+	p.whole = min(p.whole+f.stretch.peak, 1<<30)
+	p.paid = p.paid && p.whole <= worthACall
 	if !p.paid {
 		return price{known: true}
 	}
 	p.silent = p.silent && !split
 	p.steady = p.steady && !split
 	p.entry = f.marks[0].place
+	if loops {
+		p.entry, p.self = 0, true
+	}
 	return p
+}
+
+const (
+	watched = 3   // loops, the innermost ones, whose locals are looked at
+	carries = 16  // locals of a loop that are looked at
+	typed   = 128 // locals whose type is known
+)
+
+// loopLocals are the locals that a loop reads before it writes them, about: those that it has from the round before.
+type loopLocals struct {
+	seen [carries]uint32
+	from [carries]bool // the round before
+	n    int
+}
+
+// access sees a local read or written.
+func (f *function) access(local uint32, read bool) {
+	for k := max(0, len(f.loops)-watched); k < len(f.loops); k++ {
+		l := &f.locals[f.marks[f.loops[k]].locals]
+		if l.n < carries && !slices.Contains(l.seen[:l.n], local) {
+			l.seen[l.n], l.from[l.n] = local, read
+			l.n++
+		}
+	}
+}
+
+// typesOf finds the types of the first locals.
+func (f *function) typesOf(params []byte, b *wasmbin.Body) {
+	f.types = append(f.types[:0], params[:min(len(params), typed)]...)
+	groups, used := u32(b.Groups)
+	for g := b.Groups[used:]; groups > 0 && len(f.types) < typed; groups-- {
+		n, used := u32(g)
+		for ; n > 0 && len(f.types) < typed; n-- {
+			f.types = append(f.types, g[used])
+		}
+		g = g[used+1:]
+	}
 }
 
 // moves returns what it costs that paths come together behind code that has so many instructions that write locals.
@@ -171,6 +230,25 @@ func (f *function) nested(i wasmbin.Instr, mark int) {
 	}
 }
 
+// inLoops keeps the loops that are open, and what is known of their locals, and hands on to the block around what a block that ends
+// calls. It comes before [function.nested].
+func (f *function) inLoops(op wasmbin.Op, at *mark, number int) {
+	top := f.nest[len(f.nest)-1]
+	switch {
+	case op == wasmbin.Loop:
+		at.locals = len(f.locals)
+		f.locals = append(f.locals, loopLocals{})
+		f.loops = append(f.loops, number)
+	case op == wasmbin.End && len(f.nest) > 1:
+		if around := &f.marks[f.nest[len(f.nest)-2]]; f.marks[top].busy {
+			around.busy = true
+		}
+		if f.marks[top].op == wasmbin.Loop {
+			f.loops = f.loops[:len(f.loops)-1]
+		}
+	}
+}
+
 // isPlain reports whether branches to a block, loop or if carry no values.
 func (f *function) isPlain(i wasmbin.Instr) bool {
 	switch i.Op {
@@ -196,6 +274,8 @@ func (f *function) branches(i wasmbin.Instr) {
 		f.stretch.to(label)
 		if m := &f.marks[f.nest[len(f.nest)-1-int(label)]]; m.op == wasmbin.Loop {
 			m.again = true
+			m.backs++
+			m.headed = m.headed || i.Op == wasmbin.BrTable || !m.plain || m.goes > 0 || m.backs > manyBacks
 		}
 	}
 }
@@ -204,6 +284,7 @@ func (f *function) branches(i wasmbin.Instr) {
 // together at the ends of blocks; those that go back to a loop look there.
 type stretch struct {
 	since uint32
+	peak  uint32  // the most that it was
 	open  []joint // of the function first
 }
 
@@ -215,7 +296,7 @@ type joint struct {
 }
 
 func (s *stretch) begin() {
-	s.since, s.open = 0, append(s.open[:0], joint{})
+	s.since, s.peak, s.open = 0, 0, append(s.open[:0], joint{})
 }
 
 // to is a branch.
@@ -369,8 +450,11 @@ func (f *function) spread() (split bool) {
 		case wasmbin.Call:
 			m.place, top.sum, split = top.sum, 0, true
 		case wasmbin.Loop:
-			if m.again {
+			if m.again && m.headed {
 				m.place, top.sum, split = top.sum+1, 0, true
+			} else if m.again {
+				top.sum++
+				m.round, split = top.sum, true
 			}
 		}
 		switch m.op {
@@ -396,7 +480,7 @@ func (f *function) beginsWithLoop() bool {
 	for k := range f.marks {
 		m := &f.marks[k]
 		if m.again {
-			return true
+			return m.headed
 		}
 		if m.op != wasmbin.Block || m.calls {
 			return false
