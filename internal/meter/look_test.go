@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -141,6 +142,10 @@ func TestFuelIsLookedAtBeforeMuchIsDone(t *testing.T) {
 		{"rounds of loops whose calls never look", []asm.Func{
 			{Params: asm.I32, Code: asm.Loop(asm.Call(1), asm.Get(0), asm.Const32(1), asm.Op(0x6b), asm.Tee(0), asm.BrIf(0))},
 			{Locals: asm.I32, Code: asm.Loop(slices.Repeat(asm.Seq(asm.Const32(1), asm.Drop), 200), asm.Get(0), asm.BrIf(0))}}, 2_000},
+		{"calls of functions that are long, but whose calls look", []asm.Func{{Params: asm.I32, Code: slices.Repeat(asm.Call(1), 30)},
+			{Code: slices.Repeat(asm.Call(2), 2000)}, {Code: slices.Repeat(asm.Seq(asm.Const32(1), asm.Drop), 600)}}, 20_000},
+		{"ends of many blocks behind code that writes many variables", []asm.Func{{Params: asm.I32, Locals: strings.Repeat(asm.I32, 250), Code: asm.Seq(
+			bytes.Repeat([]byte{0x02, 0x40}, 1000), slices.Repeat(asm.Seq(asm.Const32(1), asm.Set(1)), 250), bytes.Repeat([]byte{0x0b}, 1000))}}, 20_000},
 	} {
 		row.funcs[0].Export = "f"
 		m := asm.Module{Funcs: row.funcs}
@@ -203,5 +208,26 @@ func TestSlicesAreNotSeen(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What is found out of a function while those that it calls are not known must be what it is rewritten by.
+func TestWhatIsInACycleIsPaidForInWhole(t *testing.T) {
+	const n = 30
+	work := asm.Seq(asm.Const32(1), slices.Repeat(asm.Seq(asm.Const32(1), asm.Op(0x6e)), n), asm.Drop) // divisions
+	m := asm.Module{Pages: 1, Funcs: []asm.Func{
+		{Export: "f", Code: asm.Call(1)},
+		{Code: asm.Seq(asm.Const32(0), asm.Load8(0), asm.If(asm.Return), asm.Const32(0), asm.Const32(1), asm.Store8(0), asm.Call(2))}, // once
+		{Code: asm.Seq(work, asm.Call(1), work)}}}
+	h := &host{left: 1e6, slice: 1e6}
+	mod, err := start(t, m.Bytes(), h, wazero.NewRuntimeConfigInterpreter())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mod.ExportedFunction("f").Call(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if used := 1e6 - h.left - int64(mod.ExportedGlobal(Fuel).Get()); used < 2*9*n {
+		t.Errorf("%d units for what costs more than %d", used, 2*9*n)
 	}
 }

@@ -98,8 +98,8 @@ func (f *function) places(number uint32, b *wasmbin.Body) price {
 			alone = alone && callee.silent
 			f.stretch.since += callee.whole
 			f.stretch.peak = max(f.stretch.peak, f.stretch.since)
-			if callee.known && !callee.paid {
-				f.stretch.since = 0 // it has looked
+			if !callee.paid {
+				f.stretch.since = 0 // it has looked, or will be one that does; prices are found as the function will be rewritten
 			}
 		case 0x20: // local.get
 			f.access(i.Index, true)
@@ -130,8 +130,9 @@ func (f *function) places(number uint32, b *wasmbin.Body) price {
 			if i.Op == wasmbin.End {
 				block := &f.marks[f.nest[len(f.nest)-1]]
 				if moved := moves(sets-block.sets, locals); moved > 0 {
-					at.cost, at.look = moved, moved > worthACall
-					if f.stretch.since += moved; at.look {
+					f.stretch.since += moved
+					at.cost, at.look = moved, f.stretch.since > max(least, worthACall)
+					if at.look {
 						f.stretch.since = 0
 					}
 					if block.op == wasmbin.Loop {
@@ -154,7 +155,8 @@ func (f *function) places(number uint32, b *wasmbin.Body) price {
 	f.inLocal = len(f.dispatches) > 0 || slices.ContainsFunc(f.marks, func(m mark) bool { return m.again && !m.busy })
 	split := f.spread()
 	p.whole = min(p.whole+f.stretch.peak, 1<<30)
-	p.paid = p.paid && p.whole <= worthACall
+	// What it always does may be more than what it does between two looks: its callers pay for it before they look again.
+	p.paid = p.paid && max(p.whole, f.marks[0].place) <= worthACall
 	if !p.paid {
 		return price{known: true}
 	}
@@ -444,7 +446,7 @@ func (f *function) spread() (split bool) {
 		top.sum += m.cost
 		switch m.op {
 		case wasmbin.If, wasmbin.Else, wasmbin.End, wasmbin.BrIf:
-			if top.sum >= least {
+			if top.sum >= least || m.look {
 				m.place, top.sum, split = top.sum, 0, true
 			}
 		case wasmbin.Call:

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	asm "github.com/cdcd-project/cdcd/internal/wasmasm"
@@ -12,7 +13,7 @@ import (
 
 // Pages is how large the memory of a module may become at most, and Table each table.
 const (
-	Pages = 4
+	Pages = 40
 	Table = 40
 )
 
@@ -21,9 +22,12 @@ type generator struct {
 	in    []byte
 	m     asm.Module
 	types []signature // of all functions, the import first
+	known []int       // those that are named elsewhere than in calls; the others are only called directly
+	again int         // global that says how many calls may still be made that may lead back to where they come from
 	room  int         // instructions that may still be made
 
 	// Of the function that is made.
+	self    int    // its number
 	locals  string // types, parameters first
 	results string
 	blocks  []string // what a branch to each open block carries; the function's first
@@ -35,31 +39,33 @@ var see = signature{asm.I64, asm.I64}
 
 // Module makes a module.
 func Module(in []byte) []byte {
-	g := &generator{in: in, room: 400}
+	g := &generator{in: in, room: 600}
 	g.m.Imports = []asm.Import{{Module: "env", Name: "see", Params: see.params, Results: see.results}}
 	g.types = []signature{see}
-	g.m.Memory, g.m.Pages, g.m.MaxPages = true, g.pick(3), Pages
+	g.m.Memory, g.m.Pages, g.m.MaxPages = true, one(g, 0, 1, 2, 1, 2, 1, 2, wide), Pages
 	g.m.Tables = []asm.Table{{Min: 4 + g.pick(5), Max: 9 + g.pick(4)*10}, {Elem: asm.ExternRef, Min: g.pick(4), Max: 10}}
 	for i := range 1 + g.pick(4) { // with i in it so that an empty input has one, too
 		g.m.Globals = append(g.m.Globals, asm.Global{Type: numbers[(i+g.pick(4))%4]})
 	}
 	g.m.Globals = append(g.m.Globals, asm.Global{Type: asm.I64, Constant: true, Init: asm.Const64(g.number64())}, asm.Global{Type: asm.V128})
-	functions := 1 + g.pick(5)
-	for range functions {
+	g.again = len(g.m.Globals)
+	g.m.Globals = append(g.m.Globals, asm.Global{Type: asm.I32, Init: asm.Const32(int32(g.pick(200)))})
+	functions := 1 + g.pick(8)
+	g.known = []int{0, 1}
+	for i := range functions {
 		g.types = append(g.types, g.signature())
+		if i > 0 && g.pick(3) == 0 {
+			g.known = append(g.known, 1+i)
+		}
 	}
 	for i := range functions {
 		g.function(i)
 	}
 	var members []int
 	for range 1 + g.pick(4) {
-		members = append(members, g.pick(functions+1))
+		members = append(members, one(g, g.known...))
 	}
-	all := make([]int, functions+1)
-	for i := range all {
-		all[i] = i
-	}
-	g.m.Elements = []asm.Element{{Offset: g.pick(3), Members: members}, {Offset: -1, Members: members}, {Offset: -2, Members: all}}
+	g.m.Elements = []asm.Element{{Offset: g.pick(3), Members: members}, {Offset: -1, Members: members}, {Offset: -2, Members: g.known}}
 	if g.m.Pages > 0 {
 		g.m.Data = append(g.m.Data, asm.Data{Offset: g.pick(256), Bytes: []byte("some data of the module")})
 	}
@@ -105,7 +111,7 @@ func (g *generator) function(i int) {
 		locals += numbers[g.pick(4)]
 	}
 	locals += asm.I32 // the counter
-	g.locals, g.results = s.params+locals, s.results
+	g.self, g.locals, g.results = 1+i, s.params+locals, s.results
 	g.blocks = []string{s.results}
 	var code []byte
 	for range 1 + g.pick(6) {
@@ -114,7 +120,11 @@ func (g *generator) function(i int) {
 	for _, t := range s.results {
 		code = append(code, g.expression(string(t), 0)...)
 	}
-	g.m.Funcs = append(g.m.Funcs, asm.Func{Export: fmt.Sprint("f", i), Params: s.params, Results: s.results, Locals: locals, Code: code})
+	export := ""
+	if slices.Contains(g.known, g.self) {
+		export = fmt.Sprint("f", i)
+	}
+	g.m.Funcs = append(g.m.Funcs, asm.Func{Export: export, Params: s.params, Results: s.results, Locals: locals, Code: code})
 }
 
 // deep says that it is time to come to an end.
@@ -137,7 +147,7 @@ func (g *generator) statement(depth int) []byte {
 		return g.funcRef(depth)
 	}
 	small := func() []byte { return asm.Seq(e(asm.I32), asm.Const32(15), asm.Op(0x71)) } // so that not all are out of bounds
-	switch g.pick(26) {
+	switch g.pick(32) {
 	case 0, 1, 2:
 		l := g.pick(len(g.locals))
 		if l == g.counter() {
@@ -145,7 +155,7 @@ func (g *generator) statement(depth int) []byte {
 		}
 		return asm.Seq(e(g.locals[l:l+1]), asm.Set(l))
 	case 3:
-		n := g.pick(len(g.m.Globals))
+		n := g.pick(g.again)
 		if g.m.Globals[n].Constant {
 			n = 0
 		}
@@ -165,10 +175,12 @@ func (g *generator) statement(depth int) []byte {
 		return g.loop(depth)
 	case 11, 12:
 		f := g.pick(len(g.types))
-		return asm.Seq(g.arguments(g.types[f].params, depth), asm.Call(f), drops(g.types[f].results))
+		return g.call(f, depth)
 	case 13:
-		s := g.types[g.pick(len(g.types))]
-		return asm.Seq(g.arguments(s.params, depth), small(), asm.CallIndirect(g.m.Type(s.params, s.results), 0), drops(s.results))
+		s := g.types[one(g, g.known...)]
+		return g.guarded(g.self, func() []byte {
+			return asm.Seq(g.arguments(s.params, depth), small(), asm.CallIndirect(g.m.Type(s.params, s.results), 0), drops(s.results))
+		})
 	case 14:
 		return g.branch(depth)
 	case 15:
@@ -195,8 +207,161 @@ func (g *generator) statement(depth int) []byte {
 		return asm.Seq(small(), small(), small(), asm.Op(0xfc, 0x0c, 1, 0)) // table.init
 	case 23, 24:
 		return g.dispatch(depth)
+	case 25, 26:
+		return g.typed(depth)
+	case 27:
+		return g.nested(depth)
+	case 28:
+		return g.choice(depth)
+	case 29:
+		return g.wide(depth)
+	case 30:
+		return g.call(g.self-g.pick(g.self), depth) // itself, or one before it, which may call it
 	}
 	return asm.Seq(asm.Zero(asm.V128), asm.Drop)
+}
+
+// guarded lets a call that may lead back to its caller be made only as often as the module says, so that most programs end.
+func (g *generator) guarded(f int, call func() []byte) []byte {
+	if f == 0 || f > g.self {
+		return call()
+	}
+	g.blocks = append(g.blocks, "")
+	defer func() { g.blocks = g.blocks[:len(g.blocks)-1] }()
+	return asm.Seq(asm.GlobalGet(g.again), asm.If(g.oneLess(), call()))
+}
+
+func (g *generator) oneLess() []byte {
+	return asm.Seq(asm.GlobalGet(g.again), asm.Const32(1), asm.Sub32, asm.GlobalSet(g.again))
+}
+
+func (g *generator) call(f, depth int) []byte {
+	return g.guarded(f, func() []byte {
+		return asm.Seq(g.arguments(g.types[f].params, depth), asm.Call(f), drops(g.types[f].results))
+	})
+}
+
+// typed makes a block, a loop or an if that is given values and leaves some. What goes back to the loop gives it new ones.
+func (g *generator) typed(depth int) []byte {
+	s := g.signature()
+	given := g.arguments(s.params, depth)
+	kind := g.pick(4)
+	carried := s.results
+	if kind > 1 {
+		carried = s.params
+	}
+	condition := g.expression(asm.I32, depth+1)
+	g.blocks = append(g.blocks, carried)
+	defer func() { g.blocks = g.blocks[:len(g.blocks)-1] }()
+	var taken []byte
+	for i := len(s.params) - 1; i >= 0; i-- {
+		taken = append(taken, asm.Set(strings.Index(g.locals, s.params[i:i+1]))...)
+	}
+	open := func(op byte) []byte {
+		return wasmbin.AppendS64([]byte{op}, int64(g.m.Type(s.params, s.results)))
+	}
+	leave := func() []byte { return g.arguments(s.results, depth) }
+	switch kind {
+	case 0:
+		return asm.Seq(given, open(0x02), taken, g.statements(depth), leave(), asm.Op(0x0b), drops(s.results))
+	case 1:
+		return asm.Seq(given, condition, open(0x04), taken, g.statements(depth), leave(), asm.Else, drops(s.params), leave(), asm.Op(0x0b), drops(s.results))
+	}
+	counter := g.counter()
+	again := asm.Seq(asm.Get(counter), asm.Const32(1), asm.Sub32, asm.Tee(counter), asm.Const32(0), asm.Op(0x4a)) // i32.gt_s
+	body := g.statements(depth)
+	switch g.pick(3) {
+	case 0:
+		body = asm.Seq(body, g.arguments(s.params, depth), again, asm.BrIf(0), drops(s.params))
+	case 1:
+		body = asm.Seq(body, again, asm.If(g.zeros(s.params), asm.Br(1)))
+	case 2:
+		body = asm.Seq(body, again, asm.If(g.zeros(s.params), asm.Get(counter), asm.BrTable(1, 1, 1)))
+	}
+	return asm.Seq(asm.Const32(g.rounds()), asm.Set(counter), given, open(0x03), taken, body, leave(), asm.Op(0x0b), drops(s.results))
+}
+
+// nested makes blocks and loops in each other, with something between their ends.
+func (g *generator) nested(depth int) []byte {
+	open := len(g.blocks)
+	levels := 1 + g.pick(30)
+	for range levels {
+		g.blocks = append(g.blocks, "")
+	}
+	code := g.statements(depth)
+	for level := levels - 1; level >= 0; level-- {
+		switch g.pick(5) {
+		case 0:
+			code = asm.Seq(code, g.statement(depth+1))
+		case 1:
+			code = asm.Seq(code, asm.GlobalGet(g.again), asm.If(g.oneLess(), asm.Br(1+g.pick(level+1))))
+		case 2:
+			code = asm.Seq(code, asm.GlobalGet(g.again), asm.If(g.oneLess(), asm.Const32(1), asm.BrIf(1+g.pick(level+1))))
+		}
+		if g.pick(3) == 1 {
+			code = asm.Loop(code)
+		} else {
+			code = asm.Block(code)
+		}
+		g.blocks = g.blocks[:open+level]
+	}
+	return code
+}
+
+// choice makes a branch to one of many places.
+func (g *generator) choice(depth int) []byte {
+	arms := 1 + g.pick(40)
+	labels := make([]int, 1+g.pick(80))
+	for i := range labels {
+		if labels[i] = g.pick(arms + 1); g.pick(16) == 15 {
+			if label := g.pick(len(g.blocks)); g.blocks[len(g.blocks)-1-label] == "" {
+				labels[i] = arms + 2 + label // out of all of it, or back
+			}
+		}
+	}
+	first := asm.Seq(g.expression(asm.I32, depth+1), asm.Const32(127), asm.Op(0x71), asm.Set(g.number()))
+	open := len(g.blocks)
+	code := asm.Seq(asm.GlobalGet(g.again), asm.Eqz32, asm.BrIf(arms+1), g.oneLess(), asm.Get(g.number()), asm.BrTable(labels...))
+	g.blocks = append(g.blocks, "", "")
+	for arm := range arms { // the innermost block ends first
+		code = asm.Block(code)
+		for range arms - 1 - arm {
+			g.blocks = append(g.blocks, "")
+		}
+		if g.pick(3) == 1 {
+			code = asm.Seq(code, g.statement(depth+1))
+		}
+		g.blocks = g.blocks[:open+2]
+		if g.pick(3) == 1 {
+			code = asm.Seq(code, asm.Br(arms-1-arm+g.pick(2))) // to the loop around, or out of it
+		}
+	}
+	g.blocks = g.blocks[:open]
+	return asm.Seq(first, asm.Block(asm.Loop(code)))
+}
+
+// wide is how many pages a memory has whose parts are moved in pieces.
+const wide = 36
+
+// wide makes instructions on more than a megabyte.
+func (g *generator) wide(depth int) []byte {
+	if g.m.Pages != wide {
+		return nil
+	}
+	at := func() []byte { return asm.Const32(int32(g.pick(3)<<19 + g.pick(250))) }
+	length := asm.Const32(int32(1<<20 + g.pick(3)<<17 + g.pick(3)))
+	if g.pick(2) == 0 {
+		return asm.Seq(at(), g.expression(asm.I32, depth+1), length, asm.MemoryFill)
+	}
+	return asm.Seq(at(), at(), length, asm.MemoryCopy)
+}
+
+// rounds is how often a loop goes round: some of them so often that it would be seen if nobody looked.
+func (g *generator) rounds() int32 {
+	if g.pick(24) == 23 {
+		return 10_000
+	}
+	return int32(1 + g.pick(20))
 }
 
 // dispatch makes what Go makes of jumps: a loop that begins with a choice of where to go on, and code that goes back to it.
@@ -259,7 +424,7 @@ func (g *generator) counter() int { return len(g.locals) - 1 }
 // loop makes a loop that goes round a few times; rarely one that may not end.
 func (g *generator) loop(depth int) []byte {
 	counter := g.counter()
-	rounds := int32(1 + g.pick(20))
+	rounds := g.rounds()
 	endless := g.pick(16) == 15
 	g.blocks = append(g.blocks, "")
 	body := g.statements(depth)
@@ -296,7 +461,7 @@ func (g *generator) branch(depth int) []byte {
 				other = l
 			}
 		}
-		return asm.Block(condition, asm.Set(g.number()), inside(), asm.Get(g.number()), asm.BrTable(label+1, other+1, label+1))
+		return asm.Seq(condition, asm.Set(g.number()), asm.Block(inside(), asm.Get(g.number()), asm.BrTable(label+1, other+1, label+1)))
 	case 2:
 		g.blocks = append(g.blocks, "")
 		results := g.arguments(g.results, depth)
@@ -336,7 +501,7 @@ func (g *generator) funcRef(depth int) []byte {
 	if g.pick(4) == 0 || depth > 6 {
 		return asm.Zero(asm.FuncRef)
 	}
-	return asm.RefFunc(g.pick(len(g.types)))
+	return asm.RefFunc(one(g, g.known...))
 }
 
 // address makes one that is mostly within the memory.
@@ -378,7 +543,12 @@ func (g *generator) expression(t string, depth int) []byte {
 	case 5:
 		for f, s := range g.types {
 			if s.results == t && g.pick(3) != 1 {
-				return asm.Seq(g.arguments(s.params, depth), asm.Call(f))
+				if f == 0 || f > g.self {
+					return asm.Seq(g.arguments(s.params, depth), asm.Call(f))
+				}
+				g.blocks = append(g.blocks, t)
+				defer func() { g.blocks = g.blocks[:len(g.blocks)-1] }()
+				return asm.Seq(asm.GlobalGet(g.again), asm.Typed(0x04, t, g.oneLess(), g.arguments(s.params, depth), asm.Call(f), asm.Else, g.leaf(t)))
 			}
 		}
 		return g.leaf(t)
