@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,43 +46,48 @@ type Cosigned struct {
 
 // Open does what [OpenCheckpoint] does, and demands a valid cosignature of each of the witnesses, given by their public keys.
 func Open(signed []byte, key string, witnesses ...string) (Checkpoint, []Cosigned, error) {
+	_, c, by, err := open(signed, key, witnesses)
+	return c, by, err
+}
+
+func open(signed []byte, key string, witnesses []string) (*note.Note, Checkpoint, []Cosigned, error) {
 	log, err := note.NewVerifier(strings.TrimSpace(key))
 	if err != nil {
-		return Checkpoint{}, nil, fmt.Errorf("public key: %w", err)
+		return nil, Checkpoint{}, nil, fmt.Errorf("public key: %w", err)
 	}
 	verifiers := []note.Verifier{log}
 	for _, w := range witnesses {
 		v, err := newCosignatureVerifier(w)
 		if err != nil {
-			return Checkpoint{}, nil, fmt.Errorf("public key of a witness: %w", err)
+			return nil, Checkpoint{}, nil, fmt.Errorf("public key of a witness: %w", err)
 		}
 		verifiers = append(verifiers, v)
 	}
 	n, err := note.Open(signed, note.VerifierList(verifiers...))
 	if err != nil {
-		return Checkpoint{}, nil, fmt.Errorf("checkpoint: %w", err)
+		return nil, Checkpoint{}, nil, fmt.Errorf("checkpoint: %w", err)
 	}
 	c, err := parseCheckpoint(n.Text)
 	if err == nil && c.Origin != log.Name() {
 		err = fmt.Errorf("checkpoint is of %q, the key is of %q", c.Origin, log.Name())
 	}
 	if err != nil {
-		return c, nil, err
+		return nil, c, nil, err
 	}
 	var by []Cosigned
 	for i, v := range verifiers {
 		s, ok := signature(n, v)
 		switch {
 		case !ok && i == 0:
-			return c, nil, fmt.Errorf("checkpoint: it is not signed by the log %s itself", v.Name())
+			return nil, c, nil, fmt.Errorf("checkpoint: it is not signed by the log %s itself", v.Name())
 		case !ok:
-			return c, nil, fmt.Errorf("checkpoint: witness %s has not cosigned it", v.Name())
+			return nil, c, nil, fmt.Errorf("checkpoint: witness %s has not cosigned it", v.Name())
 		case i > 0:
 			raw, _ := base64.StdEncoding.DecodeString(s.Base64) // it was verified
 			by = append(by, Cosigned{v.Name(), time.Unix(int64(binary.BigEndian.Uint64(raw[4:])), 0).UTC()})
 		}
 	}
-	return c, by, nil
+	return n, c, by, nil
 }
 
 // signature returns the verified signature of a verifier.
@@ -174,6 +181,17 @@ func Cosign(signed []byte, key, secret string, now time.Time) ([]byte, error) {
 		return nil, err
 	}
 	return note.Sign(n, signer)
+}
+
+// AddCosignatures adds the cosignatures of the witnesses that are among lines, as a witness has answered them, to a checkpoint.
+// Each of the witnesses must have given a valid one; what others have signed is not added.
+func AddCosignatures(signed []byte, key string, lines []byte, witnesses ...string) ([]byte, error) {
+	n, _, _, err := open(slices.Concat(signed, lines), key, witnesses)
+	if err != nil {
+		return nil, err
+	}
+	n.UnverifiedSigs = slices.DeleteFunc(n.UnverifiedSigs, func(s note.Signature) bool { return !bytes.Contains(signed, []byte(s.Base64)) })
+	return note.Sign(n)
 }
 
 // cosigner signs as a witness, at one time.

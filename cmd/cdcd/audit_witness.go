@@ -11,6 +11,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,9 +39,14 @@ cosignature knows that all see the same log. A partner is a good witness.
   operator   cdcd audit prove --object … --checkpoint cosigned
   anybody    cdcd audit check … --witness witness.key.pub
 
-Requests are those of C2SP's tlog-witness, cosignatures those of tlog-cosignature (Ed25519).`,
+The same over HTTP, as C2SP's tlog-witness says, with any witness who speaks it:
+
+  partner    cdcd audit witness serve --listen :8482 --key witness.key --kept kept --log-key shop.pub
+  operator   cdcd audit witness submit https://partner.example/witness --witness witness.key.pub > cosigned
+
+Cosignatures are those of C2SP's tlog-cosignature (Ed25519).`,
 	}
-	cmd.AddCommand(newWitnessRequestCmd(a), newWitnessCosignCmd(a), newWitnessKeyCmd(a))
+	cmd.AddCommand(newWitnessRequestCmd(a), newWitnessCosignCmd(a), newWitnessKeyCmd(a), newWitnessServeCmd(a), newWitnessSubmitCmd(a))
 	return cmd
 }
 
@@ -91,7 +98,7 @@ func newWitnessRequestCmd(a *app) *cobra.Command {
 }
 
 func newWitnessCosignCmd(a *app) *cobra.Command {
-	var key, kept, logKey, name string
+	var flags witnessFlags
 	cmd := &cobra.Command{
 		Use:   "cosign REQUEST",
 		Short: "Check that a checkpoint continues the one that was kept, keep it, and print it cosigned",
@@ -103,41 +110,21 @@ When the log was rolled back or is not a continuation it refuses with CDCD-4514:
 		Example: `  cdcd audit witness cosign request --key witness.key --name partner.example/witness --kept shop.kept --log-key shop.pub > cosigned`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for _, f := range [][2]string{{"--key", key}, {"--kept", kept}, {"--log-key", logKey}} {
-				if f[1] == "" {
-					return usagef("%s is missing", f[0]).WithFix("see `cdcd audit witness cosign --help`")
-				}
-			}
 			text, err := readArg(args[0])
 			if err != nil {
 				return err
 			}
-			public, err := publicKeyArg("--log-key", logKey)
+			w, err := flags.open()
 			if err != nil {
 				return err
-			}
-			secret, own, err := witnessKey(key, name)
-			if err != nil {
-				return err
-			}
-			was, err := os.ReadFile(kept)
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("kept checkpoint: %w", err)
 			}
 			q, err := proof.ParseRequest(text)
-			var now proof.Checkpoint
-			if err == nil {
-				now, err = q.Check(public, was)
-			}
 			if err != nil {
 				return refuseToCosign(err)
 			}
-			cosigned, err := proof.Cosign(q.Checkpoint, public, secret, time.Now())
+			_, now, cosigned, err := w.cosign(q)
 			if err != nil {
-				return fmt.Errorf("cosign: %w", err)
-			}
-			if err := durable.New().Replace(kept, q.Checkpoint, 0o644); err != nil { // before anybody has the cosignature
-				return fmt.Errorf("keep checkpoint: %w", err)
+				return refuseToCosign(err)
 			}
 			v := struct {
 				Origin   string `json:"origin"`
@@ -145,15 +132,77 @@ When the log was rolled back or is not a continuation it refuses with CDCD-4514:
 				Size     int64  `json:"size"`
 				Witness  string `json:"witness"` // public key
 				Cosigned string `json:"cosigned"`
-			}{now.Origin, q.Old, now.Size, own, string(cosigned)}
+			}{now.Origin, q.Old, now.Size, w.public, string(cosigned)}
 			return a.ui.result(kind(cmd), v, func(w io.Writer) { w.Write(cosigned) })
 		},
 	}
-	cmd.Flags().StringVar(&key, "key", "", "file with the witness's secret key; made when it is not there")
-	cmd.Flags().StringVar(&name, "name", "", "name of the witness, when the key is made: like a URL without https://")
-	cmd.Flags().StringVar(&kept, "kept", "", "file with the newest checkpoint that was cosigned; written anew")
-	cmd.Flags().StringVar(&logKey, "log-key", "", "the log's public key, or a file with it")
+	flags.add(cmd)
 	return cmd
+}
+
+// witnessFlags say who a witness is, and of which log.
+type witnessFlags struct {
+	key, name, kept, logKey string
+}
+
+func (f *witnessFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.key, "key", "", "file with the witness's secret key; made when it is not there")
+	cmd.Flags().StringVar(&f.name, "name", "", "name of the witness, when the key is made: like a URL without https://")
+	cmd.Flags().StringVar(&f.kept, "kept", "", "file with the newest checkpoint that was cosigned; written anew")
+	cmd.Flags().StringVar(&f.logKey, "log-key", "", "the log's public key, or a file with it")
+}
+
+func (f *witnessFlags) open() (*witness, error) {
+	for _, flag := range [][2]string{{"--key", f.key}, {"--kept", f.kept}, {"--log-key", f.logKey}} {
+		if flag[1] == "" {
+			return nil, usagef("%s is missing", flag[0]).WithFix("name a file with it: the key of the witness with --key, of the log with --log-key, what was cosigned last with --kept")
+		}
+	}
+	log, err := publicKeyArg("--log-key", f.logKey)
+	if err != nil {
+		return nil, err
+	}
+	w := &witness{log: strings.TrimSpace(log), kept: f.kept}
+	w.secret, w.public, err = witnessKey(f.key, f.name)
+	return w, err
+}
+
+// witness cosigns the checkpoints of one log. Several processes may be the same witness.
+type witness struct {
+	secret, public string // his own keys
+	log            string // public key of the log
+	kept           string // file with the newest checkpoint that he has cosigned
+}
+
+// cosign cosigns a checkpoint that continues the one that was kept, and keeps it. Errors about the request are a [proof.Fault].
+func (w *witness) cosign(q proof.Request) (was, now proof.Checkpoint, cosigned []byte, err error) {
+	lock, err := os.OpenFile(w.kept+".lock", os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return was, now, nil, fmt.Errorf("kept checkpoint: %w", err)
+	}
+	defer lock.Close() // and nobody else keeps another one meanwhile
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return was, now, nil, fmt.Errorf("kept checkpoint: %w", err)
+	}
+	kept, err := os.ReadFile(w.kept)
+	switch {
+	case err == nil:
+		if was, err = proof.OpenCheckpoint(kept, w.log); err != nil {
+			return was, now, nil, usagef("kept %w", err).WithFix("name the file that was written for this log with --kept")
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return was, now, nil, fmt.Errorf("kept checkpoint: %w", err)
+	}
+	if now, err = q.Check(w.log, kept); err != nil {
+		return was, now, nil, err
+	}
+	if cosigned, err = proof.Cosign(q.Checkpoint, w.log, w.secret, time.Now()); err != nil {
+		return was, now, nil, fmt.Errorf("cosign: %w", err)
+	}
+	if err := durable.New().Replace(w.kept, q.Checkpoint, 0o644); err != nil { // before anybody has the cosignature
+		return was, now, nil, fmt.Errorf("keep checkpoint: %w", err)
+	}
+	return was, now, cosigned, nil
 }
 
 // refuseToCosign says why a request is not granted.
