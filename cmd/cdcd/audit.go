@@ -174,14 +174,14 @@ func openAudited(ctx context.Context, a *app, cfg *config, store string) (audit.
 				return nil, fmt.Errorf("feed %s: %w", name, err)
 			}
 			if s.String() == store {
-				return s, nil
+				return a.reach(ctx, cfg, s)
 			}
 			closeStore(s)
 			if s, err = openRedriven(ctx, a.env, cfg, name); err != nil {
 				return nil, fmt.Errorf("feed %s: %w", name, err)
 			}
 			if s.String() == store {
-				return s, nil
+				return a.reach(ctx, cfg, s)
 			}
 			closeStore(s)
 		}

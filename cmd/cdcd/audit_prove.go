@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,8 +12,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/tlog"
@@ -20,6 +23,7 @@ import (
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/proof"
 	"github.com/cdcd-project/cdcd/sinks/audit"
+	"github.com/cdcd-project/cdcd/sinks/audit/index"
 	"github.com/cdcd-project/cdcd/sinks/form"
 )
 
@@ -44,6 +48,19 @@ func (p *auditPlace) open(checkpoint string) (*audit.Reader, error) {
 		}
 	}
 	return audit.Read(p.dir, key, signed)
+}
+
+// index opens the index of `audit query` if there is one: it makes finding quick, and nobody has to believe it.
+func (p *auditPlace) index() (x *index.Index, done func()) {
+	key := strings.TrimSuffix(p.key, ".pub")
+	if _, err := os.Stat(key + ".index.db"); err != nil {
+		return nil, func() {}
+	}
+	x, err := openIndex(key, false)
+	if err != nil {
+		return nil, func() {}
+	}
+	return x, func() { x.Close() }
 }
 
 // proved is a proof as `audit prove -o json` shows it.
@@ -85,7 +102,9 @@ The file is a C2SP tlog-proof. ` + "`cdcd audit check`" + ` checks it offline.`,
 			if err != nil {
 				return err
 			}
-			p, err := prove(cmd.Context(), a, place.cfg, log, object, record, leaf)
+			x, done := place.index()
+			defer done()
+			p, err := prove(cmd.Context(), a, place.cfg, log, x, object, record, leaf)
 			if err != nil {
 				return err
 			}
@@ -107,7 +126,7 @@ The file is a C2SP tlog-proof. ` + "`cdcd audit check`" + ` checks it offline.`,
 }
 
 // prove makes the proof of a leaf, an object or a record.
-func prove(ctx context.Context, a *app, cfg *config, log *audit.Reader, object, record string, leaf int64) (proof.Proof, error) {
+func prove(ctx context.Context, a *app, cfg *config, log *audit.Reader, x *index.Index, object, record string, leaf int64) (proof.Proof, error) {
 	if leaf >= 0 {
 		now, _ := log.Checkpoint()
 		if leaf >= now.Size {
@@ -126,11 +145,11 @@ func prove(ctx context.Context, a *app, cfg *config, log *audit.Reader, object, 
 	if object == "" && text == nil {
 		return proof.Proof{}, usagef("--record %s is a number of which object?", record).WithFix("name the object with --object")
 	}
-	index, o, err := findObject(ctx, log, object, text)
+	at, o, err := findObject(ctx, log, x, object, text)
 	if err != nil {
 		return proof.Proof{}, err
 	}
-	p, err := log.Prove(ctx, index)
+	p, err := log.Prove(ctx, at)
 	if err != nil || record == "" {
 		return p, err
 	}
@@ -168,7 +187,8 @@ func proveRecord(p proof.Proof, lines [][]byte, number int) (proof.Proof, error)
 }
 
 // findObject finds the leaf of the object that is named, or that has a record. Keys of several feeds may be the same.
-func findObject(ctx context.Context, log *audit.Reader, key string, record []byte) (index int64, o cdc.Object, err error) {
+// With an index, only those leaves are read that it names, and those that it does not know yet; all of them when that finds nothing.
+func findObject(ctx context.Context, log *audit.Reader, x *index.Index, key string, record []byte) (at int64, o cdc.Object, err error) {
 	is := func(o *cdc.Object) bool { return o.Key == key || o.Store+"/"+o.Key == key }
 	quick := []byte(key[strings.LastIndex(key, "/")+1:])
 	what := "object " + key
@@ -190,16 +210,31 @@ func findObject(ctx context.Context, log *audit.Reader, key string, record []byt
 		quick, what = []byte(chains), fmt.Sprintf("object of feed %s with event %d", r.Feed, r.Source.PartNo)
 	}
 	var found []string
-	err = log.Entries(ctx, 0, func(i int64, entry []byte) error {
+	collect := func(i int64, entry []byte) error {
 		if !bytes.Contains(entry, quick) {
 			return nil
 		}
 		leaf, err := audit.ParseLeaf(entry)
 		if err == nil && leaf.Object != nil && is(leaf.Object) {
-			index, o, found = i, *leaf.Object, append(found, leaf.Object.Store+"/"+leaf.Object.Key)
+			at, o, found = i, *leaf.Object, append(found, leaf.Object.Store+"/"+leaf.Object.Key)
 		}
 		return err
-	})
+	}
+	leaves, known := indexed(x, key, record)
+	now, _ := log.Checkpoint()
+	for _, i := range leaves {
+		if i >= now.Size {
+			continue
+		}
+		err := log.Entries(ctx, i, func(i int64, entry []byte) error { return cmp.Or(collect(i, entry), errEnough) })
+		if err != nil && !errors.Is(err, errEnough) {
+			return 0, o, err
+		}
+	}
+	if len(found) == 0 {
+		known = 0
+	}
+	err = log.Entries(ctx, min(known, now.Size), collect)
 	switch {
 	case err != nil:
 		return 0, o, err
@@ -210,7 +245,31 @@ func findObject(ctx context.Context, log *audit.Reader, key string, record []byt
 		return 0, o, usagef("the audit log has %d of them: %s", len(found), strings.Join(found[:min(len(found), 5)], ", ")).
 			WithFix("name one of them with --object")
 	}
-	return index, o, nil
+	return at, o, nil
+}
+
+// indexed returns the leaves that an index has of an object that is named, or of one that has a record, and how many leaves it knows.
+func indexed(x *index.Index, key string, record []byte) (leaves []int64, known int64) {
+	if x == nil {
+		return nil, 0
+	}
+	leaves, known, err := x.Object(key)
+	if err == nil && key == "" {
+		r := recordOf(record)
+		var of struct{ Feed string }
+		if err = json.Unmarshal(record, &of); err == nil {
+			err = x.Find(index.Query{Feed: of.Feed, Table: r.Table, Key: r.Key, From: r.Time, To: r.Time.Add(time.Microsecond)}, func(h index.Hit) error {
+				if !slices.Contains(leaves, h.Leaf) { // of one that changed twice in a transaction there are two
+					leaves = append(leaves, h.Leaf)
+				}
+				return nil
+			})
+		}
+	}
+	if err != nil {
+		return nil, 0
+	}
+	return leaves, known
 }
 
 // readObject reads the records of an object, which must be as it was logged.

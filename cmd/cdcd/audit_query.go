@@ -23,6 +23,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/durable"
+	"github.com/cdcd-project/cdcd/internal/strictyaml"
 	"github.com/cdcd-project/cdcd/proof"
 	"github.com/cdcd-project/cdcd/sinks/audit"
 	"github.com/cdcd-project/cdcd/sinks/audit/index"
@@ -99,6 +100,9 @@ erased is still found; its records are what they were, unreadable where its valu
 			out.Size = now.Size
 			out.read = &recordReader{a: a, cfg: place.cfg, stores: map[string]audit.Store{}}
 			defer out.read.close()
+			if err := out.known(cmd.Context(), place.cfg); err != nil {
+				return err
+			}
 			if out.index, err = openIndex(strings.TrimSuffix(place.key, ".pub"), rebuild); err != nil {
 				return err
 			}
@@ -157,6 +161,41 @@ func openIndex(keyFile string, anew bool) (*index.Index, error) {
 	return index.Open(file+".db", secret, anew)
 }
 
+// known refuses a feed that neither the configuration nor the log has.
+func (q *queried) known(ctx context.Context, cfg *config) error {
+	var feeds []string
+	if cfg != nil {
+		feeds = feedNames(cfg)
+	}
+	if slices.Contains(feeds, q.want.Feed) {
+		return nil
+	}
+	err := q.log.Leaves(ctx, 0, func(_ int64, leaf audit.Leaf, _ []byte) error {
+		if leaf.Object == nil {
+			return nil
+		}
+		feed := index.FeedOf(leaf.Object.Chain)
+		if feed == q.want.Feed {
+			return errEnough
+		}
+		if !slices.Contains(feeds, feed) {
+			feeds = append(feeds, feed)
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	unknown := usagef("nothing was ever delivered to a feed '%s'", q.want.Feed)
+	if near, ok := strictyaml.Nearest(q.want.Feed, feeds); ok {
+		return unknown.WithFix("did you mean '%s'?", near)
+	}
+	return unknown.WithFix("there are: %s", strings.Join(feeds, ", "))
+}
+
 // run brings the index up to date and asks it. One that says what is not so is made again, once.
 func (q *queried) run(ctx context.Context, progress func(done, total int64)) error {
 	for attempt := 0; ; attempt++ {
@@ -170,7 +209,7 @@ func (q *queried) run(ctx context.Context, progress func(done, total int64)) err
 		}
 		if err == nil {
 			var gaps []index.Gap
-			gaps, err = q.index.Gaps()
+			gaps, err = q.index.Gaps(q.want.Feed)
 			q.Gaps = append(q.Gaps[:0], gaps...)
 		}
 		if !index.Damaged(err) && !errors.Is(err, errUntrue) || attempt > 0 {

@@ -268,6 +268,9 @@ func (v *verification) openFeed(ctx context.Context, name string, tables []*cdc.
 	if f.store, err = openStore(ctx, v.env, v.cfg, name); err != nil {
 		return err
 	}
+	if f.store, err = v.reach(ctx, v.cfg, f.store); err != nil {
+		return err
+	}
 	v.feeds = append(v.feeds, f)
 	place := auditPlace{}
 	if err := place.find(v.app, false); err != nil {

@@ -37,6 +37,7 @@ type Records func(ctx context.Context, o cdc.Object) (iter.Seq[Record], error)
 // Gap says why an object is not in the index.
 type Gap struct {
 	Leaf   int64  `json:"leaf"`
+	Feed   string `json:"feed"`
 	Object string `json:"object"`
 	Why    string `json:"why"`
 }
@@ -67,15 +68,17 @@ type Index struct {
 
 var (
 	stateBucket = []byte("state")
-	hitBucket   = []byte("records") // HMAC, time, leaf, record: nothing
+	hitBucket   = []byte("records") // HMAC, time, leaf, record, or of an object HMAC, leaf: nothing
 	gapBucket   = []byte("gaps")    // leaf: Gap
 	stateKey    = []byte("state")
 )
 
 const (
-	format    = 1
+	format    = 2
 	printSize = 16
 	perUpdate = 50_000 // records in a transaction, about
+
+	objectFeed = "\x00object" // what no feed is called: objects are in the index by their names, too
 )
 
 // state says what the index is of.
@@ -278,14 +281,20 @@ type writer struct {
 
 func (w *writer) add(ctx context.Context, index int64, leaf audit.Leaf, records Records) error {
 	o := leaf.Object
-	if o == nil || o.Records == 0 || IsDeadLetters(o.Chain) {
+	if o == nil {
 		return nil
 	}
+	for _, name := range []string{o.Key, o.Store + "/" + o.Key} {
+		w.hits = append(w.hits, binary.BigEndian.AppendUint64(w.x.print(objectFeed, name, nil), uint64(index)))
+	}
 	feed := FeedOf(o.Chain)
+	if o.Records == 0 || strings.HasSuffix(feed, ".dead-letters") { // these are not delivered
+		return nil
+	}
 	all, err := records(ctx, *o)
 	var gap *Gap
 	if errors.As(err, &gap) {
-		w.gaps = append(w.gaps, Gap{index, o.Store + "/" + o.Key, gap.Why})
+		w.gaps = append(w.gaps, Gap{index, feed, o.Store + "/" + o.Key, gap.Why})
 		return nil
 	}
 	if err != nil {
@@ -308,7 +317,7 @@ func (w *writer) add(ctx context.Context, index int64, leaf audit.Leaf, records 
 		number++
 	}
 	if keyless > 0 {
-		w.gaps = append(w.gaps, Gap{index, o.Store + "/" + o.Key, fmt.Sprintf("%d of its records do not tell their primary key: they are found without --key only", keyless)})
+		w.gaps = append(w.gaps, Gap{index, feed, o.Store + "/" + o.Key, fmt.Sprintf("%d of its records do not tell their primary key: they are found without --key only", keyless)})
 	}
 	return nil
 }
@@ -388,15 +397,39 @@ func (x *Index) Find(q Query, do func(Hit) error) error {
 	}
 }
 
-// Gaps returns the objects that are not in the index, or not whole.
-func (x *Index) Gaps() (gaps []Gap, err error) {
+// Object returns the leaves that the index has of objects of a name: the key, or store and key; and how many leaves of the log it
+// has read.
+func (x *Index) Object(name string) (leaves []int64, size int64, err error) {
+	err = x.view(func(tx *bbolt.Tx) error {
+		s, ok := readState(tx)
+		if !ok {
+			return errDamaged
+		}
+		size = s.Size
+		prefix := x.print(objectFeed, name, nil)
+		c := tx.Bucket(hitBucket).Cursor()
+		for k, _ := c.Seek(prefix); k != nil && strings.HasPrefix(string(k), string(prefix)); k, _ = c.Next() {
+			if len(k) != printSize+8 {
+				return errDamaged
+			}
+			leaves = append(leaves, int64(binary.BigEndian.Uint64(k[printSize:])))
+		}
+		return nil
+	})
+	return leaves, size, err
+}
+
+// Gaps returns the objects of a feed that are not in the index, or not whole.
+func (x *Index) Gaps(feed string) (gaps []Gap, err error) {
 	err = x.view(func(tx *bbolt.Tx) error {
 		return tx.Bucket(gapBucket).ForEach(func(_, text []byte) error {
 			var g Gap
 			if json.Unmarshal(text, &g) != nil {
 				return errDamaged
 			}
-			gaps = append(gaps, g)
+			if g.Feed == feed {
+				gaps = append(gaps, g)
+			}
 			return nil
 		})
 	})
@@ -414,6 +447,3 @@ func FeedOf(chain string) string {
 	}
 	return parts[1]
 }
-
-// IsDeadLetters reports whether a chain is one of dead letters, which are not delivered.
-func IsDeadLetters(chain string) bool { return strings.HasSuffix(FeedOf(chain), ".dead-letters") }

@@ -229,8 +229,11 @@ func TestObjectsThatCannotBeReadAreTold(t *testing.T) {
 	p.objects["acme/3"][1].Key = nil
 	x := p.open("secret")
 	p.update(x)
-	gaps, err := x.Gaps()
-	want := []Gap{{1, "file:///x/acme/2", "it is gone"}, {2, "file:///x/acme/3", "1 of its records do not tell their primary key: they are found without --key only"}}
+	p.deliver("beta", 1)
+	delete(p.objects, "beta/1")
+	p.update(x)
+	gaps, err := x.Gaps("acme")
+	want := []Gap{{1, "acme", "file:///x/acme/2", "it is gone"}, {2, "acme", "file:///x/acme/3", "1 of its records do not tell their primary key: they are found without --key only"}}
 	if err != nil || !slices.Equal(gaps, want) {
 		t.Errorf("got %v, %v", gaps, err)
 	}
@@ -247,6 +250,21 @@ func TestObjectsThatCannotBeReadAreTold(t *testing.T) {
 	p.find(x, Query{Feed: "acme", Table: "shop.orders"})
 	if p.read != 3 {
 		t.Errorf("%d objects were read, want 3", p.read)
+	}
+}
+
+func TestObjectsAreFoundByTheirNames(t *testing.T) {
+	p := newPlace(t)
+	p.deliver("acme", 3)
+	p.deliver("acme.dead-letters", 1)
+	delete(p.objects, "acme/2") // it was removed, and the log still has it
+	x := p.open("secret")
+	p.update(x)
+	for name, want := range map[string]string{"acme/2": "[1]", "file:///x/acme/3": "[2]", "acme.dead-letters/1": "[3]", "acme/4": "[]", "": "[]"} {
+		leaves, size, err := x.Object(name)
+		if fmt.Sprint(leaves) != want || size != 4 || err != nil {
+			t.Errorf("object %q: leaves %v of %d, %v; want %s of 4", name, leaves, size, err, want)
+		}
 	}
 }
 
