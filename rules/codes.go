@@ -33,6 +33,7 @@ const (
 	codeEvent    = "CDCD-2134" // an event that was written down cannot be read
 	codeUntested = "CDCD-2135" // warning: a part of a condition that tests have not shown
 	codeRecord   = "CDCD-2136" // a test cannot be added to the file
+	codeForm     = "CDCD-2138" // a field of a rule's text cannot be changed
 	codeEvery    = "CDCD-2137" // warning: evaluated on every change
 
 	codeNoLooked  = "CDCD-2140" // no such table to look something up in

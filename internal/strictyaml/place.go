@@ -2,6 +2,8 @@ package strictyaml
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"sort"
 	"strconv"
@@ -325,4 +327,93 @@ func pathString(path []any) string {
 		}
 	}
 	return b.String()
+}
+
+// Within returns which bytes of [Place.Text] a finding underlines; ok is false when it does not stand in this value.
+func (p Place) Within(e *Error) (from, to int, ok bool) {
+	if e.Path != p.Path() || !p.Exists() || p.node.Kind != yaml.ScalarNode {
+		return 0, 0, false
+	}
+	m := scalarOffsets(p.doc.src, p.doc.offset(p.node.Line, p.node.Column), p.node.Style, p.node.Value)
+	start := p.doc.offset(e.Line, e.Col)
+	if len(m) == 0 || start < m[0] || start > m[len(m)-1] {
+		return 0, 0, false
+	}
+	from = sort.SearchInts(m, start)
+	to = sort.SearchInts(m, p.doc.offset(e.Line, e.Col+e.Width))
+	return min(from, len(m)-1), min(max(from, to), len(m)-1), true
+}
+
+// OffsetIn returns which byte of [Place.Text] stands at a byte of the file; ok is false when it does not stand in this value.
+func (p Place) OffsetIn(at int) (offset int, ok bool) {
+	if !p.Exists() || p.node.Kind != yaml.ScalarNode {
+		return 0, false
+	}
+	m := scalarOffsets(p.doc.src, p.doc.offset(p.node.Line, p.node.Column), p.node.Style, p.node.Value)
+	if len(m) == 0 || at < m[0] || at > m[len(m)-1] {
+		return 0, false
+	}
+	return sort.SearchInts(m, at), true
+}
+
+// Span returns the bytes of the file that a finding underlines.
+func (d *Doc) Span(e *Error) (from, to int) {
+	return d.offset(e.Line, e.Col), d.offset(e.Line, e.Col+e.Width)
+}
+
+// JSON writes the value as JSON: numbers with all their digits, keys in the order of the file. What JSON has no form for is an error.
+func (p Place) JSON() ([]byte, error) {
+	if !p.Exists() {
+		return nil, fmt.Errorf("there is no %s", p.Path())
+	}
+	return appendJSON(nil, p.node, 0)
+}
+
+func appendJSON(to []byte, n *yaml.Node, depth int) ([]byte, error) {
+	if depth > maxDepth {
+		return nil, errors.New("it is too deep")
+	}
+	var err error
+	switch n.Kind {
+	case yaml.MappingNode:
+		to = append(to, '{')
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if i > 0 {
+				to = append(to, ',')
+			}
+			to = append(appendText(to, n.Content[i].Value), ':')
+			if to, err = appendJSON(to, n.Content[i+1], depth+1); err != nil {
+				return nil, err
+			}
+		}
+		return append(to, '}'), nil
+	case yaml.SequenceNode:
+		to = append(to, '[')
+		for i, item := range n.Content {
+			if i > 0 {
+				to = append(to, ',')
+			}
+			if to, err = appendJSON(to, item, depth+1); err != nil {
+				return nil, err
+			}
+		}
+		return append(to, ']'), nil
+	case yaml.ScalarNode:
+		switch tag := n.ShortTag(); {
+		case tag == "!!null":
+			return append(to, "null"...), nil
+		case tag == "!!bool" && (n.Value == "true" || n.Value == "false"), (tag == "!!int" || tag == "!!float") && json.Valid([]byte(n.Value)):
+			return append(to, n.Value...), nil
+		}
+		return appendText(to, n.Value), nil
+	}
+	return nil, errors.New("it is no value")
+}
+
+func appendText(to []byte, s string) []byte {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(s) // a string can be
+	return append(to, bytes.TrimSuffix(out.Bytes(), []byte("\n"))...)
 }
