@@ -12,7 +12,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/klauspost/compress/s2"
@@ -24,7 +23,8 @@ import (
 
 // Lookups keeps what was looked up, in a stream of its own beside the source's, CDC_<source>_LOOKUPS: a frame that is judged
 // again, after a crash or a year later, is judged by what was read the first time. Each answer is kept under the sequence of the
-// frame, the feed, and a digest of the question. The first one that is kept holds, whoever else has asked.
+// frame, the feed, and a digest of the question. The first one that is kept holds, whoever else has asked. That an answer came too
+// late is kept as one, if what was delivered says so.
 //
 // When it is full the oldest answers go, and [Lookups.Trim] lets go of those of frames that the source's stream has let go of.
 // Its methods may be called by several goroutines at once.
@@ -119,42 +119,48 @@ func (l *Lookups) Answer(ctx context.Context, feed string, frame uint64, q *cdc.
 	if err != nil {
 		return nil, fmt.Errorf("read what was looked up for frame %d: %w", frame, err)
 	}
-	return l.open(ctx, msg, len(q.Keys))
+	a, _, err := l.open(ctx, msg)
+	if err == nil && len(a.Rows) != len(q.Keys) {
+		err = l.broken(msg, fmt.Errorf("it is for %d keys, the question has %d", len(a.Rows), len(q.Keys)))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
-// open reads an answer whose first message is there.
-func (l *Lookups) open(ctx context.Context, first *jetstream.RawStreamMsg, keys int) (*cdc.Answer, error) {
-	broken := func(err error) error {
-		return cdc.Errorf(codeLookupsBroken, "message %d of %s is not an answer: %w", first.Sequence, l.name, err).
-			WithFix("delete it, then it is read anew from the source: nats stream rmm %s %d", l.name, first.Sequence)
-	}
+// broken is the error of an answer that cannot be read.
+func (l *Lookups) broken(first *jetstream.RawStreamMsg, err error) error {
+	return cdc.Errorf(codeLookupsBroken, "message %d of %s is not an answer: %w", first.Sequence, l.name, err).
+		WithFix("delete it, then it is read anew from the source: nats stream rmm %s %d", l.name, first.Sequence)
+}
+
+// open reads an answer whose first message is there, and what it is the answer to.
+func (l *Lookups) open(ctx context.Context, first *jetstream.RawStreamMsg) (*cdc.Answer, *asked, error) {
 	parts, err := strconv.Atoi(first.Header.Get(headerParts))
 	if err != nil || parts < 1 || parts > maxAnswer>>10 {
-		return nil, broken(fmt.Errorf("it says that it has %q parts", first.Header.Get(headerParts)))
+		return nil, nil, l.broken(first, fmt.Errorf("it says that it has %q parts", first.Header.Get(headerParts)))
 	}
 	digest, body := first.Header.Get(headerAnswer), first.Data
 	stem := strings.TrimSuffix(first.Subject, ".0")
 	for i := 1; i < parts; i++ {
 		msg, err := l.get(ctx, stem+"."+digest+"-"+strconv.Itoa(i))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return nil, ErrNoAnswer // the oldest go first
+			return nil, nil, ErrNoAnswer // the oldest go first
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read what was looked up: %w", err)
+			return nil, nil, fmt.Errorf("read what was looked up: %w", err)
 		}
 		body = append(body, msg.Data...)
 	}
 	if answerDigest(body) != digest {
-		return nil, broken(errors.New("its bytes do not have the digest that it says"))
+		return nil, nil, l.broken(first, errors.New("its bytes do not have the digest that it says"))
 	}
-	a, err := openAnswer(body, &l.known)
-	if err == nil && len(a.Rows) != keys {
-		err = fmt.Errorf("it is for %d keys, the question has %d", len(a.Rows), keys)
-	}
+	a, to, err := openAnswer(body, &l.known)
 	if err != nil {
-		return nil, broken(err)
+		return nil, nil, l.broken(first, err)
 	}
-	return a, nil
+	return a, to, nil
 }
 
 // Keep keeps an answer and returns what holds: the answer, or the one that was kept before. It returns when the answer
@@ -165,7 +171,7 @@ func (l *Lookups) Keep(ctx context.Context, feed string, frame uint64, q *cdc.Qu
 	} else if low {
 		return nil, cdc.Errorf(codeLookupsFull, "what was looked up cannot be kept: the disk of %s is nearly full", l.s.cfg.Dir).WithFix("free disk space")
 	}
-	body, err := packAnswer(a)
+	body, err := packAnswer(q, a)
 	if err != nil {
 		return nil, fmt.Errorf("keep what was looked up: %w", err)
 	}
@@ -197,7 +203,8 @@ func (l *Lookups) Keep(ctx context.Context, feed string, frame uint64, q *cdc.Qu
 	if err != nil {
 		return nil, err
 	}
-	return openAnswer(body, &l.known) // as it will be read again
+	kept, _, err := openAnswer(body, &l.known) // as it will be read again
+	return kept, err
 }
 
 // errKept says that there is an answer already.
@@ -292,14 +299,19 @@ func questionDigest(q *cdc.Query) string {
 	text(strconv.Itoa(q.Limit))
 	for _, key := range q.Keys {
 		for _, v := range key {
-			num := v.Uint64()
-			if v.Kind() == cdc.KindFloat64 {
-				num = math.Float64bits(v.Float64())
-			}
-			text(v.Kind().String(), v.Text(), strconv.FormatUint(num, 16))
+			text(keyText(v)...)
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// keyText tells a value of a key from others.
+func keyText(v cdc.Value) []string {
+	num := v.Uint64()
+	if v.Kind() == cdc.KindFloat64 {
+		num = math.Float64bits(v.Float64())
+	}
+	return []string{v.Kind().String(), v.Text(), strconv.FormatUint(num, 16)}
 }
 
 func answerDigest(body []byte) string {
@@ -312,11 +324,13 @@ type answerHead struct {
 	Format int     `json:"format"`
 	At     string  `json:"at"`
 	Rows   [][]int `json:"rows"`
+	Late   []bool  `json:"late,omitempty"`
+	Asked  *asked  `json:"asked,omitempty"` // nil in those that were kept by versions that did not say
 }
 
-// packAnswer returns the bytes of an answer: compressed, the length of the head, the head, the frame.
-func packAnswer(a *cdc.Answer) ([]byte, error) {
-	head, err := json.Marshal(answerHead{lookupsFormat, a.At, a.Rows})
+// packAnswer returns the bytes of an answer to a question: compressed, the length of the head, the head, the frame.
+func packAnswer(q *cdc.Query, a *cdc.Answer) ([]byte, error) {
+	head, err := json.Marshal(answerHead{lookupsFormat, a.At, a.Rows, a.Late, askedOf(q)})
 	if err != nil {
 		return nil, err
 	}
@@ -330,101 +344,42 @@ func packAnswer(a *cdc.Answer) ([]byte, error) {
 	return s2.Encode(nil, plain), nil
 }
 
-func openAnswer(body []byte, tables *cdc.Tables) (*cdc.Answer, error) {
+func openAnswer(body []byte, tables *cdc.Tables) (*cdc.Answer, *asked, error) {
 	if n, err := s2.DecodedLen(body); err != nil || n > maxAnswer {
-		return nil, fmt.Errorf("%d bytes that are not compressed as they should: %w", len(body), err)
+		return nil, nil, fmt.Errorf("%d bytes that are not compressed as they should: %w", len(body), err)
 	}
 	plain, err := s2.Decode(nil, body)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	n, used := binary.Uvarint(plain)
 	if used <= 0 || n > uint64(len(plain)-used) {
-		return nil, errors.New("its head is cut off")
+		return nil, nil, errors.New("its head is cut off")
 	}
 	var head answerHead
 	if err := json.Unmarshal(plain[used:used+int(n)], &head); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if head.Format != lookupsFormat {
-		return nil, fmt.Errorf("it is of format %d", head.Format)
+		return nil, nil, fmt.Errorf("it is of format %d", head.Format)
 	}
-	a := &cdc.Answer{Rows: head.Rows, At: head.At}
+	a := &cdc.Answer{Rows: head.Rows, At: head.At, Late: head.Late}
 	events := 0
 	if frame := plain[used+int(n):]; len(frame) > 0 {
 		if a.Batch, err = cdc.Open(frame, tables); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		events = a.Batch.Len()
 	}
 	for _, rows := range a.Rows {
 		for _, row := range rows {
 			if row < 0 || row >= events {
-				return nil, fmt.Errorf("it has %d rows, and names row %d", events, row)
+				return nil, nil, fmt.Errorf("it has %d rows, and names row %d", events, row)
 			}
 		}
 	}
-	return a, nil
-}
-
-// Asked answers the questions of one feed: with what is kept for the frame that is being judged, or else with what Source says, which
-// is kept then. Source's errors are handed on.
-type Asked struct {
-	Feed   string
-	Source func(ctx context.Context, q *cdc.Query) (*cdc.Answer, error)
-	Again  func() // if set: called when an answer was kept already
-
-	mu    sync.Mutex
-	frame uint64 // that is being judged
-	last  uint64 // the newest that anything was kept for when the feed began
-	known bool
-}
-
-// Begin says which frame the questions from now on are about.
-func (f *Asked) Begin(frame uint64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.frame = frame
-}
-
-// LookUp answers a question about the frame.
-func (f *Asked) LookUp(ctx context.Context, kept *Lookups, q *cdc.Query) (*cdc.Answer, error) {
-	frame, last, err := f.place(ctx, kept)
-	if err != nil {
-		return nil, err
+	if head.Late != nil && len(head.Late) != len(head.Rows) || head.Asked != nil && len(head.Asked.Keys) != len(head.Rows) {
+		return nil, nil, errors.New("its parts are not of the same number of keys")
 	}
-	if frame == 0 {
-		return f.Source(ctx, q) // it is in no stream
-	}
-	if frame <= last {
-		a, err := kept.Answer(ctx, f.Feed, frame, q)
-		if err == nil && f.Again != nil {
-			f.Again()
-		}
-		if !errors.Is(err, ErrNoAnswer) {
-			return a, err
-		}
-	}
-	a, err := f.Source(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	return kept.Keep(ctx, f.Feed, frame, q, a)
-}
-
-// place returns the frame, and up to which one there may be an answer already. Somebody who writes at the same time is found out
-// when an answer is kept.
-func (f *Asked) place(ctx context.Context, kept *Lookups) (frame, last uint64, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.known {
-		if f.last, err = kept.Last(ctx, f.Feed); err != nil {
-			return 0, 0, err
-		}
-		f.known = true
-	}
-	// A batch that is offered again by the same process has been asked for before.
-	frame, last = f.frame, f.last
-	f.last = max(f.last, f.frame)
-	return frame, last, nil
+	return a, head.Asked, nil
 }

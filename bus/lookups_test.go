@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -193,6 +194,120 @@ func TestAskedAsksTheSourceOnceForAFrame(t *testing.T) {
 	}
 }
 
+// That there was no answer in time holds like an answer, for whoever asks next; but one that is there is not denied.
+func TestAnAnswerThatCameTooLateIsKept(t *testing.T) {
+	t.Parallel()
+	l := openLookups(t, newServer(t).url())
+	feed := func(said string) *Asked {
+		return &Asked{Feed: "acme", Source: func(context.Context, *cdc.Query) (*cdc.Answer, error) { return answerOf(t, said, "ada", "bob"), nil }}
+	}
+	first, second := feed("first"), feed("second")
+	first.Begin(1)
+	if err := first.Late(t.Context(), l, question(1, 2)); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []*Asked{first, second} {
+		f.Begin(1)
+		a, err := f.LookUp(t.Context(), l, question(1, 2))
+		if err != nil || !slices.Equal(a.Late, []bool{true, true}) || a.Batch != nil {
+			t.Errorf("after it was late: %+v, %v", a, err)
+		}
+	}
+	if err := second.Late(t.Context(), l, question(1, 2)); err != nil {
+		t.Errorf("late twice: %v", err)
+	}
+	second.Begin(2)
+	if _, err := second.LookUp(t.Context(), l, question(1, 2)); err != nil {
+		t.Fatal(err)
+	}
+	first.Begin(2)
+	if err := first.Late(t.Context(), l, question(1, 2)); err == nil {
+		t.Error("an answer is kept, and another feed's engine may say that there was none")
+	}
+	first.Begin(0)
+	if err := first.Late(t.Context(), l, question(1)); err != nil {
+		t.Errorf("in no stream: %v", err)
+	}
+}
+
+// Other rules than then find the answers for the keys that they ask for, whatever was asked together with them.
+func TestWhatIsRecordedIsFoundByItsKeys(t *testing.T) {
+	t.Parallel()
+	l := openLookups(t, newServer(t).url())
+	keep := func(feed string, q *cdc.Query, a *cdc.Answer) {
+		t.Helper()
+		if _, err := l.Keep(t.Context(), feed, 5, q, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keep("acme", question(1, 2, 3), answerOf(t, "0-1-7", "ada", "", "cid"))
+	keep("acme", question(4), answerOf(t, "0-1-8", "dan"))
+	keep("globex", question(6), answerOf(t, "0-1-9", "fay"))
+	late := question(7)
+	keep("acme", late, &cdc.Answer{Rows: [][]int{nil}, Late: []bool{true}})
+	named := question(9)
+	named.Columns = []string{"name"}
+	keep("acme", named, answerOf(t, "0-1-9", "ida"))
+	full := question(10)
+	full.Limit = 2
+	keep("acme", full, answerOf(t, "0-1-9", "joe"))
+
+	of := func(change func(q *cdc.Query), keys ...int64) *cdc.Query {
+		q := question(keys...)
+		change(q)
+		return q
+	}
+	same := func(*cdc.Query) {}
+	for _, tt := range []struct {
+		name, feed string
+		q          *cdc.Query
+		want       string // as of each key's time; "": nothing is recorded
+	}{
+		{"the question itself", "acme", of(same, 1, 2, 3), "0-1-7 ada, 0-1-7 -, 0-1-7 cid"},
+		{"some of its keys", "acme", of(same, 3, 2), "0-1-7 cid, 0-1-7 -"},
+		{"keys of two questions", "acme", of(same, 4, 1), "0-1-8 dan, 0-1-7 ada"},
+		{"a key that nobody asked for", "acme", of(same, 1, 5), ""},
+		{"another feed's", "acme", of(same, 6), ""},
+		{"any feed's", "*", of(same, 6, 1), "0-1-9 fay, 0-1-7 ada"},
+		{"a late one", "acme", of(same, 7), " late"},
+		{"a late one among others", "acme", of(same, 1, 7), "0-1-7 ada,  late"},
+		{"a column of all", "acme", of(func(q *cdc.Query) { q.Columns = []string{"name"} }, 1), "0-1-7 ada"},
+		{"a column that was not there", "acme", of(func(q *cdc.Query) { q.Columns = []string{"tier"} }, 1), ""},
+		{"all of some columns", "acme", of(same, 9), ""},
+		{"more rows than were asked for", "acme", of(func(q *cdc.Query) { q.Limit = 2 }, 1), ""},
+		{"more rows than there were", "acme", of(func(q *cdc.Query) { q.Limit = 3 }, 10), "0-1-9 joe"},
+		{"fewer rows", "acme", of(same, 10), "0-1-9 joe"},
+		{"another order", "acme", of(func(q *cdc.Query) { q.Order = []cdc.Order{{Column: "name"}} }, 1), ""},
+		{"another column of the key", "acme", of(func(q *cdc.Query) { q.By = []string{"no"} }, 1), ""},
+	} {
+		a, err := l.Recorded(t.Context(), tt.feed, 5, tt.q)
+		got := ""
+		if err == nil {
+			var texts []string
+			for i, rows := range a.Rows {
+				at, text := a.At, "-"
+				if a.Ats != nil {
+					at = a.Ats[i]
+				}
+				for _, row := range rows {
+					text = a.Batch.Event(row).After().Value(0).Text()
+				}
+				if a.Late != nil && a.Late[i] {
+					text = "late"
+				}
+				texts = append(texts, at+" "+text)
+			}
+			got = strings.Join(texts, ", ")
+		}
+		if got != tt.want || err != nil && !errors.Is(err, ErrNoAnswer) {
+			t.Errorf("%s: %q, %v; want %q", tt.name, got, err, tt.want)
+		}
+	}
+	if _, err := l.Recorded(t.Context(), "acme", 6, question(1)); !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("another frame: %v", err)
+	}
+}
+
 func TestABrokenAnswerIsNotUsed(t *testing.T) {
 	t.Parallel()
 	l := openLookups(t, newServer(t).url())
@@ -208,13 +323,10 @@ func TestABrokenAnswerIsNotUsed(t *testing.T) {
 	body[len(body)-1] ^= 1
 	bad := *msg
 	bad.Data = body
-	if _, err := l.open(t.Context(), &bad, 1); cdc.CodeOf(err) != codeLookupsBroken {
+	if _, _, err := l.open(t.Context(), &bad); cdc.CodeOf(err) != codeLookupsBroken {
 		t.Errorf("a flipped bit: %v", err)
 	}
-	if _, err := l.open(t.Context(), msg, 2); cdc.CodeOf(err) != codeLookupsBroken {
-		t.Errorf("another number of keys: %v", err)
-	}
-	if a, err := l.open(t.Context(), msg, 1); err != nil || saidBy(a) != "x: ada" {
-		t.Errorf("as it is: %v, %v", a, err)
+	if a, to, err := l.open(t.Context(), msg); err != nil || saidBy(a) != "x: ada" || len(to.Keys) != 1 {
+		t.Errorf("as it is: %v, %v, %v", a, to, err)
 	}
 }

@@ -150,6 +150,10 @@ type Answer struct {
 	Batch *Batch  // nil when no key has a row
 	Rows  [][]int // by key: the events of Batch that are its rows
 	At    string  // the GTIDs that had been executed where it was read
+
+	// Of an answer that was kept and is given again:
+	Ats  []string // by key, if they may have been read at different times; nil: At is of all
+	Late []bool   // by key: there was no answer in time, and the change was judged without; nil: there was
 }
 
 // Verdict is what a plugin makes of a change that its rule has let through to it.

@@ -29,6 +29,10 @@ type Lookups interface {
 	// changes. Rules that only watch fail on the change, whatever the error is.
 	//
 	// It is called by several goroutines at once, must not keep q or alter it, and leaves the answer alone once it is returned.
+	//
+	// Lookups that record answers may have a method Late(ctx, q) error, too. It is called when a question was not answered in time
+	// and changes are about to be delivered, or not, for that reason: when the batch is offered again, the answer is to say so again,
+	// see Late of [cdc.Answer]. An error means that the batch is offered again.
 	LookUp(ctx context.Context, q *cdc.Query) (*cdc.Answer, error)
 }
 
@@ -74,6 +78,13 @@ type question struct {
 	keys    [][]cdc.Value
 	found   []rules.Rows // by key
 	errs    []error      // by key
+	late    []lateKeys
+}
+
+// lateKeys are those from the one to the other of a question: nobody answered in time when they were asked for together.
+type lateKeys struct {
+	from, to int
+	counts   bool // a decision is what it is because of that
 }
 
 // wanted is a match for which something is looked up.
@@ -137,10 +148,13 @@ func (ls *Lookers) LookUp(ctx context.Context, ds []cdc.Decision) error {
 		return nil
 	}
 	b := ds[0].Event.Batch()
-	if err := ls.ask(ctx, b.Event(b.Len()-1).Position()); err != nil {
+	if err := ls.ask(ctx, after(b)); err != nil {
 		return err
 	}
 	if err := ls.world(); err != nil { // before anything is taken, so that an error leaves nothing half done
+		return err
+	}
+	if err := ls.noteLate(ctx, b); err != nil {
 		return err
 	}
 	ls.room.reset(len(ds))
@@ -209,6 +223,9 @@ func (ls *Lookers) ask(ctx context.Context, after cdc.Position) error {
 	return nil
 }
 
+// after is what the answers for a batch must not be older than.
+func after(b *cdc.Batch) cdc.Position { return b.Event(b.Len() - 1).Position() }
+
 // askSome asks for some of the keys, in parts if the answer to all of them is too large.
 func (ls *Lookers) askSome(ctx context.Context, q *question, after cdc.Position, from, to int, room *int) error {
 	query := q.query
@@ -237,6 +254,7 @@ func (ls *Lookers) askSome(ctx context.Context, q *question, after cdc.Position,
 			WithFix("name the 'columns' that are wanted, or a smaller 'limit'")
 	case late:
 		err = lateError{err}
+		q.late = append(q.late, lateKeys{from: from, to: to})
 	case err == nil:
 		err = q.take(a, from, to)
 	}
@@ -249,7 +267,7 @@ func (ls *Lookers) askSome(ctx context.Context, q *question, after cdc.Position,
 
 // take takes the rows of an answer.
 func (q *question) take(a *cdc.Answer, from, to int) error {
-	if len(a.Rows) != to-from {
+	if len(a.Rows) != to-from || a.Ats != nil && len(a.Ats) != to-from || a.Late != nil && len(a.Late) != to-from {
 		return fmt.Errorf("%d keys were looked up in %s, and the answer is about %d", to-from, q.query.Table, len(a.Rows))
 	}
 	for i, events := range a.Rows {
@@ -262,9 +280,18 @@ func (q *question) take(a *cdc.Answer, from, to int) error {
 			rows[k] = a.Batch.Event(n).After()
 		}
 		q.found[from+i] = rules.Rows{Rows: rows, At: a.At}
+		if a.Ats != nil {
+			q.found[from+i].At = a.Ats[i]
+		}
+		if a.Late != nil && a.Late[i] {
+			q.found[from+i], q.errs[from+i] = rules.Rows{}, lateError{errLateThen}
+		}
 	}
 	return nil
 }
+
+// errLateThen says that there was no answer when the changes were judged first, and so there is none now.
+var errLateThen = errors.New("no answer came in time when this was asked first")
 
 // lateError is of a look-up that was not answered in time.
 type lateError struct{ error }
@@ -285,6 +312,43 @@ func (ls *Lookers) world() error {
 					return late(r, n, err)
 				}
 				return fmt.Errorf("rule %s: look-up %s in %s: %w", r.Name, r.Lookups[n].Name, q.query.Table, err)
+			}
+		}
+	}
+	return nil
+}
+
+// noteLate tells who records answers of those that came too late and that decisions are made without. What a rule that only watches
+// makes of it is nothing that is delivered.
+func (ls *Lookers) noteLate(ctx context.Context, b *cdc.Batch) error {
+	recorder, ok := ls.source.(interface {
+		Late(ctx context.Context, q *cdc.Query) error
+	})
+	if !ok {
+		return nil
+	}
+	for i := range ls.wanted {
+		w := &ls.wanted[i]
+		if w.err != nil || w.rule.Rule().Mode == rules.Shadow {
+			continue
+		}
+		for n, q := range w.rule.asks {
+			for k := range q.late {
+				if l := &q.late[k]; w.keys[n] >= l.from && w.keys[n] < l.to {
+					l.counts = true
+				}
+			}
+		}
+	}
+	for _, q := range ls.questions {
+		for _, l := range q.late {
+			if !l.counts {
+				continue
+			}
+			query := q.query
+			query.Keys, query.After = slices.Clip(q.keys[l.from:l.to]), after(b)
+			if err := recorder.Late(ctx, &query); err != nil {
+				return fmt.Errorf("record that a look-up in %s was not answered in time: %w", query.Table, err)
 			}
 		}
 	}
@@ -351,7 +415,7 @@ func (ls *Lookers) forget() {
 	ls.wanted = ls.wanted[:0]
 	for _, q := range ls.questions {
 		clear(q.known)
-		q.keys, q.found, q.errs = nil, nil, nil
+		q.keys, q.found, q.errs, q.late = nil, nil, nil, nil
 	}
 }
 

@@ -269,6 +269,75 @@ func TestASourceThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
+// recorder keeps what was late, as [engine.Lookups] describes it.
+type recorder struct {
+	shelf
+	late map[string]bool
+	fail error
+}
+
+func (r *recorder) with(c *engine.Config) { c.Lookup = r }
+
+func (r *recorder) Late(_ context.Context, q *cdc.Query) error {
+	for _, key := range q.Keys {
+		r.late[fmt.Sprint(key[0].Int64(), " after ", q.After.GTID)] = true
+	}
+	return r.fail
+}
+
+func (r *recorder) LookUp(ctx context.Context, q *cdc.Query) (*cdc.Answer, error) {
+	a, err := r.shelf.LookUp(ctx, q)
+	if err == nil {
+		a.At, a.Ats, a.Late = "", make([]string, len(q.Keys)), make([]bool, len(q.Keys))
+		for i, key := range q.Keys {
+			a.Ats[i], a.Late[i] = fmt.Sprint("0-1-", i), r.late[fmt.Sprint(key[0].Int64(), " after ", q.After.GTID)]
+		}
+	}
+	return a, err
+}
+
+// What was delivered because a look-up was late is decided the same when it is judged again, whatever the source says by then.
+func TestWhatWasLateStaysLate(t *testing.T) {
+	const spec = "part: {table: shop.parts, by: {owner: after.total}, order: [-qty], timeout: 20ms%s}"
+	of := func(name, more, mode string) string {
+		return looking(name, "acme", fmt.Sprintf(spec, more), ", on_error: skip"+mode)
+	}
+	for _, tt := range []struct {
+		name, rules string
+		fail        error
+		kept        int // keys
+		first, then string
+	}{
+		{"without what was looked up", of("r", ", on_timeout: null", ""), nil, 2, "acme 1:r part= 2:r part=", "acme 1:r part= 2:r part="},
+		{"as an error", of("r", ", on_timeout: error", ""), nil, 2, "acme", "acme"},
+		{"not while a rule waits", of("r", ", on_timeout: null", "") + "\n" + of("s", "", ""), nil, 0, "CDCD-2240", "acme 1:r part=/10_1_0@,s part=/10_1_0@ 2:r part=/21_2_1@,s part=/21_2_1@"},
+		{"not for a rule that only watches", of("r", ", on_timeout: null", ", mode: shadow"), nil, 0, "acme", "acme"},
+		{"not before it is kept", of("r", ", on_timeout: null", ""), errors.New("the bus is down"), 2, "the bus is down", "acme 1:r part= 2:r part="},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			j, r := &journal{}, &recorder{shelf: shelf{slow: true}, late: map[string]bool{}, fail: tt.fail}
+			e := newEngine(t, j, parse(t, tt.rules), r.with)
+			outcome := func() string {
+				if err := e.Handle(t.Context(), newBatch(t, 1, 1, 2)); err != nil {
+					return err.Error()
+				}
+				return j.take()[1]
+			}
+			if got := outcome(); !strings.Contains(got, tt.first) || tt.first == "acme" && got != "acme" {
+				t.Errorf("at first: %s, want %s", got, tt.first)
+			}
+			if len(r.late) != tt.kept {
+				t.Errorf("kept as late: %v, want %d", r.late, tt.kept)
+			}
+			j.take()
+			r.slow, r.fail = false, nil
+			if got := outcome(); !strings.HasPrefix(got, tt.then) {
+				t.Errorf("then: %s, want %s", got, tt.then)
+			}
+		})
+	}
+}
+
 func TestAStopIsNotATimeout(t *testing.T) {
 	j, s := &journal{}, &shelf{slow: true}
 	e := newEngine(t, j, parse(t, looking("r", "acme", "part: {table: shop.parts, by: {owner: after.total}, order: [qty], on_timeout: null}", "")), s.with)

@@ -224,7 +224,7 @@ func recordedIn(looks *lookups) recordedAnswers {
 		if err != nil {
 			return nil, err
 		}
-		a, err := kept.Answer(ctx, "*", frame, q)
+		a, err := kept.Recorded(ctx, "*", frame, q)
 		if errors.Is(err, bus.ErrNoAnswer) {
 			err = backtest.ErrNotRecorded
 		}

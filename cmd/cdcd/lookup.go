@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -26,7 +27,9 @@ type lookups struct {
 	open    func() (*mysql.Lookups, error) // nil: the source is no server
 	limit   int                            // of the questions of one feed that are under way at once
 
-	mu     sync.Mutex // guards the rest
+	opening sync.Mutex // held while the source is opened
+
+	mu     sync.Mutex // guards the rest; nobody is waited for while it is held
 	source *mysql.Lookups
 	kept   *bus.Lookups
 	stats  lookupStats
@@ -106,29 +109,47 @@ func (l *lookups) Close() {
 
 // server returns the connections to the source.
 func (l *lookups) server() (*mysql.Lookups, error) {
+	l.opening.Lock()
+	defer l.opening.Unlock()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.source != nil {
-		return l.source, nil
+	source, open := l.source, l.open
+	l.mu.Unlock()
+	if source != nil {
+		return source, nil
 	}
-	if l.open == nil {
+	if open == nil {
 		return nil, cdc.Errorf("CDCD-1344", "look-ups read a database server, and the source is none").WithFix("capture from the server, with source.mysql, or remove the rules' look-ups")
 	}
-	var err error
-	l.source, err = l.open()
-	return l.source, err
+	source, err := open()
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open == nil {
+		source.Close()
+		return nil, errors.New("look-ups have ended")
+	}
+	l.source = source
+	return source, nil
 }
 
 // store returns what keeps answers.
 func (l *lookups) store(ctx context.Context) (*bus.Lookups, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.kept != nil {
-		return l.kept, nil
+	kept := l.kept
+	l.mu.Unlock()
+	if kept != nil {
+		return kept, nil
 	}
-	var err error
-	l.kept, err = l.stream.Lookups(ctx)
-	return l.kept, err
+	kept, err := l.stream.Lookups(ctx) // several may open it at once, and any of them will do
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept = kept
+	return kept, nil
 }
 
 // trim forgets what was kept for frames before upTo.
@@ -240,6 +261,15 @@ func (f *feedLookups) LookUp(ctx context.Context, q *cdc.Query) (*cdc.Answer, er
 		return nil, err
 	}
 	return f.asked.LookUp(ctx, kept, q)
+}
+
+// Late keeps that a question was not answered in time; see engine.Lookups.
+func (f *feedLookups) Late(ctx context.Context, q *cdc.Query) error {
+	kept, err := f.l.store(ctx)
+	if err != nil {
+		return err
+	}
+	return f.asked.Late(ctx, kept, q)
 }
 
 // explainPatience is how long the source may take for what an explanation looks up.

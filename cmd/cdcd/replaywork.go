@@ -429,8 +429,13 @@ func (r *replayRun) handle(ctx context.Context, eng *engine.Engine, sink *ranged
 	if some == 0 {
 		return sink.Write(ctx, b, nil)
 	}
-	r.lookups.frame = b.Seq
-	return eng.Handle(ctx, b)
+	r.lookups.frame, r.lookups.untimed = b.Seq, ctx
+	err := eng.Handle(ctx, b)
+	if cdc.CodeOf(err) == "CDCD-2240" && r.wish.Lookup != "now" { // the rule waits, where another one did not
+		err = cdc.Errorf("CDCD-4624", "what was looked up for frame %d came too late then, and a rule is to wait for it: %w", b.Seq, err).
+			WithFix("replay with --lookup now or --lookup none")
+	}
+	return err
 }
 
 // observe counts.
@@ -588,6 +593,8 @@ type replayLookups struct {
 	how   string
 	frame uint64
 	now   *feedLookups
+
+	untimed context.Context // of the frame: how long a rule waits says nothing about reading what is recorded
 }
 
 // LookUp implements [engine.Lookups].
@@ -601,11 +608,11 @@ func (l *replayLookups) LookUp(ctx context.Context, q *cdc.Query) (*cdc.Answer, 
 		}
 		return l.now.source(ctx, q)
 	}
-	kept, err := l.p.lookups.store(ctx)
+	kept, err := l.p.lookups.store(l.untimed)
 	if err != nil {
 		return nil, err
 	}
-	a, err := kept.Answer(ctx, l.feed, l.frame, q)
+	a, err := kept.Recorded(l.untimed, l.feed, l.frame, q)
 	if errors.Is(err, bus.ErrNoAnswer) {
 		return nil, cdc.Errorf("CDCD-4624", "what was looked up in %s for frame %d is not recorded", q.Table, l.frame).
 			WithFix("replay with --lookup now or --lookup none")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/engine"
+	"github.com/cdcd-project/cdcd/rules"
 )
 
 // even finds a row for even keys.
@@ -45,9 +46,19 @@ func TestADraftThatLooksUpIsJudgedByWhatIsFound(t *testing.T) {
 		return "  - {name: f, tables: [shop.orders], on: [insert, update], lookup: {part: {table: shop.parts, by: {id: after.total}, missing: " + missing + "}}, to: [acme]}"
 	}
 	draft, active := set(t, looks("drop")), set(t, looks("error"))
+	late := func(ctx context.Context, frame uint64, q *cdc.Query) (*cdc.Answer, error) {
+		if _, timed := ctx.Deadline(); timed {
+			return nil, errors.New("reading what is recorded has a deadline that a rule gave the source")
+		}
+		a := &cdc.Answer{Rows: make([][]int, len(q.Keys)), Late: make([]bool, len(q.Keys))}
+		a.Late[0] = frame == 1
+		return a, nil
+	}
+	without := set(t, "  - {name: f, tables: [shop.orders], on: [insert, update], lookup: {part: {table: shop.parts, by: {id: after.total}, on_timeout: null}}, to: [acme]}")
 	down := errors.New("the replica is down")
 	for _, tt := range []struct {
 		name                        string
+		draft                       *rules.Set
 		lookup                      func(context.Context, uint64, *cdc.Query) (*cdc.Answer, error)
 		matched, same, added, fails uint64
 		unknown                     uint64 // changes
@@ -63,9 +74,14 @@ func TestADraftThatLooksUpIsJudgedByWhatIsFound(t *testing.T) {
 			}
 			return even{}.LookUp(ctx, q)
 		}, matched: 3, same: 3, unknown: 2},
+		{name: "it was late then, and the draft does without", draft: without, lookup: late, matched: 4, same: 2, added: 2, unknown: 2},
+		{name: "it was late then, and the draft waits", lookup: late, matched: 2, same: 2, unknown: 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := Run(t.Context(), Config{Draft: draft, Active: active, Workers: 2, Lookup: tt.lookup}, from(history))
+			if tt.draft == nil {
+				tt.draft = draft
+			}
+			got, err := Run(t.Context(), Config{Draft: tt.draft, Active: active, Workers: 2, Lookup: tt.lookup}, from(history))
 			if !errors.Is(err, tt.err) || got.Partial != (tt.err != nil) {
 				t.Fatalf("error: %v", err)
 			}

@@ -36,6 +36,7 @@ type worker struct {
 
 	looks      map[string]bool // names of rules that look something up
 	frame      uint64          // whose changes are judged
+	untimed    context.Context // of what is being judged, without the time that a rule gives a look-up
 	unrecorded uint64          // changes with look-ups of which it is not known what was found
 
 	// scratch
@@ -163,7 +164,7 @@ func (w *worker) judgeSome(ctx context.Context, b *cdc.Batch, i int) (next int, 
 		return i, err
 	}
 	w.before = append(w.before[:0], w.draft...)
-	known, err := lookUp(ctx, w.draftLookers, w.draft)
+	known, err := w.lookUp(ctx, w.draftLookers, w.draft)
 	if err != nil {
 		return i, err
 	}
@@ -175,7 +176,7 @@ func (w *worker) judgeSome(ctx context.Context, b *cdc.Batch, i int) (next int, 
 		return i, err
 	}
 	if known { // both are judged with look-ups, or none, so that they can be compared
-		if known, err = lookUp(ctx, w.activeLookers, w.active); err != nil {
+		if known, err = w.lookUp(ctx, w.activeLookers, w.active); err != nil {
 			return i, err
 		}
 	}
@@ -385,22 +386,26 @@ func (w *worker) keep(f *finding, d *cdc.Decision, x Example) {
 	f.examples[x.Kind] = have[:min(len(have), w.t.cfg.Examples)]
 }
 
-// merge adds what another worker found.
 // lookUp takes what is looked up into the decisions. It reports false, and leaves them alone, if that is not known.
-func lookUp(ctx context.Context, ls *engine.Lookers, ds []cdc.Decision) (known bool, err error) {
+func (w *worker) lookUp(ctx context.Context, ls *engine.Lookers, ds []cdc.Decision) (known bool, err error) {
 	if ls == nil {
 		return true, nil
 	}
+	w.untimed = ctx
 	err = ls.LookUp(ctx, ds)
-	if errors.Is(err, ErrNotRecorded) {
+	w.untimed = nil
+	if errors.Is(err, ErrNotRecorded) || cdc.CodeOf(err) == lateCode {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// LookUp implements [engine.Lookups] for the frame that is judged.
-func (w *worker) LookUp(ctx context.Context, q *cdc.Query) (*cdc.Answer, error) {
-	return w.t.cfg.Lookup(ctx, w.frame, q)
+// lateCode is of a rule that waits for what came too late for a rule that did not: what it would have found is not known.
+const lateCode = "CDCD-2240"
+
+// LookUp implements [engine.Lookups] for the frame that is judged. How long a rule waits says nothing about reading what is recorded.
+func (w *worker) LookUp(_ context.Context, q *cdc.Query) (*cdc.Answer, error) {
+	return w.t.cfg.Lookup(w.untimed, w.frame, q)
 }
 
 // lookingUp counts the changes for which a rule of either set looks something up.
@@ -414,6 +419,7 @@ func (w *worker) lookingUp() (n uint64) {
 	return n
 }
 
+// merge adds what another worker found.
 func (w *worker) merge(o *worker) {
 	w.unrecorded += o.unrecorded
 	w.read, w.matched, w.errors = w.read+o.read, w.matched+o.matched, w.errors+o.errors
