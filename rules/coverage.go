@@ -2,11 +2,13 @@ package rules
 
 import (
 	"fmt"
+	"slices"
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/strictyaml"
 )
 
 // Coverage says what the tests of a rule have shown of its condition.
@@ -43,18 +45,19 @@ func (c *Coverage) Seen() (seen, of int) {
 }
 
 // Coverage runs the tests of each rule and says which parts of the conditions they have seen true, and false. Parts count
-// whether the others needed them or not. Findings are warnings, one for each part that was never one of both.
-func (s *Set) Coverage(tables []*cdc.Table) ([]Coverage, Findings) {
+// whether the others needed them or not. Findings are warnings, one for each part that was never one of both. looked are as in
+// [Set.Check].
+func (s *Set) Coverage(tables []*cdc.Table, looked ...*cdc.Table) ([]Coverage, Findings) {
 	var all []Coverage
 	var found Findings
 	for _, r := range s.rules {
-		c, f := r.coverage(tables, s.ask)
+		c, f := r.coverage(tables, looked, s.ask)
 		all, found = append(all, c), append(found, f...)
 	}
 	return all, found
 }
 
-func (r *Rule) coverage(tables []*cdc.Table, ask Ask) (Coverage, Findings) {
+func (r *Rule) coverage(tables, looked []*cdc.Table, ask Ask) (Coverage, Findings) {
 	c := Coverage{Rule: r.Name, Tests: len(r.tests), Parts: []Part{}}
 	key, text := "when", r.When
 	if r.Where != "" {
@@ -70,11 +73,13 @@ func (r *Rule) coverage(tables []*cdc.Table, ask Ask) (Coverage, Findings) {
 				c.Parts = append(c.Parts, Part{Text: oneLine(text[span[0]:span[1]]), From: span[0], To: span[1]})
 			}
 		}
-	} else if !asks {
-		return c, nil
 	}
 	var plugin Part
-	run := testRun{rule: r, tables: tables, programs: map[*cdc.Table][maxOps]*program{}, ask: ask}
+	looks := r.lookParts()
+	if len(c.Parts) == 0 && !asks && len(looks) == 0 {
+		return c, nil
+	}
+	run := testRun{rule: r, tables: tables, looked: append(slices.Clip(tables), looked...), programs: map[*cdc.Table][maxOps]*program{}, ask: ask}
 	sites := map[*cdc.Table]*site{}
 	for i := range r.tests {
 		for j := range r.tests[i].steps {
@@ -94,6 +99,9 @@ func (r *Rule) coverage(tables []*cdc.Table, ask Ask) (Coverage, Findings) {
 			}
 			if asks {
 				run.count(&plugin, &r.tests[i].steps[j], e)
+			}
+			if len(looks) > 0 {
+				run.countLooks(looks, &r.tests[i], &r.tests[i].steps[j], e)
 			}
 			for _, cond := range r.explainConditions(e, sites[e.Table()]) {
 				cond.Step.each(0, func(s *Step, _ int) {
@@ -127,7 +135,84 @@ func (r *Rule) coverage(tables []*cdc.Table, ask Ask) (Coverage, Findings) {
 				fmt.Sprintf("in the tests of '%s', the plugin never %s a change", r.Name, never)).Warn())
 		}
 	}
+	for _, p := range looks {
+		c.Parts = append(c.Parts, p.Part)
+		if never := p.never("true", "false"); never != "" {
+			found = append(found, p.place.Error(codeUntested, fmt.Sprintf("in the tests of '%s', '%s' is never %s", r.Name, p.key, never)).Warn())
+		}
+	}
 	return c, found
+}
+
+// lookPart is a condition on what was looked up.
+type lookPart struct {
+	Part
+	look  int    // of which look-up; -1: having, of all
+	key   string // as rule files have it
+	place strictyaml.Place
+}
+
+// lookParts returns the conditions on what the rule looks up.
+func (r *Rule) lookParts() []*lookPart {
+	var parts []*lookPart
+	add := func(look int, key, text string, place strictyaml.Place) {
+		if text != "" {
+			parts = append(parts, &lookPart{Part{Text: key + ": " + oneLine(text)}, look, key, place})
+		}
+	}
+	for n, l := range r.Lookups {
+		add(n, "where of "+l.Name, l.Where, r.place.At("lookup", l.Name, "where"))
+	}
+	add(-1, "having", r.Having, r.place.At("having"))
+	return parts
+}
+
+func (p *Part) add(yes bool, err error) {
+	switch {
+	case err != nil:
+		p.Failed++
+	case yes:
+		p.True++
+	default:
+		p.False++
+	}
+}
+
+// countLooks counts what the conditions make of the rows that a test has for a change that comes to its look-ups.
+func (run *testRun) countLooks(parts []*lookPart, f *fixture, s *fixtureStep, e cdc.Event) {
+	match, fail, err := run.judge(s, e)
+	if fail == nil && err == nil && len(match) > 0 && run.rule.Filter != nil {
+		match, fail, err = run.askPlugin("", s, e, match[0])
+	}
+	if fail != nil || err != nil || len(match) == 0 {
+		return
+	}
+	rows, fail, err := run.rowsFor("", f, s, e)
+	if fail != nil || err != nil { // the test's own failure says so
+		return
+	}
+	site, err := run.looker.site(e.Table())
+	if err != nil {
+		return
+	}
+	defer site.activation.forget()
+	found := make([][]cdc.Row, len(rows))
+	for n, l := range run.rule.Lookups {
+		for _, p := range parts {
+			for i := range rows[n].Rows {
+				if p.look == n {
+					satisfying, err := site.where(e, n, rows[n].Rows[i:i+1], true)
+					p.add(len(satisfying) > 0, err)
+				}
+			}
+		}
+		if found[n], err = run.looker.counting(site, e, n, rows[n].Rows); err != nil || len(found[n]) == 0 && l.Missing != MissingNull {
+			return
+		}
+	}
+	if p := parts[len(parts)-1]; p.look < 0 {
+		p.add(site.having(e, found))
+	}
 }
 
 // never says which of its two outcomes the tests have not shown; "" when they have shown both.

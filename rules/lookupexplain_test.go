@@ -3,6 +3,7 @@ package rules
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -84,4 +85,49 @@ func containsInOrder(text string, parts []string) bool {
 		text = rest
 	}
 	return true
+}
+
+func TestCoverageSeesWhatJudgesTheRowsOfLookUps(t *testing.T) {
+	tables, err := ParseSchema("schema.yaml", []byte("tables: {shop.orders: {columns: {id: int not null, customer_id: int}, key: [id]}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	looked, err := ParseSchema("looked.yaml", []byte("tables: {shop.customers: {columns: {id: int not null, tier: varchar(10), open: tinyint(1)}, key: [id]}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rs, err := Parse("rules.yaml", []byte(`version: 1
+rules:
+  - name: r
+    tables: [shop.orders]
+    on: [insert]
+    lookup:
+      customer: {table: shop.customers, by: {id: after.customer_id}, where: row.open, missing: drop}
+    having: customer.tier == 'vip'
+    to: [acme]
+    tests:
+      - name: vip
+        event: {op: insert, after: {id: 1, customer_id: 7}}
+        lookup: {customer: {id: 7, tier: vip, open: 1}}
+        expect: {match: true}
+      - name: closed
+        base: vip
+        lookup: {customer: {id: 7, tier: vip, open: 0}}
+        expect: {match: false}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := New(rs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, found := set.Coverage(tables, looked...)
+	want := []Part{{Text: "where of customer: row.open", True: 1, False: 1}, {Text: "having: customer.tier == 'vip'", True: 1}}
+	if !reflect.DeepEqual(all[0].Parts, want) {
+		t.Errorf("got  %+v\nwant %+v", all[0].Parts, want)
+	}
+	if len(found) != 1 || !strings.Contains(found[0].Error(), "rules.yaml:8:") || !strings.Contains(found[0].Error(), "in the tests of 'r', 'having' is never false") {
+		t.Errorf("found %v", found)
+	}
 }

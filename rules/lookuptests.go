@@ -86,6 +86,23 @@ func (p *parser) rowsOfTest(at strictyaml.Place, y map[string]any, r *Rule) map[
 
 // lookUp returns what the rule's look-ups leave of a match, with the rows that the test has.
 func (run *testRun) lookUp(title string, f *fixture, s *fixtureStep, e cdc.Event, m cdc.RuleMatch) ([]cdc.RuleMatch, *Finding, error) {
+	rows, fail, err := run.rowsFor(title, f, s, e)
+	if fail != nil || err != nil {
+		return nil, fail, err
+	}
+	m, kept, err := run.looker.Take(e, m, rows)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !kept {
+		run.dropped = "what is looked up"
+		return nil, nil, nil
+	}
+	return []cdc.RuleMatch{m}, nil, nil
+}
+
+// rowsFor returns the rows that a test has for the rule's look-ups.
+func (run *testRun) rowsFor(title string, f *fixture, s *fixtureStep, e cdc.Event) ([]Rows, *Finding, error) {
 	if run.looker == nil {
 		run.looker = NewLooker(run.rule)
 	}
@@ -109,15 +126,7 @@ func (run *testRun) lookUp(title string, f *fixture, s *fixtureStep, e cdc.Event
 		}
 		rows[n].Rows = rows[n].Rows[:min(len(rows[n].Rows), l.Limit)]
 	}
-	m, kept, err := run.looker.Take(e, m, rows)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !kept {
-		run.dropped = "what is looked up"
-		return nil, nil, nil
-	}
-	return []cdc.RuleMatch{m}, nil, nil
+	return rows, nil, nil
 }
 
 // rowsOf makes rows of a look-up's table, with the columns that it asks for.

@@ -25,7 +25,8 @@ rule it says in a line of each rule what that makes of the event.` + eventLong +
 
 An event of the stream is judged by the revision of the rules that was in force when it was captured, which is what decided. --files judges
 it by rule files instead, or by a draft from standard input (-). An event from a file names no revision: it is judged by the rule files of the
-configuration, or those of --files. What rules look up is read from the source as it is now, unless the configuration has persons.`,
+configuration, or those of --files. What rules look up is read from the source as it is now; what it has of persons is encrypted as it would be
+delivered, for which a cdcd must be running.`,
 		Example: `  cdcd rules explain paid-big-order --event no:1001
   cdcd rules explain --event 0-1-17/0
   cdcd rules explain paid-big-order --event no:1001 --files rules/
@@ -151,8 +152,12 @@ func (a *app) explain(ctx context.Context, ref, at, rule string, files []string,
 		}
 	}
 	set = set.Asking(plugins.asks(ctx))
-	if len(set.LookingUp()) > 0 && cfg.Source.MySQL != nil && len(cfg.Persons) == 0 { // nothing here can seal what persons have
-		looks := openLookups(cfg, a.env, nil, nil)
+	if len(set.LookingUp()) > 0 && cfg.Source.MySQL != nil {
+		sealing, err := a.personsAside(cfg)
+		if err != nil {
+			return nil, err
+		}
+		looks := openLookups(cfg, a.env, nil, sealing)
 		defer looks.Close()
 		set = set.LookingIn(looks.explains(ctx))
 	}

@@ -55,6 +55,36 @@ func openPersons(ctx context.Context, cfg *config, stream *bus.Stream) (*persons
 	return &persons{ring, store, person.New(cfg.persons(), ring, store)}, nil
 }
 
+// personsAside is what seals beside the cdcd that runs: with the keys that this one holds. It makes none: values of persons without a key
+// are sealed with one that nobody will have.
+func (a *app) personsAside(cfg *config) (*persons, error) {
+	if len(cfg.Persons) == 0 {
+		return nil, nil
+	}
+	ring, err := openKeyring(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &persons{ring: ring, sealer: person.New(cfg.persons(), ring, keysOfRunning{cfg})}, nil
+}
+
+// keysOfRunning asks the running cdcd for keys. It is a [person.Store].
+type keysOfRunning struct{ cfg *config }
+
+func (k keysOfRunning) Get(ctx context.Context, id string) (key []byte, erased bool, err error) {
+	var answer personAnswer
+	err = tellRunning(ctx, k.cfg, "/person/key", personWish{ID: id}, &answer)
+	return answer.Key, answer.Erased, err
+}
+
+// Create keeps nothing.
+func (k keysOfRunning) Create(ctx context.Context, id string, key []byte) (kept []byte, erased bool, err error) {
+	if kept, erased, err = k.Get(ctx, id); err != nil || kept != nil || erased {
+		return kept, erased, err
+	}
+	return key, false, nil
+}
+
 // seal seals what a batch has of persons.
 func (p *persons) seal(ctx context.Context, b *cdc.Batch) (*cdc.Batch, error) {
 	if p == nil {

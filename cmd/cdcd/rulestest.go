@@ -65,7 +65,7 @@ test of an event and adds it to the rule's file, expecting what the rule decides
 			}
 			r := newTestResult(l.set.Test(tables, looked...))
 			if coverage {
-				r.cover(l.set.Coverage(tables))
+				r.cover(l.set.Coverage(tables, looked...))
 			}
 			return a.testVerdict(kind(cmd), r)
 		},
