@@ -15,6 +15,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/internal/strictyaml"
 	"github.com/cdcd-project/cdcd/rules"
 	"github.com/cdcd-project/cdcd/sinks/chain"
@@ -92,7 +93,7 @@ func (c *checker) add(name, verdict, format string, args ...any) *checkItem {
 
 // failed adds an error as one item or, if it is many, as many.
 func (c *checker) failed(name string, err error) {
-	for _, i := range infos(err) {
+	for _, i := range api.ErrorsOf(err) {
 		verdict := "fail"
 		if i.Severity == "warning" {
 			verdict = "warn"

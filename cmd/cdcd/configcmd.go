@@ -7,6 +7,8 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/cdcd-project/cdcd/console"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/docs/schema"
 )
 
@@ -15,7 +17,7 @@ func newConfigCmd(a *app) *cobra.Command {
 		Use:   "config",
 		Short: "Check and show the configuration",
 	}
-	cmd.AddCommand(newConfigValidateCmd(a), newConfigShowCmd(a), newConfigSchemaCmd(a))
+	cmd.AddCommand(newConfigValidateCmd(a), newConfigShowCmd(a), newConfigSchemaCmd(a), newConfigOpenAPICmd(a))
 	return cmd
 }
 
@@ -40,7 +42,7 @@ func newConfigValidateCmd(a *app) *cobra.Command {
 				Warnings []errorInfo `json:"warnings"`
 			}{cfg.file, feedNames(cfg), files, []errorInfo{}}
 			for _, w := range cfg.warnings {
-				v.Warnings = append(v.Warnings, infoOf(w))
+				v.Warnings = append(v.Warnings, api.ErrorOf(w))
 			}
 			return a.ui.result(kind(cmd), v, func(w io.Writer) {
 				fmt.Fprintf(w, "%s %s is valid: %s, %s\n", a.ui.out(green, "✓"), cfg.file,
@@ -136,6 +138,19 @@ func newConfigSchemaCmd(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := a.ui.stdout.Write(schema.Config) // a format of its own: no envelope around it
+			return err
+		},
+	}
+}
+
+func newConfigOpenAPICmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "openapi",
+		Short: "Print the OpenAPI document of the HTTP API",
+		Long:  "Print the OpenAPI 3.1 document of what a running cdcd answers at console.listen, which /openapi.json is, too.",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := a.ui.stdout.Write(console.OpenAPI()) // a format of its own: no envelope around it
 			return err
 		},
 	}

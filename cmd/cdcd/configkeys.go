@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/internal/strictyaml"
 )
 
@@ -255,10 +256,8 @@ func isEmpty(v reflect.Value) bool {
 
 // setting is one value of the configuration in force.
 type setting struct {
-	Key    string `json:"key"`
-	Value  any    `json:"value"`
-	Origin string `json:"origin"`
-	steps  []string
+	api.Setting
+	steps []string
 }
 
 // settings lists every value in force in the order of the structs, secrets redacted, with where it came from.
@@ -286,7 +285,7 @@ func (c *config) settings() []setting {
 		default:
 			if value := plainValue(v); value != nil {
 				place := c.doc.At(anys(at)...)
-				out = append(out, setting{place.Path(), value, c.origin(place), at})
+				out = append(out, setting{api.Setting{Key: place.Path(), Value: value, Origin: c.origin(place)}, at})
 			}
 		}
 	}

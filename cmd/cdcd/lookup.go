@@ -13,6 +13,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/engine"
 	"github.com/cdcd-project/cdcd/rules"
 	"github.com/cdcd-project/cdcd/sources/mysql"
@@ -32,22 +33,9 @@ type lookups struct {
 	mu     sync.Mutex // guards the rest; nobody is waited for while it is held
 	source *mysql.Lookups
 	kept   *bus.Lookups
-	stats  lookupStats
+	stats  api.LookupStatus
 	times  []time.Duration // of the newest questions to the source, in a ring
 	next   int
-}
-
-// lookupStats is what look-ups have done since the start.
-type lookupStats struct {
-	Questions   uint64            `json:"questions"` // to the source
-	Keys        uint64            `json:"keys"`
-	Rows        uint64            `json:"rows"`
-	Kept        uint64            `json:"kept"` // answered with what was read before
-	Errors      map[string]uint64 `json:"errors,omitempty"`
-	WaitSeconds float64           `json:"wait_seconds"` // for connections, and for the server to have the change
-	Seconds     float64           `json:"seconds"`      // all in all
-	P50         float64           `json:"p50_seconds"`
-	P99         float64           `json:"p99_seconds"`
 }
 
 // lookupTimes is how many questions quantiles are of.
@@ -186,7 +174,7 @@ func (l *lookups) observe(s mysql.LookupStats) {
 }
 
 // state returns what look-ups have done; nil when nothing was ever looked up.
-func (l *lookups) state() *lookupStats {
+func (l *lookups) state() *api.LookupStatus {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stats.Questions+l.stats.Kept == 0 {
@@ -204,7 +192,7 @@ func (l *lookups) state() *lookupStats {
 	return &s
 }
 
-func (s *lookupStats) collect(send func(f figure, v float64, labels ...string)) {
+func collectLookups(s *api.LookupStatus, send func(f figure, v float64, labels ...string)) {
 	send(lookupAsked, float64(s.Questions))
 	send(lookupKeys, float64(s.Keys))
 	send(lookupRows, float64(s.Rows))
@@ -219,7 +207,7 @@ func (s *lookupStats) collect(send func(f figure, v float64, labels ...string)) 
 }
 
 // print writes a line for people.
-func (s *lookupStats) print(w io.Writer) {
+func printLookups(s *api.LookupStatus, w io.Writer) {
 	failed := uint64(0)
 	for _, n := range s.Errors {
 		failed += n

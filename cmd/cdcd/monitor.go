@@ -16,82 +16,32 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/sinks/chain"
-	"github.com/cdcd-project/cdcd/sources/mysql"
 )
 
-// state is a running cdcd in figures: what /status answers, `cdcd status` shows and /metrics counts.
+// state is a running cdcd in figures: what /status answers, `cdcd status` shows and, with what only machines ask for, /metrics counts.
 type state struct {
-	Source  string       `json:"source"`
-	Writer  string       `json:"writer"`
-	Ready   bool         `json:"ready"`
-	Why     string       `json:"why,omitempty"` // why not ready
-	Capture captureState `json:"capture"`
-	Stream  streamState  `json:"stream"`
-	Rules   rulesState   `json:"rules"`
-	Feeds   []feedState  `json:"feeds"`
-
-	Snapshots []mysql.SnapshotJob `json:"snapshots,omitempty"`
-	Lookups   *lookupStats        `json:"lookups,omitempty"`
-
-	Quarantined []quarantine `json:"quarantined_plugins,omitempty"`
-}
-
-type captureState struct {
-	Rows      uint64 `json:"rows"`  // captured by this process
-	Bytes     uint64 `json:"bytes"` // of frames
-	LastFrame string `json:"last_frame,omitempty"`
-	Standby   bool   `json:"standby"`
-	Held      string `json:"held,omitempty"` // what keeps the stream from taking frames: stream_full, disk_low, …
-	Error     string `json:"error,omitempty"`
-	sourceState
-}
-
-type streamState struct {
-	First    uint64 `json:"first_seq"`
-	Last     uint64 `json:"last_seq"`
-	Frames   uint64 `json:"frames"`
-	Bytes    int64  `json:"bytes"`
-	MaxBytes int64  `json:"max_bytes"`
-
-	Undelivered int64    `json:"undelivered_bytes"`         // that a feed still needs, about
-	Slowest     string   `json:"slowest_feed,omitempty"`    // the feed that is farthest behind
-	FullIn      *float64 `json:"full_in_seconds,omitempty"` // if that one delivers nothing; absent when the stream does not fill up
-}
-
-type feedState struct {
-	Feed       string  `json:"feed"`
-	To         string  `json:"to"`
-	Events     uint64  `json:"events"`                     // judged by this process
-	Matched    uint64  `json:"matched"`                    // of these
-	Failed     uint64  `json:"failed"`                     // that a rule could not judge
-	Mismatches uint64  `json:"index_mismatches,omitempty"` // rules that the index judged differently than CEL
-	Objects    uint64  `json:"objects"`                    // committed by this process
-	Records    uint64  `json:"records"`
-	Bytes      uint64  `json:"bytes"`
-	Waiting    int     `json:"waiting"`        // records that are not in the store yet
-	AgeSeconds float64 `json:"age_seconds"`    // how long the oldest of them has waited
-	BehindFor  float64 `json:"behind_seconds"` // since when the stream has had what the feed delivers next; 0 when it has nothing
-	Behind     uint64  `json:"behind"`         // frames of the stream that are not judged yet
-	Ordinal    uint64  `json:"ordinal"`        // of the chain's last object
-	LastKey    string  `json:"last_key,omitempty"`
-	Error      string  `json:"error,omitempty"`
-
-	Triggers []triggerState `json:"triggers,omitempty"`
-	Receipts []receiptState `json:"receipts,omitempty"`
+	api.Status
+	source sourceFigures
+	rules  []ruleFigure
 }
 
 // state looks at the pipeline. It never blocks for long.
 func (p *pipeline) state(ctx context.Context) state {
 	now := time.Now()
-	s := state{Source: p.cfg.Name, Writer: p.writer, Ready: true, Rules: p.rules.rulesState(), Quarantined: p.quarantined()}
+	s := state{Status: api.Status{Source: p.cfg.Name, Writer: p.writer, Ready: true, Feeds: []api.FeedStatus{}}}
+	s.Rules, s.rules = p.rules.rulesState()
+	for _, q := range p.quarantined() {
+		s.Quarantined = append(s.Quarantined, api.Quarantine(q))
+	}
 	fail := func(format string, args ...any) {
 		if s.Ready {
 			s.Ready, s.Why = false, fmt.Sprintf(format, args...)
 		}
 	}
-	s.Capture = captureState{Rows: p.rows.Load(), Bytes: p.frameBytes.Load(), Standby: p.standby.Load()}
-	s.Capture.sourceState = p.source.state(now, s.Capture.Standby)
+	s.Capture = api.CaptureStatus{Rows: p.rows.Load(), Bytes: p.frameBytes.Load(), Standby: p.standby.Load()}
+	s.Capture.SourceStatus, s.source = p.source.state(now, s.Capture.Standby)
 	if seen := p.seen.Load(); seen > 0 {
 		s.Capture.LastFrame = time.UnixMicro(seen).UTC().Format(time.RFC3339Nano)
 	}
@@ -106,7 +56,9 @@ func (p *pipeline) state(ctx context.Context) state {
 		fail("capture waits for the stream: %s", *held)
 	}
 	if server := p.server.Load(); server != nil {
-		s.Snapshots = server.Snapshots()
+		for _, job := range server.Snapshots() {
+			s.Snapshots = append(s.Snapshots, api.SnapshotJob(job))
+		}
 	}
 	s.Lookups = p.lookups.state()
 	if err := p.stream.Healthy(); err != nil {
@@ -114,7 +66,7 @@ func (p *pipeline) state(ctx context.Context) state {
 	} else if info, err := p.stream.Info(ctx); err != nil {
 		fail("stream: %v", err)
 	} else {
-		s.Stream = streamState{First: info.First, Last: info.Last, Frames: info.Messages, Bytes: info.Bytes, MaxBytes: info.MaxBytes}
+		s.Stream = api.StreamStatus{First: info.First, Last: info.Last, Frames: info.Messages, Bytes: info.Bytes, MaxBytes: info.MaxBytes}
 		p.filling.state(&s.Stream)
 	}
 	for _, f := range p.feeds {
@@ -131,11 +83,11 @@ func (p *pipeline) state(ctx context.Context) state {
 	return s
 }
 
-func (f *feed) state(now time.Time) feedState {
+func (f *feed) state(now time.Time) api.FeedStatus {
 	f.mu.Lock()
 	c, err, past := f.chain, f.err, f.past
 	f.mu.Unlock()
-	s := feedState{Feed: f.name, To: f.cfg.To, Events: f.events.Load(), Matched: f.matched.Load(), Failed: f.failed.Load(), Mismatches: f.mismatches.Load()}
+	s := api.FeedStatus{Feed: f.name, To: f.cfg.To, Events: f.events.Load(), Matched: f.matched.Load(), Failed: f.failed.Load(), Mismatches: f.mismatches.Load()}
 	var cs chain.Stats
 	if c != nil {
 		cs = c.Stats()
@@ -192,6 +144,7 @@ func (p *pipeline) handler() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(p.state(r.Context())) // the client has gone away
 	})
+	mux.Handle("/", p.newConsole())
 	return sameOrigin(http.NewCrossOriginProtection().Handler(ofSource(p.cfg.Name, mux)), p.cfg.Console.Listen)
 }
 
@@ -298,7 +251,7 @@ func (c *figures) Collect(ch chan<- prometheus.Metric) {
 	send(buildInfo, 1, v.Version, v.Go)
 	send(captureRows, float64(s.Capture.Rows))
 	send(captureBytes, float64(s.Capture.Bytes))
-	(*pipeline)(c).collectSource(s.Capture.sourceState, send)
+	(*pipeline)(c).collectSource(s.Capture.SourceStatus, s.source, send)
 	send(captureStandby, bit(s.Capture.Standby))
 	if s.Capture.Error != "" {
 		send(captureError, 1, codeIn(s.Capture.Error))
@@ -322,14 +275,14 @@ func (c *figures) Collect(ch chan<- prometheus.Metric) {
 		send(snapshotFailed, failed, j.ID)
 	}
 	if l := s.Lookups; l != nil {
-		l.collect(send)
+		collectLookups(l, send)
 	}
 	send(rulesRevision, float64(s.Rules.Revision))
 	send(rulesRefused, bit(s.Rules.Refused != ""))
 	for _, b := range s.Rules.Broken {
 		send(rulesBroken, 1, b.Rule)
 	}
-	for _, c := range s.Rules.counts {
+	for _, c := range s.rules {
 		send(ruleMatches, float64(c.matches), c.feed, c.rule)
 		send(ruleErrors, float64(c.errors), c.feed, c.rule)
 	}
@@ -384,7 +337,7 @@ func (p *pipeline) collectPlugins(send func(figure, float64, ...string)) {
 	}
 }
 
-func (p *pipeline) collectSource(s sourceState, send func(figure, float64, ...string)) {
+func (p *pipeline) collectSource(s api.SourceStatus, f sourceFigures, send func(figure, float64, ...string)) {
 	send(captureFrames, float64(s.Frames))
 	send(captureBeats, float64(s.Heartbeats))
 	if seen := p.seen.Load(); seen > 0 {
@@ -392,21 +345,21 @@ func (p *pipeline) collectSource(s sourceState, send func(figure, float64, ...st
 	}
 	send(captureLag, s.LagSeconds)
 	send(captureUp, bit(s.Connected))
-	send(captureSince, s.changed)
+	send(captureSince, f.changed)
 	send(captureLost, float64(s.Disconnects))
-	n := s.notices
+	n := f.notices
 	for kind, count := range map[string]uint64{"rows_gone": n.RowsGone, "partial_image": n.PartialImages, "oversize": n.Oversize, "bad_text": n.BadText, "statement": n.Statements,
 		"unknown_xa": n.UnknownXA} {
 		send(captureNotices, float64(count), kind)
 	}
-	for _, e := range s.errors {
+	for _, e := range f.errors {
 		send(captureErrors, float64(e.n), e.code)
 	}
 	send(captureGTIDs, float64(s.GTIDSetBytes))
 	if s.LookedAt == "" {
 		return
 	}
-	send(captureLook, s.looked)
+	send(captureLook, f.looked)
 	send(captureClock, s.ClockSeconds)
 	send(captureServer, 1, s.Flavor, s.Version, s.Server)
 	if s.BehindBytes != nil {
@@ -415,7 +368,7 @@ func (p *pipeline) collectSource(s sourceState, send func(figure, float64, ...st
 	switch {
 	case s.HeadroomSeconds != nil:
 		send(captureRoom, *s.HeadroomSeconds)
-	case s.keptForEver:
+	case f.keptForEver:
 		send(captureRoom, math.Inf(1))
 	}
 }

@@ -73,6 +73,7 @@ type pipeline struct {
 	seen        atomic.Int64 // when the last frame was captured, in microseconds since 1970
 	filling     filling
 	source      sourceWatch
+	console     consoleDesk
 }
 
 // feed is one partner's line: it reads the stream on its own.
@@ -103,6 +104,7 @@ type feed struct {
 func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 	p := &pipeline{app: a, cfg: cfg, writer: writerName(), captured: make(chan struct{}), rules: newRuleWatch(), plugins: newPlugins(cfg, a.log),
 		quarantines: openQuarantines(cfg, a.log)}
+	p.console.p, p.console.started = p, time.Now().UTC()
 	if err := precheckRules(ctx, a, cfg, p.plugins); err != nil {
 		return nil, err
 	}
@@ -194,6 +196,7 @@ func (p *pipeline) Run(ctx context.Context) error {
 	g.Go(func() error { return p.watchRules(ctx) })
 	g.Go(func() error { return p.finishAllJobs(ctx) })
 	g.Go(func() error { return p.look(ctx) })
+	g.Go(func() error { return p.countRates(ctx) })
 	g.Go(func() error { return p.finish(ctx) })
 	err := g.Wait()
 	if errors.Is(err, errDelivered) {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/internal/durable"
 	"github.com/cdcd-project/cdcd/internal/pluginkit"
 )
@@ -115,7 +116,7 @@ func (a *app) pluginFolder(into string) (string, error) {
 func (a *app) devRound(ctx context.Context, dir, into, changed, schema string) *devRound {
 	r := &devRound{Name: filepath.Base(dir), Changed: changed}
 	fail := func(err error) *devRound {
-		info := infoOf(err)
+		info := api.ErrorOf(err)
 		r.Error = &info
 		return r
 	}

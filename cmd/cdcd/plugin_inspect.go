@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/internal/pluginkit"
 	"github.com/cdcd-project/cdcd/wasm"
 )
@@ -89,7 +90,7 @@ func inspectModule(file string, module []byte) inspected {
 		r.Imports, r.Exports, r.Restorable, r.Manifest = append(r.Imports, info.Imports...), append(r.Exports, info.Exports...), info.Restorable, info.Manifest
 	}
 	if r.OK = err == nil; err != nil {
-		why := infoOf(err)
+		why := api.ErrorOf(err)
 		r.Refused = &why
 	}
 	return r

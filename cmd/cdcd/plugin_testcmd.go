@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/internal/pluginkit"
 	"github.com/cdcd-project/cdcd/rules"
 )
@@ -196,7 +197,7 @@ func newPluginTestResult(results []pluginkit.TestResult) pluginTestResult {
 	for _, t := range results {
 		one := onePluginTest{TestResult: t}
 		for _, f := range t.Findings {
-			one.Findings = append(one.Findings, infoOf(f))
+			one.Findings = append(one.Findings, api.ErrorOf(f))
 		}
 		if t.Passed {
 			r.Passed++

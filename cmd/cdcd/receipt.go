@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/partner"
 	"github.com/cdcd-project/cdcd/sinks/audit"
 )
@@ -27,16 +28,6 @@ type receiptBook struct {
 	oldest cdc.Object // without a receipt; its ordinal is 0 when there is none
 	alarm  bool
 	err    error // why that is not known
-}
-
-// receiptState is what is known of objects that a partner has not said to have.
-type receiptState struct {
-	Chain     string  `json:"chain"`
-	Received  uint64  `json:"received"`          // ordinal of the last object with a receipt
-	Unfetched uint64  `json:"unfetched"`         // objects without one
-	Seconds   float64 `json:"unfetched_seconds"` // since the commit of the last change in the oldest of them
-	Alarm     bool    `json:"alarm"`
-	Error     string  `json:"error,omitempty"`
 }
 
 func (b *receiptBook) received() uint64 {
@@ -97,8 +88,8 @@ func (b *receiptBook) look(ctx context.Context, now time.Time) {
 	}
 }
 
-func (b *receiptBook) state(now time.Time) receiptState {
-	s := receiptState{Chain: b.line.chain, Received: b.received()}
+func (b *receiptBook) state(now time.Time) api.ReceiptStatus {
+	s := api.ReceiptStatus{Chain: b.line.chain, Received: b.received()}
 	if audited := b.p.audited(b.line.feed.store)(b.line.chain); audited > s.Received {
 		s.Unfetched = audited - s.Received
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 )
 
 // What is in the stream is kept for feeds that are behind, and else as history for as long as there is room. When the stream is
@@ -163,7 +164,7 @@ func (w *filling) fullIn() *float64 {
 }
 
 // state fills in what people see.
-func (w *filling) state(s *streamState) {
+func (w *filling) state(s *api.StreamStatus) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s.Undelivered, s.Slowest, s.FullIn = w.undone, w.slowest, w.fullIn()

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/internal/strictyaml"
 	"github.com/cdcd-project/cdcd/rules"
 )
@@ -297,7 +298,7 @@ func (l *linted) count() lintResult {
 	r := lintResult{Findings: []errorInfo{}}
 	bad := map[string]bool{}
 	for _, f := range l.findings {
-		r.Findings = append(r.Findings, infoOf(f))
+		r.Findings = append(r.Findings, api.ErrorOf(f))
 		if f.Warning {
 			r.Warnings++
 			continue

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/rules"
 )
 
@@ -116,7 +117,7 @@ func newTestResult(results []rules.TestResult) testResult {
 		if t.Passed {
 			r.Passed++
 		} else {
-			info := infoOf(t.Failure)
+			info := api.ErrorOf(t.Failure)
 			one.Failure = &info
 			r.Failed++
 		}
@@ -134,7 +135,7 @@ func (r *testResult) cover(all []rules.Coverage, found rules.Findings) {
 	}
 	c.Percent = percent(c.Seen, c.Of)
 	for _, f := range found {
-		c.Findings = append(c.Findings, infoOf(f))
+		c.Findings = append(c.Findings, api.ErrorOf(f))
 	}
 	r.Coverage = c
 }

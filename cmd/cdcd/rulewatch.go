@@ -10,6 +10,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/rules"
 	"github.com/cdcd-project/cdcd/sinks/audit"
 )
@@ -204,7 +205,7 @@ func (p *pipeline) watchRules(ctx context.Context) error {
 		} else {
 			p.log.Info("rules in force", "event", "rules.revision", "revision", st.Revision.No, "rules", len(set.Rules()), "digest", st.Digest)
 		}
-		if p.rules.rulesState().Refused != "" {
+		if now, _ := p.rules.rulesState(); now.Refused != "" {
 			p.reload(ctx) // what stood against the files may be settled
 		}
 		p.auditRules(ctx)
@@ -295,34 +296,16 @@ func (p *pipeline) flag(st *bus.RuleState, found rules.Findings) {
 	}
 }
 
-// rulesState is a part of state.
-type rulesState struct {
-	Revision uint64         `json:"revision"`
-	ID       string         `json:"id"`
-	Digest   string         `json:"digest"`
-	Since    string         `json:"since,omitempty"`
-	Who      string         `json:"who,omitempty"`
-	Modes    map[string]int `json:"modes"`             // how many rules of each
-	Broken   []brokenRule   `json:"broken,omitempty"`  // rules that do not fit their tables
-	Refused  string         `json:"refused,omitempty"` // why changed rule files are not in force
-
-	counts []ruleFigure
-}
-
-type brokenRule struct {
-	Rule    string `json:"rule"`
-	Finding string `json:"finding"`
-}
-
 type ruleFigure struct {
 	rule, feed      string
 	matches, errors uint64
 }
 
-func (w *ruleWatch) rulesState() rulesState {
+// rulesState says which rules are in force, and what each has counted.
+func (w *ruleWatch) rulesState() (s api.RulesStatus, figures []ruleFigure) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := rulesState{Modes: map[string]int{}, Refused: w.refused}
+	s = api.RulesStatus{Modes: map[string]int{}, Refused: w.refused}
 	if w.state != nil {
 		s.Revision, s.ID, s.Digest = w.state.Revision.No, w.state.Revision.ID, w.state.Digest
 		s.Since, s.Who = stamp(w.state.Time), w.state.Who
@@ -331,12 +314,12 @@ func (w *ruleWatch) rulesState() rulesState {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.broken)) {
-		s.Broken = append(s.Broken, brokenRule{name, w.broken[name]})
+		s.Broken = append(s.Broken, api.BrokenRule{Rule: name, Finding: w.broken[name]})
 	}
 	for rule, byFeed := range w.counts {
 		for feed, c := range byFeed {
-			s.counts = append(s.counts, ruleFigure{rule, feed, c.matches, c.errors})
+			figures = append(figures, ruleFigure{rule, feed, c.matches, c.errors})
 		}
 	}
-	return s
+	return s, figures
 }

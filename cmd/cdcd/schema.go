@@ -16,6 +16,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/internal/strictyaml"
 	"github.com/cdcd-project/cdcd/sources/mysql"
 )
@@ -57,30 +58,6 @@ cdcd, at console.listen, for its stream, or reads the stream itself when none ru
 	return schema
 }
 
-// tableInfo is a table as machines read it.
-type tableInfo struct {
-	Table    string       `json:"table"`
-	Captured bool         `json:"captured"`
-	Key      []string     `json:"key"`
-	Columns  int          `json:"columns"`
-	Rows     uint64       `json:"rows_estimate"`
-	Problems int          `json:"problems"` // columns that cannot be captured
-	Fields   []columnInfo `json:"fields,omitempty"`
-}
-
-type columnInfo struct {
-	Name      string   `json:"name"`
-	Type      string   `json:"type"`      // as SQL
-	Kind      string   `json:"kind"`      // of its values in frames and rules
-	Delivered string   `json:"delivered"` // as JSON
-	Nullable  bool     `json:"nullable"`
-	Key       int      `json:"key,omitempty"` // place in the primary key, from 1
-	Charset   string   `json:"charset,omitempty"`
-	Collation string   `json:"collation,omitempty"`
-	Members   []string `json:"members,omitempty"`
-	Problem   string   `json:"problem,omitempty"` // why it cannot be captured
-}
-
 // describeTables asks the server for the tables of the databases that are captured from.
 func (a *app) describeTables(ctx context.Context, cfg *config) ([]mysql.Description, error) {
 	if cfg.Source.MySQL == nil {
@@ -96,8 +73,8 @@ func (a *app) describeTables(ctx context.Context, cfg *config) ([]mysql.Descript
 	return mysql.Describe(ctx, server)
 }
 
-func tableInfoOf(d *mysql.Description) tableInfo {
-	t := tableInfo{Table: d.String(), Captured: d.Captured, Key: []string{}, Columns: len(d.Columns), Rows: d.Rows}
+func tableInfoOf(d *mysql.Description) api.Table {
+	t := api.Table{Table: d.String(), Captured: d.Captured, Key: []string{}, Columns: len(d.Columns), Rows: d.Rows}
 	for _, i := range d.Key() {
 		t.Key = append(t.Key, d.Table.Columns[i].Name)
 	}
@@ -118,7 +95,7 @@ func (a *app) schemaList(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	infos := []tableInfo{}
+	infos := []api.Table{}
 	for i := range tables {
 		infos = append(infos, tableInfoOf(&tables[i]))
 	}
@@ -159,6 +136,12 @@ func (a *app) schemaShow(cmd *cobra.Command, name string) error {
 	}
 	d := &tables[slices.Index(names, name)]
 	t := tableInfoOf(d)
+	t.Fields = columnInfos(d)
+	return a.ui.result(kind(cmd), t, func(w io.Writer) { a.printTable(w, t) })
+}
+
+// columnInfos says what the columns of a table are, and what becomes of them.
+func columnInfos(d *mysql.Description) (fields []api.Column) {
 	for i, c := range d.Table.Columns {
 		more := d.Columns[i]
 		form := delivered(&c)
@@ -171,13 +154,13 @@ func (a *app) schemaShow(cmd *cobra.Command, name string) error {
 				form += ", " + delivered(&d.Delivered.Columns[at])
 			}
 		}
-		t.Fields = append(t.Fields, columnInfo{Name: c.Name, Type: c.Type, Kind: c.Kind.String(), Delivered: form, Nullable: c.Nullable,
+		fields = append(fields, api.Column{Name: c.Name, Type: c.Type, Kind: c.Kind.String(), Delivered: form, Nullable: c.Nullable,
 			Key: int(c.Key), Charset: more.Charset, Collation: more.Collation, Members: c.Members, Problem: more.Problem})
 	}
-	return a.ui.result(kind(cmd), t, func(w io.Writer) { a.printTable(w, t) })
+	return fields
 }
 
-func (a *app) printTable(w io.Writer, t tableInfo) {
+func (a *app) printTable(w io.Writer, t api.Table) {
 	captured := "captured"
 	if !t.Captured {
 		captured = "not captured"

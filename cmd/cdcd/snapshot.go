@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/sources/mysql"
 )
 
@@ -69,7 +70,7 @@ func newSnapshotListCmd(a *app) *cobra.Command {
 				return err
 			}
 			defer body.Close()
-			var jobs []mysql.SnapshotJob
+			var jobs []api.SnapshotJob
 			if err := json.NewDecoder(body).Decode(&jobs); err != nil {
 				return fmt.Errorf("snapshots of the running cdcd: %w", err)
 			}
@@ -99,7 +100,7 @@ func newSnapshotActionCmd(a *app, action mysql.SnapshotAction, short string) *co
 	}
 }
 
-func (a *app) printSnapshots(w io.Writer, jobs []mysql.SnapshotJob) {
+func (a *app) printSnapshots(w io.Writer, jobs []api.SnapshotJob) {
 	if len(jobs) == 0 {
 		fmt.Fprintln(w, "no snapshot is under way")
 		return
@@ -143,9 +144,11 @@ type snapshotStarted struct {
 const snapshotPatience = 30 * time.Second
 
 func (p *pipeline) listSnapshots(w http.ResponseWriter, _ *http.Request) {
-	jobs := []mysql.SnapshotJob{}
+	jobs := []api.SnapshotJob{}
 	if server := p.server.Load(); server != nil {
-		jobs = append(jobs, server.Snapshots()...)
+		for _, job := range server.Snapshots() {
+			jobs = append(jobs, api.SnapshotJob(job))
+		}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(jobs) // the client has gone away

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/cdcd-project/cdcd/console/api"
 )
 
 func newStatusCmd(a *app) *cobra.Command {
@@ -50,7 +52,7 @@ func (a *app) printState(w io.Writer, s state) {
 	}
 	a.printRulesState(w, s.Rules)
 	if s.Lookups != nil {
-		s.Lookups.print(w)
+		printLookups(s.Lookups, w)
 	}
 	for _, q := range s.Quarantined {
 		fmt.Fprintf(w, "         %s plugin %s of rule %s is in quarantine in feed %s, fallback %s: %s\n", a.ui.out(red, "✗"), q.Plugin, q.Rule, q.Feed, q.Fallback, q.Why)
@@ -71,7 +73,7 @@ func (a *app) printState(w io.Writer, s state) {
 	}
 }
 
-func (a *app) printRulesState(w io.Writer, r rulesState) {
+func (a *app) printRulesState(w io.Writer, r api.RulesStatus) {
 	var modes []string
 	for _, mode := range []string{"active", "shadow", "off", "draft"} {
 		if n := r.Modes[mode]; n > 0 {
@@ -94,7 +96,7 @@ func (a *app) printRulesState(w io.Writer, r rulesState) {
 	}
 }
 
-func (a *app) printCapture(w io.Writer, c captureState) {
+func (a *app) printCapture(w io.Writer, c api.CaptureStatus) {
 	what := fmt.Sprintf("%.1f s behind", c.LagSeconds)
 	if c.BehindBytes != nil {
 		what += fmt.Sprintf(" (%s)", size(*c.BehindBytes))

@@ -6,26 +6,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cdcd-project/cdcd/console/api"
 )
 
-// triggerState is one place that is told of one chain's objects.
-type triggerState struct {
-	Chain        string `json:"chain"`
-	By           string `json:"by"` // webhook or nats
-	Place        string `json:"place"`
-	Told         uint64 `json:"told"`   // ordinal of the last object that was told of
-	Behind       uint64 `json:"behind"` // objects that were not
-	Sent         uint64 `json:"sent"`   // events taken, since start
-	Failed       uint64 `json:"failed"` // attempts that were not
-	FailingSince string `json:"failing_since,omitempty"`
-	Next         string `json:"next_attempt,omitempty"`
-	Disabled     string `json:"disabled,omitempty"` // why
-	DisabledAt   string `json:"disabled_at,omitempty"`
-	Error        string `json:"error,omitempty"`
-}
-
 // state returns what is to be known of a feed's triggers and receipts.
-func (ts *triggers) state(feed string, now time.Time) (told []triggerState, receipts []receiptState) {
+func (ts *triggers) state(feed string, now time.Time) (told []api.TriggerStatus, receipts []api.ReceiptStatus) {
 	at := func(t time.Time) string {
 		if t.IsZero() {
 			return ""
@@ -38,7 +24,7 @@ func (ts *triggers) state(feed string, now time.Time) (told []triggerState, rece
 		}
 		for _, t := range l.tellers {
 			s := t.Stats()
-			one := triggerState{Chain: s.Chain, By: s.By, Place: s.Place, Told: s.Told, Sent: s.Sent, Failed: s.Failed, FailingSince: at(s.FailingSince),
+			one := api.TriggerStatus{Chain: s.Chain, By: s.By, Place: s.Place, Told: s.Told, Sent: s.Sent, Failed: s.Failed, FailingSince: at(s.FailingSince),
 				Next: at(s.Next), Disabled: s.Disabled, DisabledAt: at(s.DisabledAt)}
 			if s.Audited > s.Told {
 				one.Behind = s.Audited - s.Told
@@ -56,7 +42,7 @@ func (ts *triggers) state(feed string, now time.Time) (told []triggerState, rece
 }
 
 // printTriggers says what of a feed's triggers and receipts is not as it should be, and that the others are.
-func (a *app) printTriggers(w io.Writer, f feedState) {
+func (a *app) printTriggers(w io.Writer, f api.FeedStatus) {
 	for _, t := range f.Triggers {
 		mark, what := a.ui.out(green, "✓"), "told of all objects"
 		switch {
@@ -98,7 +84,7 @@ var (
 	triggerFigures  = []figure{triggerTold, triggerBehind, triggerSent, triggerFailed, triggerFailing, triggerDisabled, receiptOrdinal, receiptMissing, receiptAge, receiptAlarm}
 )
 
-func collectTriggers(f feedState, send func(figure, float64, ...string)) {
+func collectTriggers(f api.FeedStatus, send func(figure, float64, ...string)) {
 	for _, t := range f.Triggers {
 		one := func(fig figure, v float64) { send(fig, v, f.Feed, t.Chain, t.By) }
 		one(triggerTold, float64(t.Told))

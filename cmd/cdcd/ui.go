@@ -14,7 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/internal/strictyaml"
 )
 
@@ -32,28 +32,10 @@ func newUI(stdout, stderr io.Writer, format string) *ui {
 }
 
 // envelope is the JSON object that every verb prints with -o json.
-type envelope struct {
-	Kind   string      `json:"kind"`
-	OK     bool        `json:"ok"`
-	Result any         `json:"result"`
-	Error  *errorInfo  `json:"error"`
-	Errors []errorInfo `json:"errors,omitempty"` // all of them, when there are several
-}
+type envelope = api.Answer[any]
 
 // errorInfo is an error as machines read it.
-type errorInfo struct {
-	Code       string            `json:"code,omitempty"`
-	Message    string            `json:"message"`
-	Severity   string            `json:"severity,omitempty"` // "warning", or absent
-	File       string            `json:"file,omitempty"`
-	Line       int               `json:"line,omitempty"`
-	Column     int               `json:"column,omitempty"`
-	Path       string            `json:"path,omitempty"`
-	Suggestion string            `json:"suggestion,omitempty"`
-	Edits      []strictyaml.Edit `json:"edits,omitempty"` // of the file, that do what the suggestion says
-	Fix        string            `json:"fix,omitempty"`
-	Docs       string            `json:"docs,omitempty"`
-}
+type errorInfo = api.Error
 
 // result prints what a verb found: v for machines, human for people. v must marshal to JSON.
 func (u *ui) result(kind string, v any, human func(w io.Writer)) error {
@@ -181,7 +163,7 @@ func (u *ui) fail(kind string, err error) {
 	if errors.Is(err, errNegative) {
 		return // the verdict has been printed
 	}
-	all := infos(err)
+	all := api.ErrorsOf(err)
 	if u.format != "table" {
 		e := envelope{Kind: kind, Error: &all[0]}
 		if len(all) > 1 {
@@ -226,45 +208,6 @@ func (u *ui) fail(kind string, err error) {
 	for _, code := range codes {
 		fmt.Fprintf(u.stderr, "    more: cdcd errors %s\n", code)
 	}
-}
-
-// infos lists the errors that err consists of; there is at least one.
-func infos(err error) []errorInfo {
-	var file strictyaml.Errors
-	if errors.As(err, &file) && len(file) > 0 {
-		var out []errorInfo
-		for _, e := range file {
-			out = append(out, infoOf(e))
-		}
-		return out
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) > 0 {
-		var out []errorInfo
-		for _, e := range joined.Unwrap() {
-			out = append(out, infos(e)...)
-		}
-		return out
-	}
-	return []errorInfo{infoOf(err)}
-}
-
-func infoOf(err error) errorInfo {
-	var located *strictyaml.Error
-	var e *cdc.Error
-	switch {
-	case errors.As(err, &located):
-		i := errorInfo{Code: located.Code, Message: located.Msg, File: located.File, Line: located.Line, Column: located.Col,
-			Path: located.Path, Suggestion: located.Suggestion, Edits: located.Edits, Docs: "cdcd errors " + located.Code}
-		if located.Warning {
-			i.Severity = "warning"
-		}
-		return i
-	case errors.As(err, &e):
-		// What was wrapped around the error says where it came from: keep it, but say the code only once.
-		message := strings.Replace(err.Error(), e.Code+": ", "", 1)
-		return errorInfo{Code: e.Code, Message: message, Fix: e.Fix, Docs: "cdcd errors " + e.Code}
-	}
-	return errorInfo{Message: err.Error()}
 }
 
 // table prints rows below headers in columns; a column is as wide as its widest cell.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/partner"
 	"github.com/cdcd-project/cdcd/rules"
 	"github.com/cdcd-project/cdcd/sinks/audit"
@@ -543,7 +544,7 @@ func (v *verification) behind(s state, upTo uint64) string {
 
 // waiting reports whether a feed has a record that is older than that and not in its store.
 func (v *verification) waiting(s state, age time.Duration) bool {
-	return slices.ContainsFunc(s.Feeds, func(f feedState) bool {
+	return slices.ContainsFunc(s.Feeds, func(f api.FeedStatus) bool {
 		return v.verifies(f.Feed) && f.Waiting > 0 && f.AgeSeconds >= age.Seconds()
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/sources/mysql"
 )
 
@@ -133,49 +134,28 @@ func (p *pipeline) lookOnce(ctx context.Context, watch *mysql.Watch) {
 	w.sight, w.lookError = sight, ""
 }
 
-// sourceState is a part of captureState.
-type sourceState struct {
-	Connected       bool     `json:"connected"`               // the source is being read
-	Since           string   `json:"since,omitempty"`         // since when it has been, or has not been
-	Disconnects     uint64   `json:"disconnects"`             // how often the connection was lost
-	LagSeconds      float64  `json:"lag_seconds"`             // from the commit of the newest change that was read; 0 when all is read, growing while nothing is heard
-	BehindBytes     *int64   `json:"behind_bytes"`            // of the server's log; null when not known
-	HeadroomSeconds *float64 `json:"binlog_headroom_seconds"` // until the server may delete what is still needed; null: never by itself, or not known
-	Keeps           string   `json:"binlog_retention"`        // "168h0m0s", "until deleted" or "unknown"
-	KeepsWhy        string   `json:"binlog_retention_why"`    // the server's setting
-	Flavor          string   `json:"flavor,omitempty"`        //
-	Version         string   `json:"version,omitempty"`       //
-	Server          string   `json:"server,omitempty"`        // identity
-	ClockSeconds    float64  `json:"clock_offset_seconds"`    // how far the server's clock is ahead of ours
-	File            string   `json:"file,omitempty"`          // how far the log is read
-	Pos             uint64   `json:"pos,omitempty"`           //
-	GTIDSet         string   `json:"gtid_set,omitempty"`      // of the last frame; shortened
-	GTIDSetBytes    int      `json:"gtid_set_bytes"`          // its whole length
-	LookedAt        string   `json:"looked_at,omitempty"`     // when the end of the server's log was seen
-	LookError       string   `json:"look_error,omitempty"`    // why it is not seen at present
-	LastError       string   `json:"last_error,omitempty"`    // of the capture, which may be over
-	LastErrorAt     string   `json:"last_error_at,omitempty"` //
-	Frames          uint64   `json:"frames"`                  // captured by this process
-	Heartbeats      uint64   `json:"heartbeats"`              // of these
-	looked, changed float64  // the times as Unix seconds
-	notices         mysql.Notices
-	keptForEver     bool     // nothing deletes the server's log by itself
-	errors          []counts // by code
-}
-
 type counts struct {
 	code string
 	n    uint64
 }
 
+// sourceFigures is what only machines ask for of it.
+type sourceFigures struct {
+	looked, changed float64 // the times as Unix seconds
+	notices         mysql.Notices
+	keptForEver     bool     // nothing deletes the server's log by itself
+	errors          []counts // by code
+}
+
 // state says what is known now.
-func (w *sourceWatch) state(now time.Time, standby bool) sourceState {
+func (w *sourceWatch) state(now time.Time, standby bool) (api.SourceStatus, sourceFigures) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := sourceState{Connected: w.connected, Disconnects: w.lost, Frames: w.frames, Heartbeats: w.heartbeats,
+	s := api.SourceStatus{Connected: w.connected, Disconnects: w.lost, Frames: w.frames, Heartbeats: w.heartbeats,
 		Since: stamp(w.changed), LastError: w.lastError, LastErrorAt: stamp(w.errorAt), LookError: w.lookError,
 		File: w.progress.File, Pos: w.progress.Pos, GTIDSetBytes: len(w.progress.Checkpoint.GTIDSet), GTIDSet: w.progress.Checkpoint.GTIDSet,
-		LagSeconds: w.progress.Lag.Seconds(), notices: w.progress.Notices, changed: seconds(w.changed), Keeps: "unknown"}
+		LagSeconds: w.progress.Lag.Seconds(), Keeps: "unknown"}
+	f := sourceFigures{notices: w.progress.Notices, changed: seconds(w.changed)}
 	if len(s.GTIDSet) > 200 {
 		s.GTIDSet = s.GTIDSet[:200] + "…"
 	}
@@ -184,14 +164,14 @@ func (w *sourceWatch) state(now time.Time, standby bool) sourceState {
 		s.LagSeconds += silent.Seconds()
 	}
 	for code, n := range w.errors {
-		s.errors = append(s.errors, counts{code, n})
+		f.errors = append(f.errors, counts{code, n})
 	}
 	if w.sight.At.IsZero() {
-		return s
+		return s, f
 	}
 	sight := &w.sight
 	s.Flavor, s.Version, s.Server, s.ClockSeconds = sight.Flavor, sight.Version, sight.Server, sight.Clock.Seconds()
-	s.LookedAt, s.looked = stamp(sight.At), seconds(sight.At)
+	s.LookedAt, f.looked = stamp(sight.At), seconds(sight.At)
 	if sight.Behind >= 0 {
 		s.BehindBytes = &sight.Behind
 	}
@@ -203,13 +183,13 @@ func (w *sourceWatch) state(now time.Time, standby bool) sourceState {
 	case sight.Keeps.Bytes > 0:
 		s.Keeps = size(int64(min(sight.Keeps.Bytes, math.MaxInt64)))
 	default:
-		s.Keeps, s.keptForEver = "until deleted", true
+		s.Keeps, f.keptForEver = "until deleted", true
 	}
 	if !sight.Purge.IsZero() { // it gets nearer while nobody can look, too
 		left := max(0, sight.Purge.Sub(now).Seconds())
-		s.HeadroomSeconds, s.keptForEver = &left, false
+		s.HeadroomSeconds, f.keptForEver = &left, false
 	}
-	return s
+	return s, f
 }
 
 func stamp(t time.Time) string {

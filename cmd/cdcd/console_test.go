@@ -1,0 +1,136 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/cdcd-project/cdcd/console/api"
+)
+
+// deliveredDemo returns a pipeline that has delivered the recorded shop.
+func deliveredDemo(t *testing.T) *pipeline {
+	t.Helper()
+	d := &demo{app: &app{ui: newUI(io.Discard, io.Discard, "table"), log: slog.New(slog.DiscardHandler)}, folder: t.TempDir(), source: "recorded", port: 8480}
+	if err := d.prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p, err := openPipeline(t.Context(), d.app, d.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	if err := p.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// asked asks a console, and reads the result.
+func asked[T any](t *testing.T, h http.Handler, path string) (result T) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8480"+path, nil)
+	h.ServeHTTP(w, r)
+	var answer api.Answer[T]
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != http.StatusOK || answer.Error != nil {
+		t.Fatalf("%s: %d %v\n%s", path, w.Code, err, w.Body)
+	}
+	return answer.Result
+}
+
+func TestTheConsoleShowsWhatThePipelineDid(t *testing.T) {
+	p := deliveredDemo(t)
+	h := p.handler()
+
+	t.Run("overview", func(t *testing.T) {
+		o := asked[api.Overview](t, h, "/api/v1/overview")
+		var stages []string
+		for _, g := range o.Stages {
+			stages = append(stages, g.ID)
+		}
+		if o.Source != "shop" || fmt.Sprint(stages) != "[source stream rules delivery partner]" || o.Verdict == "" || o.Started.IsZero() {
+			t.Errorf("got %+v", o)
+		}
+	})
+	t.Run("status is what the command line reads", func(t *testing.T) {
+		s := asked[api.Status](t, h, "/api/v1/status")
+		if s.Source != "shop" || s.Capture.Rows < 200_000 || len(s.Feeds) != 1 || s.Rules.Modes["active"] != 3 {
+			t.Errorf("got %+v", s)
+		}
+	})
+	t.Run("settings", func(t *testing.T) {
+		s := asked[api.Settings](t, h, "/api/v1/settings")
+		found := false
+		for _, one := range s.Settings {
+			found = found || one.Key == "feeds.acme.to" && strings.HasPrefix(one.Value.(string), "file:///")
+		}
+		if !found || s.Access.Me.Role != api.Operator || !s.Access.Open {
+			t.Errorf("got %+v", s)
+		}
+	})
+	t.Run("tables are those of the stream where there is no server", func(t *testing.T) {
+		l := asked[api.TableList](t, h, "/api/v1/tables")
+		if l.From != "stream" || l.Error == nil || l.Error.Code != "CDCD-1226" || len(l.Tables) < 3 {
+			t.Errorf("got %+v", l)
+		}
+		d := asked[api.TableDetail](t, h, "/api/v1/tables/orders")
+		if d.Table.Table != "shop.orders" || len(d.Fields) != d.Columns || fmt.Sprint(d.Rules) != "[paid-big-order]" || d.Broken == nil {
+			t.Errorf("got %+v", d)
+		}
+	})
+	t.Run("events", func(t *testing.T) {
+		newest := asked[api.EventList](t, h, "/api/v1/events?limit=50")
+		if len(newest.Events) != 50 || newest.Before != newest.Events[49].No {
+			t.Fatalf("%d events, before %d", len(newest.Events), newest.Before)
+		}
+		for i, e := range newest.Events {
+			if want := newest.Events[0].No - uint64(i); e.No != want || !json.Valid([]byte(e.Line)) || e.Revision == 0 {
+				t.Fatalf("event %d: %+v, want number %d", i, e, want)
+			}
+		}
+		older := asked[api.EventList](t, h, fmt.Sprintf("/api/v1/events?limit=3&before=%d", newest.Before))
+		if len(older.Events) != 3 || older.Events[0].No != newest.Before-1 {
+			t.Errorf("got %+v", older)
+		}
+		updates := asked[api.EventList](t, h, "/api/v1/events?table=shop.orders&op=update&limit=5")
+		for _, e := range updates.Events {
+			if e.Table != "shop.orders" || e.Op != "update" {
+				t.Errorf("got %+v", e)
+			}
+		}
+		if len(updates.Events) != 5 {
+			t.Errorf("%d updates of orders", len(updates.Events))
+		}
+		none := asked[api.EventList](t, h, "/api/v1/events?before=1")
+		if len(none.Events) != 0 || none.Before != 0 {
+			t.Errorf("before the first: %+v", none)
+		}
+		e := updates.Events[0]
+		for _, ref := range []string{fmt.Sprintf("no:%d", e.No), url.PathEscape(e.ID)} {
+			d := asked[api.EventDetail](t, h, "/api/v1/events/"+ref)
+			if d.ID != e.ID || d.Line != e.Line || len(d.Columns) == 0 || len(d.Judged) != 1 || d.Judged[0].Rule != "paid-big-order" || d.Others != 2 || d.Judged[0].Summary == "" {
+				t.Errorf("%s: got %+v", ref, d)
+			}
+		}
+	})
+	t.Run("what there is not", func(t *testing.T) {
+		for path, want := range map[string]string{
+			"/api/v1/events/no:99999999":  `"code":"CDCD-2340"`,
+			"/api/v1/events/0-99-9%2F0":   `"code":"CDCD-2340"`,
+			"/api/v1/tables/shop.ordders": `"fix":"did you mean 'shop.orders'?"`,
+		} {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8480"+path, nil))
+			if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), want) {
+				t.Errorf("%s: %d %s", path, w.Code, w.Body)
+			}
+		}
+	})
+}

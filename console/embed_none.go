@@ -1,0 +1,7 @@
+//go:build no_console
+
+package console
+
+import "embed"
+
+var pages embed.FS // nothing
