@@ -108,7 +108,7 @@ func (c *Config) setDefaults() error {
 		c.LookupBytes = 1 << 30
 	}
 	if c.MinFree == 0 {
-		c.MinFree = 256 << 20
+		c.MinFree = minFree
 	}
 	if c.AckWait <= 0 {
 		c.AckWait = 5 * time.Second

@@ -20,6 +20,9 @@ import (
 // below the 32 MiB that the server's file store takes.
 const messageOverhead = 16 << 10
 
+// minFree is how much of the disk has to stay free if nothing else is said.
+const minFree = 256 << 20
+
 // embedded is the server inside of this process, with the folder that it alone may use.
 type embedded struct {
 	srv  *server.Server
@@ -113,6 +116,12 @@ func (e *embedded) healthy() error {
 			WithFix("free disk space if that is the reason, then restart: a failed write is only cleared by a restart")
 	}
 	return nil
+}
+
+// Room reports whether the disk of a data folder has room enough for an embedded server to write.
+func Room(dir string) bool {
+	free, err := freeBytes(dir)
+	return err == nil && free >= minFree
 }
 
 // diskLow reports that the embedded server's disk is nearly full. Then nothing must be written: after a failed write the

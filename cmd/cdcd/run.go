@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
 )
 
@@ -36,9 +37,29 @@ Changed rule files are taken up while it runs.`,
 	}
 }
 
-// runPipeline runs cfg until ctx ends, which is no error.
+// runPipeline runs cfg until ctx ends, which is no error. An embedded server whose write failed takes nothing more until it is
+// started again. That is done here when the disk has room; but not for ever, since a disk may be broken.
 func runPipeline(ctx context.Context, a *app, cfg *config) error {
 	boundMemory(cfg)
+	var restarted time.Time
+	for {
+		err := runOnce(ctx, a, cfg)
+		if cdc.CodeOf(err) != "CDCD-3006" || cfg.Bus.Embedded == nil || bus.Room(cfg.Data) && time.Since(restarted) < time.Minute {
+			return err
+		}
+		a.log.Error("the stream could not be written; starting again when the disk has room", "event", "run.restart", "data", cfg.Data, "err", err)
+		for restarted = time.Now(); !bus.Room(cfg.Data); restarted = time.Now() {
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+				a.log.Info("stopped", "event", "run.stopped")
+				return nil
+			}
+		}
+	}
+}
+
+func runOnce(ctx context.Context, a *app, cfg *config) error {
 	p, err := openPipeline(ctx, a, cfg)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -247,6 +248,35 @@ func (d *deployment) cdcd(t *testing.T, args ...string) (stdout, stderr string, 
 		t.Fatal(err)
 	}
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// status is what cdcd says of itself, as far as tests look at it.
+type status struct {
+	Ready   bool
+	Why     string
+	Capture struct {
+		Held, Error string
+		Standby     bool
+		Rows        uint64
+	}
+	Feeds []struct {
+		Feed, Error string
+		Ordinal     uint64
+	}
+}
+
+// status asks the running cdcd; there is no answer while it starts.
+func (d *deployment) status(t *testing.T) (s status, answers bool) {
+	t.Helper()
+	stdout, stderr, _ := d.cdcd(t, "status", "-o", "json")
+	if strings.Contains(stdout, "CDCD-1033") { // nobody answers
+		return s, false
+	}
+	var answer struct{ Result status }
+	if err := json.Unmarshal([]byte(stdout), &answer); err != nil || len(answer.Result.Feeds) == 0 {
+		t.Fatalf("status: %v\n%s%s\n%s", err, stdout, stderr, d.tail())
+	}
+	return answer.Result, true
 }
 
 var objectName = regexp.MustCompile(`^(\d{20})\.jsonl(\.zst|\.gz)?$`)
