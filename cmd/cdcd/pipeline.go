@@ -478,7 +478,16 @@ func (p *pipeline) deliver(ctx context.Context, f *feed, delivered *bool) error 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.Run(ctx) })
 	g.Go(func() error { return dead.Run(ctx) })
-	g.Go(func() error { return p.stream.Consume(ctx, from, f.handle(eng, look)) })
+	g.Go(func() error {
+		err := p.stream.Consume(ctx, from, f.handle(eng, look))
+		if final(err) && ctx.Err() == nil { // nothing comes behind what is missing, but what stands before it is to be had
+			f.mu.Lock()
+			f.err = err
+			f.mu.Unlock()
+			err = errors.Join(err, c.Flush(ctx))
+		}
+		return err
+	})
 	return g.Wait()
 }
 
