@@ -98,6 +98,8 @@ type options struct {
 	mysql  string         // further settings of source.mysql
 	rotate string
 	feed   string // what the feed is, in place of a bucket: to: …
+	feeds  string // further feeds
+	env    []string
 }
 
 const everything = `version: 1
@@ -110,7 +112,7 @@ rules:
 // deploy writes a configuration.
 func deploy(t *testing.T, db *testenv.Server, o options) *deployment {
 	t.Helper()
-	d := &deployment{dir: t.TempDir()}
+	d := &deployment{dir: t.TempDir(), env: o.env}
 	d.log = filepath.Join(d.dir, "log")
 	d.bucket = o.bucket
 	if d.bucket == "" {
@@ -151,8 +153,8 @@ source:
 %s%sfeeds:
   acme:
     %s    rotate: %s
-console: {listen: "127.0.0.1:%d"}
-%s`, db.Flavor, testenv.User, o.source, o.mysql, bus, feed, o.rotate, freePort(t), o.more)
+%sconsole: {listen: "127.0.0.1:%d"}
+%s`, db.Flavor, testenv.User, o.source, o.mysql, bus, feed, o.rotate, o.feeds, freePort(t), o.more)
 	d.env = append(d.env, "DB_PASSWORD="+testenv.Password)
 	write(t, filepath.Join(d.dir, "cdcd.yaml"), config)
 	write(t, filepath.Join(d.dir, "rules", "all.yaml"), o.rules)
@@ -380,7 +382,10 @@ func (d *deployment) verify(t *testing.T) {
 // workload makes the ledger's tables; go runs it until the returned function is called, which waits for it.
 func workload(t *testing.T, db *testenv.Server, c ledger.Config) (w *ledger.Workload, run func() (stop func())) {
 	t.Helper()
-	c.Addr, c.User = db.Addr, "root"
+	c.User = "root"
+	if c.Addr == "" {
+		c.Addr = db.Addr
+	}
 	w = ledger.New(c)
 	if err := w.Create(context.Background()); err != nil {
 		t.Fatal(err)
