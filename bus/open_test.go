@@ -36,6 +36,16 @@ func TestADataFolderIsUsedByOneProcess(t *testing.T) {
 	open(t, Config{Dir: dir})
 }
 
+func TestADataFolderIsOfOneSource(t *testing.T) {
+	dir := t.TempDir()
+	open(t, Config{Dir: dir}).Close()
+	_, err := Open(t.Context(), Config{Dir: dir, Source: "store"})
+	if want := `is that of source "shop", and the configuration's name is "store"`; cdc.CodeOf(err) != codeForeign || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s: … %s", err, codeForeign, want)
+	}
+	open(t, Config{Dir: dir}).Close()
+}
+
 func TestUnsafeStreamsAreRefused(t *testing.T) {
 	for _, test := range []struct {
 		name   string

@@ -65,6 +65,9 @@ func (s *Stream) ensureStream(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.refuseOther(ctx); err != nil {
+		return err
+	}
 	if err := s.openOrCreate(ctx, &s.stream, s.wanted(replicas)); err != nil {
 		return cdc.Errorf(codeConnect, "open stream %s: %w", s.name, err).
 			WithFix("JetStream must be enabled for this account, with room for %d bytes in %d copies", s.cfg.MaxBytes, replicas)
@@ -78,6 +81,24 @@ func (s *Stream) ensureStream(ctx context.Context) error {
 		return err
 	}
 	s.find(have)
+	return nil
+}
+
+// refuseOther refuses a data folder that another source has its stream in: room is set aside for one.
+func (s *Stream) refuseOther(ctx context.Context) error {
+	if s.server == nil {
+		return nil // a cluster may have many
+	}
+	all := s.js.ListStreams(ctx)
+	for info := range all.Info() {
+		if other := info.Config.Metadata[metaSource]; other != "" && other != s.cfg.Source {
+			return cdc.Errorf(codeForeign, "data folder %s is that of source %q, and the configuration's name is %q", s.cfg.Dir, other, s.cfg.Source).
+				WithFix("set name back to %s, or give %s a data folder of its own with data", other, s.cfg.Source)
+		}
+	}
+	if err := all.Err(); err != nil {
+		return fmt.Errorf("list the streams in %s: %w", s.cfg.Dir, err)
+	}
 	return nil
 }
 

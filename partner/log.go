@@ -49,6 +49,7 @@ type logReader struct {
 	tree     tlog.Tree
 	next     int64               // the first entry that was not read
 	waiting  map[string][]logged // by chain, in the order of the log
+	passed   map[string]logged   // by chain, the one that was passed over because its store is called otherwise
 	bundle   [][]byte            // the entries from bundleAt on
 	bundleAt int64
 	edge     map[string][]byte // files at the tree's right edge, which the log does not keep for long
@@ -60,7 +61,7 @@ func newLogReader(files LogFiles, key string, state LogState) (*logReader, error
 	if err != nil {
 		return nil, fmt.Errorf("public key of the audit log: %w", err)
 	}
-	return &logReader{files: files, verifier: v, state: state, next: state.Next, waiting: map[string][]logged{}}, nil
+	return &logReader{files: files, verifier: v, state: state, next: state.Next, waiting: map[string][]logged{}, passed: map[string]logged{}}, nil
 }
 
 // errGone says that a file of the log is not there: it has grown, and keeps partial tiles for a while only.
@@ -167,10 +168,14 @@ func (l *logReader) find(ctx context.Context, store string, o Object) (at logged
 			if here && at.Ordinal > o.Ordinal {
 				return at, false, fault(o.Key, "the audit log has object %d of %s where it should have %d", at.Ordinal, o.Chain, o.Ordinal)
 			}
+			if at.Ordinal == o.Ordinal {
+				l.passed[o.Chain] = at
+			}
 			l.waiting[o.Chain] = l.waiting[o.Chain][1:]
 		}
 		if l.next >= l.tree.N {
-			return logged{}, false, nil
+			at, ok = l.passed[o.Chain]
+			return at, ok && at.Ordinal == o.Ordinal && len(l.state.Stores) == 1, nil // there is no other that it could be
 		}
 		if err := l.read(ctx); err != nil {
 			return logged{}, false, err

@@ -82,7 +82,10 @@ type Puller struct {
 	log   *logReader // nil without a log
 }
 
-// Open reads the state, or begins. Nobody else may use the same state until Close.
+// ErrState says that the state is damaged, or not about this store. Without it everything is pulled again.
+var ErrState = errors.New("the state cannot be used")
+
+// Open reads the state, or begins; an [ErrState] when there is one that it cannot go on from. Nobody else may use the same state until Close.
 func Open(cfg Config) (*Puller, error) {
 	if cfg.Store == nil || cfg.State == "" || cfg.Deliver == nil || (cfg.Log == nil) != (cfg.LogKey == "") {
 		return nil, errors.New("partner: Store, State and Deliver must be set, and Log and LogKey together")
@@ -128,13 +131,13 @@ func (p *Puller) load() error {
 		return fmt.Errorf("state: %w", err)
 	}
 	if err := json.Unmarshal(text, &p.state); err != nil {
-		return fmt.Errorf("state %s: %w", p.cfg.State, err)
+		return fmt.Errorf("%w: %s: %w", ErrState, p.cfg.State, err)
 	}
 	if p.state.Version != 1 || p.state.Chains == nil {
-		return fmt.Errorf("state %s: it has format %d, this program reads 1", p.cfg.State, p.state.Version)
+		return fmt.Errorf("%w: %s: it has format %d, this program reads 1", ErrState, p.cfg.State, p.state.Version)
 	}
 	if p.state.Store != p.cfg.Store.String() {
-		return fmt.Errorf("state %s: it is about %s, not about %s", p.cfg.State, p.state.Store, p.cfg.Store)
+		return fmt.Errorf("%w: %s: it is about %s, not about %s", ErrState, p.cfg.State, p.state.Store, p.cfg.Store)
 	}
 	return nil
 }
@@ -159,18 +162,20 @@ func (p *Puller) Pull(ctx context.Context) (r Report, err error) {
 		}
 		r.Logged = true
 	}
+	var unsent error // of receipts: what is to be had does not wait for them
 	for _, folder := range folders {
 		if err := p.pull(ctx, folder, &r); err != nil {
 			return r, err
 		}
-		if err := p.receipt(ctx, folder); err != nil {
-			return r, err
-		}
+		unsent = errors.Join(unsent, p.receipt(ctx, folder))
 		if at, ok := p.state.Chains[folder]; ok {
 			r.Chains = append(r.Chains, at)
 		}
 	}
-	return r, p.missing(ctx, feed)
+	if err := p.missing(ctx, feed); err != nil {
+		return r, err
+	}
+	return r, unsent
 }
 
 // missing finds objects that the log has and the store has not: the newest ones of a chain, or all of them.

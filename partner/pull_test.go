@@ -366,6 +366,68 @@ func TestAnObjectThatTheLogHasOtherwiseIsAFault(t *testing.T) {
 	}
 }
 
+// The same folder or bucket may have another name at the partner's. That the log has another object is a fault all the same, as long
+// as there is no other store that it could be in.
+func TestAnObjectThatTheLogHasOtherwiseIsAFaultUnderAnyNameOfTheStore(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		elsewhere int // objects that the feed had in another store before
+		want      string
+	}{
+		{"one store", 0, "p=00/dt=2026-11-01/00000000000000000011.jsonl.gz: the audit log has it as"},
+		{"perhaps it is not logged yet", 1, ""},
+	} {
+		s := store{}
+		all := s.fill(t, 1, 3)
+		l, dir, key := auditLog(t)
+		before := deliver(t, 0, tt.elsewhere, func(cdc.Object, []byte, map[string]string) {})
+		for i := range before {
+			before[i].Store = "s3://before"
+		}
+		for _, o := range append(before, all...) {
+			if o.Store != "s3://before" {
+				o.Store = "s3://acme"
+			}
+			if o.Ordinal >= 2 {
+				o.SHA256, o.Prev = fmt.Sprint(o.Ordinal), strings.Replace(o.Prev, all[1].SHA256, "2", 1)
+			}
+			if err := l.Object(t.Context(), o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		state := filepath.Join(t.TempDir(), "state.json")
+		for attempt, objects := range []int{1, 0} { // a fault does not go away
+			r, err := pull(t, partner.Config{Store: s, Log: folder(dir), LogKey: key, State: state}, got{})
+			var f *partner.Fault
+			if tt.want == "" && (err != nil || r.Ahead != 1) || tt.want != "" && (!errors.As(err, &f) || !strings.Contains(f.Error(), tt.want)) || r.Objects != objects {
+				t.Errorf("%s, %d: got %v, %+v", tt.name, attempt, err, r)
+			}
+		}
+	}
+}
+
+func TestAStateThatCannotBeUsedSaysSo(t *testing.T) {
+	s := store{}
+	s.fill(t, 1, 3)
+	state := filepath.Join(t.TempDir(), "state.json")
+	if _, err := pull(t, partner.Config{Store: s, State: state}, got{}); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"", string(whole[:len(whole)/2]), "{}", strings.Replace(string(whole), `"version": 1`, `"version": 2`, 1), strings.Replace(string(whole), "acme", "other", 1)} {
+		if err := os.WriteFile(state, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := partner.Open(partner.Config{Store: s, State: state, Deliver: partner.Folder(t.TempDir())})
+		if !errors.Is(err, partner.ErrState) {
+			t.Errorf("%.40q: got %v", text, err)
+		}
+	}
+}
+
 // What is not there any more is found by the log only: the objects before it are whole.
 func TestObjectsThatOnlyTheLogHasAreMissing(t *testing.T) {
 	const last, other = "p=00/dt=2026-11-01/00000000000000000041.jsonl.gz", "p=01/dt=2026-11-01/00000000000000000041.jsonl.gz"
@@ -473,8 +535,8 @@ func TestReceiptsAreSentOnceAndAgainWhenTheyFailed(t *testing.T) {
 		}
 		return nil
 	}}
-	if _, err := pull(t, c, got{}); err == nil {
-		t.Fatal("no error")
+	if r, err := pull(t, c, got{}); err == nil || r.Objects != 6 { // no chain waits for the receipts of another
+		t.Fatalf("got %+v, %v", r, err)
 	}
 	fails = false
 	for range 2 {
@@ -482,7 +544,7 @@ func TestReceiptsAreSentOnceAndAgainWhenTheyFailed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if want := []string{"shop/acme/00 3", "shop/acme/00 3", "shop/acme/01 3"}; !slices.Equal(sent, want) {
+	if want := []string{"shop/acme/00 3", "shop/acme/01 3", "shop/acme/00 3", "shop/acme/01 3"}; !slices.Equal(sent, want) {
 		t.Errorf("got %q, want %q", sent, want)
 	}
 }

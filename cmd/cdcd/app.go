@@ -119,7 +119,7 @@ func (a *app) start() error {
 	case text:
 		a.log = slog.New(tint.NewTextHandler(a.ui.stderr, &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !a.ui.colorErr}))
 	default:
-		a.log = slog.New(slog.NewJSONHandler(a.ui.stderr, &slog.HandlerOptions{Level: level}))
+		a.log = slog.New(slog.NewJSONHandler(a.ui.stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: plainDuration}))
 	}
 	return nil
 }
@@ -229,6 +229,14 @@ func interrupted(ctx context.Context, err error) error {
 		return errInterrupted
 	}
 	return err
+}
+
+// plainDuration writes a duration as people do, 2m10s, and not as a number of nanoseconds.
+func plainDuration(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // exitCode turns the error of a verb into the exit code of the program.

@@ -229,9 +229,9 @@ func TestPasswordsInURLsAreNotPrinted(t *testing.T) {
 
 func TestLogsAreForPeopleOrForMachines(t *testing.T) {
 	for format, want := range map[string]string{
-		"text": `^[0-9:.]{12} WRN disk is full free=0\n$`,
-		"json": `^\{"time":"[^"]+","level":"WARN","msg":"disk is full","free":0\}\n$`,
-		"auto": `^\{"time":"[^"]+","level":"WARN","msg":"disk is full","free":0\}\n$`, // stderr is no terminal here
+		"text": `^[0-9:.]{12} WRN disk is full free=0 for=1m30s\n$`,
+		"json": `^\{"time":"[^"]+","level":"WARN","msg":"disk is full","free":0,"for":"1m30s"\}\n$`,
+		"auto": `^\{"time":"[^"]+","level":"WARN","msg":"disk is full","free":0,"for":"1m30s"\}\n$`, // stderr is no terminal here
 	} {
 		var out, errOut bytes.Buffer
 		a := &app{ui: newUI(&out, &errOut, "table"), color: "auto", logFormat: format, logLevel: "warn"}
@@ -239,7 +239,7 @@ func TestLogsAreForPeopleOrForMachines(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.log.Info("not shown")
-		a.log.Warn("disk is full", "free", 0)
+		a.log.Warn("disk is full", "free", 0, "for", 90*time.Second)
 		if !regexp.MustCompile(want).MatchString(errOut.String()) || out.Len() != 0 {
 			t.Errorf("--log-format %s: got %q, want %s", format, &errOut, want)
 		}

@@ -845,8 +845,11 @@ func (v *validator) checkFeed(at []any, f *feedConfig) {
 		v.invalid(append(at, "nats"), "nats settings apply to a feed to nats://").Hint("remove them")
 	}
 	v.checkRange(append(at, "hold"), int64(f.Hold), int64(time.Minute), int64(10*365*24*time.Hour), "1m", "87600h")
-	if _, err := beginOf(f.Begin, time.Now()); err != nil {
+	now := time.Now()
+	if begin, err := beginOf(f.Begin, now); err != nil {
 		v.invalid(append(at, "begin"), "'%s' is not a place in the stream", f.Begin).Hint("use oldest, now, 24h or 2026-11-20T06:00:00Z")
+	} else if begin.After(now) {
+		v.invalid(append(at, "begin"), "'%s' has not come yet, and a feed begins with what the stream has", f.Begin).Hint("use now for the changes that come from here on")
 	}
 	v.checkPartitions(at, f)
 	v.checkForm(at, f)

@@ -284,6 +284,9 @@ written any more. It exits with 1 at the first thing that is wrong and goes no f
 				}
 			}
 			p, err := partner.Open(c)
+			if errors.Is(err, partner.ErrState) {
+				return cdc.Errorf("CDCD-4404", "%w", err).WithFix("restore a copy of %[1]s, or name another with --state; without it (rm %[1]s) all objects are fetched again, into the same files", c.State)
+			}
 			if err != nil {
 				return err
 			}

@@ -298,11 +298,19 @@ type objectFinder struct {
 	last    uint64 // the ordinal that was found last
 	lastKey string
 	ahead   []string // keys behind it
+	pages   []page   // of the chain's keys, in their order
+}
+
+// page is up to listedKeys keys of a chain that follow each other, or those at its end.
+type page struct {
+	after   string // the key before its first one
+	ordinal uint64 // of its first object; 0 while nobody has asked
 }
 
 const (
 	recentObjects = 256
 	listedKeys    = 1000
+	strideObjects = 50 // to go over one by one before the place is looked up
 )
 
 func newObjectFinder(store chain.Store, folder, name string) *objectFinder {
@@ -349,7 +357,7 @@ var objectKey = regexp.MustCompile(`^p=\d{2,}/dt=\d{4}-\d{2}-\d{2}/\d{20}\.[a-z0
 
 // look looks in the store.
 func (h *objectFinder) look(ctx context.Context, ordinal uint64) (o cdc.Object, prevKey string, ok bool, err error) {
-	if h.last == 0 || h.last >= ordinal {
+	if h.last == 0 || h.last >= ordinal || ordinal-h.last > strideObjects {
 		if err := h.begin(ctx, ordinal); err != nil {
 			return o, "", false, err
 		}
@@ -380,9 +388,25 @@ func (h *objectFinder) look(ctx context.Context, ordinal uint64) (o cdc.Object, 
 	}
 }
 
-// begin finds the place before an ordinal among all keys of the chain: its ordinals ascend with its keys.
+// begin finds the place before an ordinal among all keys of the chain: its ordinals ascend with its keys. All of them are listed
+// once; who goes back again, as receipts do that come in any order, has the newest ones listed and some pages.
 func (h *objectFinder) begin(ctx context.Context, ordinal uint64) error {
-	keys, err := h.list(ctx, "", 0)
+	if err := h.turnPages(ctx); err != nil {
+		return err
+	}
+	var err error
+	behind := sort.Search(len(h.pages), func(i int) bool {
+		for ; i < len(h.pages) && err == nil; i++ {
+			if err = h.open(ctx, &h.pages[i]); h.pages[i].ordinal > 0 {
+				return h.pages[i].ordinal >= ordinal
+			}
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	keys, err := h.list(ctx, h.pages[max(0, behind-1)].after, listedKeys)
 	if err != nil {
 		return err
 	}
@@ -395,7 +419,42 @@ func (h *objectFinder) begin(ctx context.Context, ordinal uint64) error {
 		}
 		return true
 	})
-	h.last, h.lastKey, h.ahead = 0, "", keys[max(0, at-1):]
+	h.last, h.lastKey, h.ahead = 0, "", keys[min(len(keys), max(0, at-1)):]
+	return err
+}
+
+// turnPages divides the keys that came since the last time.
+func (h *objectFinder) turnPages(ctx context.Context) error {
+	if len(h.pages) == 0 {
+		h.pages = []page{{}}
+	}
+	n, last := 0, ""
+	return h.store.List(ctx, h.folder+"dt=", h.pages[len(h.pages)-1].after, func(key string, _ int64) bool {
+		if !objectKey.MatchString(key) {
+			return true
+		}
+		if n == listedKeys {
+			h.pages, n = append(h.pages, page{after: last}), 0
+		}
+		n, last = n+1, key
+		return true
+	})
+}
+
+// open asks for the ordinal of the first object on a page; it stays 0 when there is none any more.
+func (h *objectFinder) open(ctx context.Context, p *page) error {
+	if p.ordinal > 0 {
+		return nil
+	}
+	keys, err := h.list(ctx, p.after, listedKeys)
+	for _, key := range keys {
+		var o cdc.Object
+		var is bool
+		if o, is, err = h.object(ctx, key); err != nil || is {
+			p.ordinal = o.Ordinal
+			break
+		}
+	}
 	return err
 }
 
