@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/strictyaml"
