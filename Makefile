@@ -9,7 +9,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 RACE := ./cdc/... ./engine/... ./bus/... ./sinks/... ./wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo setup test bench bench-delivery bench-rules bench-wasm mutate-rules simulate mutate-delivery fuzz lint generate clean
+.PHONY: help build demo setup ui ui-test ui-e2e test bench bench-delivery bench-rules bench-wasm mutate-rules simulate mutate-delivery fuzz lint generate clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,21 @@ build: ## Build the static binary bin/cdcd
 
 demo: ## Run the whole thing here, with a private source and a live workload
 	go run ./cmd/cdcd demo
+
+ui: console/ui/node_modules ## Build the web console into console/ui/dist, which is committed
+	cd console/ui && npm run -s build -- --logLevel warn
+
+ui-test: ui ## Check and test the web console's sources, and that what is committed is what they are built to
+	cd console/ui && npm run -s check && npm test -s
+	git diff --exit-code --stat -- console/ui/dist
+	@untracked=$$(git ls-files --others --exclude-standard console/ui/dist); [ -z "$$untracked" ] || { echo "not committed: $$untracked"; exit 1; }
+
+ui-e2e: ui ## Try the web console in a browser, on the demo
+	cd console/ui && npm run -s e2e
+
+console/ui/node_modules: console/ui/package-lock.json
+	cd console/ui && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
 
 setup: ## Install the servers that the tests need, where missing
 	@scripts/setup

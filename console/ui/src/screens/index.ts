@@ -1,0 +1,96 @@
+import type { Component } from 'svelte'
+import type { IconName } from '../ui/Icon.svelte'
+
+export interface Screen {
+	path: string
+	title: string
+	icon: IconName
+	/** Goes there after g. */
+	key: string
+	/** What it is for, in the command palette. */
+	about: string
+	load?: () => Promise<{ default: Component }>
+	/** Until the screen is there: the verbs that do the same. */
+	verbs?: string[]
+}
+
+export const screens: Screen[] = [
+	{
+		path: '/',
+		title: 'Overview',
+		icon: 'overview',
+		key: 'o',
+		about: 'Is it healthy?',
+		load: () => import('./overview/Screen.svelte'),
+	},
+	{
+		path: '/live',
+		title: 'Live',
+		icon: 'live',
+		key: 'l',
+		about: 'What is changing right now?',
+		verbs: ['tail'],
+	},
+	{
+		path: '/rules',
+		title: 'Rules',
+		icon: 'rules',
+		key: 'r',
+		about: 'Write, try, back-test, publish',
+		verbs: ['rules lint', 'rules backtest', 'rules push'],
+	},
+	{
+		path: '/deliveries',
+		title: 'Deliveries',
+		icon: 'deliveries',
+		key: 'd',
+		about: 'Did the partner get it?',
+		verbs: ['status', 'audit query'],
+	},
+	{
+		path: '/dead-letters',
+		title: 'Dead letters',
+		icon: 'letters',
+		key: 'x',
+		about: 'What could not be judged',
+		verbs: ['dlq list', 'dlq retest', 'dlq redrive'],
+	},
+	{
+		path: '/audit',
+		title: 'Audit',
+		icon: 'audit',
+		key: 'a',
+		about: 'Find and prove',
+		verbs: ['audit query', 'audit prove', 'audit verify'],
+	},
+	{
+		path: '/plugins',
+		title: 'Plugins',
+		icon: 'plugins',
+		key: 'p',
+		about: 'Modules, limits, times',
+		verbs: ['plugin list', 'plugin inspect'],
+	},
+	{
+		path: '/schema',
+		title: 'Schema',
+		icon: 'schema',
+		key: 's',
+		about: 'Tables and columns',
+		load: () => import('./schema/Screen.svelte'),
+	},
+	{
+		path: '/settings',
+		title: 'Settings',
+		icon: 'settings',
+		key: ',',
+		about: 'Connections, roles, who am I',
+		verbs: ['config show'],
+	},
+]
+
+/** The screen of a path, '' for none. */
+export function screenOf(path: string): Screen | undefined {
+	const first = '/' + (path.split('/')[1] ?? '')
+	return screens.find((s) => s.path === first)
+}
