@@ -21,11 +21,11 @@ demo: ## Run the whole thing here, with a private source and a live workload
 	go run ./cmd/cdcd demo
 
 ui: console/ui/node_modules ## Build the web console into console/ui/dist, which is committed
-	cd console/ui && npm run -s build -- --logLevel warn
+	cd console/ui && npx openapi-typescript ../../docs/openapi.json -o src/lib/api.gen.ts >/dev/null && npm run -s build -- --logLevel warn
 
 ui-test: ui ## Check and test the web console's sources, and that what is committed is what they are built to
 	cd console/ui && npm run -s check && npm test -s
-	git diff --exit-code --stat -- console/ui/dist
+	git diff --exit-code --stat -- console/ui/dist console/ui/src/lib/api.gen.ts
 	@untracked=$$(git ls-files --others --exclude-standard console/ui/dist); [ -z "$$untracked" ] || { echo "not committed: $$untracked"; exit 1; }
 
 ui-e2e: ui ## Try the web console in a browser, on the demo
