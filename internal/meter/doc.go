@@ -20,16 +20,17 @@
 //
 // [Cost] is the price of an instruction. Code is charged where it begins: a function when it is entered, a loop each time round,
 // and a branch of some size where it branches off, so that what is skipped is not paid; smaller ones are paid with the code before
-// them, whether they are taken or not. A small function without loops that is only called directly is paid by its callers, and
-// looks at nothing itself; one with loops pays for itself, and looks where it goes round again. Where paths come together that have written many variables, compiled code moves all of them, also where
-// the path that was taken did not write any: that has its price too.
+// them, whether they are taken or not. A small function that is only called directly is paid by its callers, and does not look when it
+// is entered; one with loops looks where it goes round again. Where paths come together that have written many variables, compiled
+// code moves all of them, also where the path that was taken did not write any: that has its price too.
 //
 // Whether fuel is left is looked at when a function is entered that is called from outside, through a table, or in a cycle, or is not
 // small; where a loop goes round again, or at its head if many branches lead there; and where more has been done since the last
 // look than is in proportion to the function's frame: elsewhere it may go below zero, and that is seen at the next such place, or
-// by the host when the call returns. In a function with a loop that calls nothing it is kept in a local, which goes back to the global
-// before calls and at the end; so behind a trap the global holds what it was when it was last put back. A visit of the host does not change that:
-// what is used does not depend on the slices that it is given in.
+// by the host when the call returns. In a loop that calls nothing that takes fuel it is kept in a local, which goes back to the global
+// when the loop is left, so that paths by which it is not entered do not pay for that; and so it is in all of a function as Go compiles
+// it, before calls and at the end. So behind a trap the global holds what it was when it was last put back. A visit of the host does not
+// change that: what is used does not depend on the slices that it is given in.
 //
 // The code that standard Go makes of a function is a loop around a br_table, by way of which all jumps go. A jump whose target
 // stands before it as a constant becomes a branch to that target, if it leads forward. This saves more than the metering of such code costs.

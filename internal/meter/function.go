@@ -4,8 +4,9 @@ import "github.com/cdcd-project/cdcd/internal/wasmbin"
 
 // function rewrites one function after the other.
 //
-// A function with loops or many places has the fuel in a local, where compiled code keeps it in a register, and puts it back for
-// everybody else: before calls, and when it ends. The others take it from the global.
+// A loop that calls nothing that takes fuel has it in a local, where compiled code keeps it in a register, and so has all of a function
+// that chooses by a table where it goes on. It is put back for everybody else: when the loop is left, before calls, and when the function
+// ends. The rest takes it from the global.
 type function struct {
 	*rewriter
 	out        []byte
@@ -19,7 +20,9 @@ type function struct {
 	breaths    []int // numbers of instructions, from 1, behind which there is a mark, and a look
 	stretch    stretch
 	open       []branch
-	inLocal    bool   // the fuel is in the local
+	whole      bool   // the fuel is in the local from the beginning to the end
+	inLocal    bool   // the fuel is in the local here
+	region     int    // how many blocks are open outside of the loop that has the fuel in the local; 0: there is none
 	spare      uint32 // local of type i64: the fuel, if it is in a local
 	length     uint32 // local of type i32
 	to         uint32 // locals of type i32, in functions with bulk instructions only
@@ -38,7 +41,8 @@ func (f *function) rewrite(number uint32, b *wasmbin.Body) []byte {
 		locals[2] = 3
 	}
 	f.out = append(f.out[:0], grown(b.Groups, 2, locals)...)
-	if f.inLocal {
+	f.inLocal, f.region = f.whole, 0
+	if f.whole {
 		f.load()
 	}
 	if p := f.prices[number]; p.self {
@@ -46,7 +50,7 @@ func (f *function) rewrite(number uint32, b *wasmbin.Body) []byte {
 	} else if !p.paid {
 		f.charge(f.marks[0].place, !f.beginsWithLoop())
 	}
-	if f.inLocal { // what branches to the end of the function, and returns, ends here
+	if f.whole { // what branches to the end of the function, and returns, ends here
 		f.out = append(f.out, byte(wasmbin.Block))
 		f.out = append(f.out, f.blockType(t.Results)...)
 	}
@@ -68,11 +72,22 @@ func (f *function) rewrite(number uint32, b *wasmbin.Body) []byte {
 				f.out = append(f.out, i.Bytes...)
 			}
 		case i.Op == wasmbin.Loop && f.marks[next].again:
+			if f.marks[next].region {
+				f.load()
+				f.inLocal, f.region = true, len(f.nest)
+			}
 			f.loop(i, f.marks[next])
 		case i.Op == wasmbin.Br || i.Op == wasmbin.BrIf || i.Op == wasmbin.BrTable:
 			f.branch(i)
-		case i.Op == wasmbin.Return && f.inLocal:
+		case i.Op == wasmbin.Return && f.whole:
 			f.local(byte(wasmbin.Br), uint32(len(f.nest)-1))
+		case i.Op == wasmbin.Return && f.inLocal:
+			f.store()
+			f.out = append(f.out, i.Bytes...)
+		case i.Op == wasmbin.End && f.region > 0 && len(f.nest) == f.region+1:
+			f.out = append(f.out, i.Bytes...)
+			f.store()
+			f.inLocal, f.region = false, 0
 		case i.Op == wasmbin.Unreachable && f.inLocal:
 			f.store()
 			f.out = append(f.out, i.Bytes...)
@@ -93,7 +108,7 @@ func (f *function) rewrite(number uint32, b *wasmbin.Body) []byte {
 		}
 		f.before.follow(i)
 	}
-	if f.inLocal {
+	if f.whole {
 		f.store()
 		f.out = append(f.out, byte(wasmbin.End))
 	}
@@ -122,6 +137,9 @@ func (f *function) loop(i wasmbin.Instr, m mark) {
 func (f *function) branch(i wasmbin.Instr) {
 	labels := f.labels(i)
 	if i.Op == wasmbin.BrTable {
+		if f.leaves(i) {
+			f.store()
+		}
 		n, _ := u32(i.Bytes[1:])
 		f.out = wasmbin.AppendU32(append(f.out, byte(i.Op)), n)
 		for label, ok := labels(); ok; label, ok = labels() {
@@ -132,6 +150,10 @@ func (f *function) branch(i wasmbin.Instr) {
 	label, _ := labels()
 	if forward, ok := f.threaded(i); ok {
 		label = forward
+	}
+	if f.leaves(i) {
+		f.leave(i, label)
+		return
 	}
 	if i.Op == wasmbin.BrIf && int64(label) < int64(len(f.nest)) {
 		if m := f.marks[f.nest[len(f.nest)-1-int(label)]]; m.op == wasmbin.Loop && m.plain { // the compiler makes better code of this
@@ -146,6 +168,42 @@ func (f *function) branch(i wasmbin.Instr) {
 		f.back(f.marks[f.nest[len(f.nest)-1-int(label)]], label)
 	}
 	f.local(byte(i.Op), f.label(label))
+}
+
+// leaves reports whether a branch may lead out of the loop that has the fuel in the local.
+func (f *function) leaves(i wasmbin.Instr) bool {
+	if f.region == 0 {
+		return false
+	}
+	labels := f.labels(i)
+	for label, ok := labels(); ok; label, ok = labels() {
+		if int64(label) >= int64(len(f.nest)-f.region) && int64(label) < int64(len(f.nest)) {
+			return true
+		}
+	}
+	return false
+}
+
+// leave writes a branch that leads out of the loop that has the fuel in the local.
+func (f *function) leave(i wasmbin.Instr, label uint32) {
+	m := f.marks[f.nest[len(f.nest)-1-int(label)]]
+	if i.Op == wasmbin.BrIf && !m.plain {
+		f.store() // what goes on within the loop does not see it
+		f.local(byte(i.Op), label)
+		return
+	}
+	if i.Op == wasmbin.BrIf {
+		f.out = append(f.out, byte(wasmbin.If), 0x40)
+		label++
+	}
+	f.store()
+	f.inLocal = false
+	f.back(m, label)
+	f.inLocal = true
+	f.local(byte(wasmbin.Br), label)
+	if i.Op == wasmbin.BrIf {
+		f.out = append(f.out, byte(wasmbin.End))
+	}
 }
 
 // back charges for another round of a loop, and looks whether there is so much, before a branch back to it. What is paid for is done

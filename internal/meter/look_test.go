@@ -163,6 +163,52 @@ func TestFuelIsLookedAtBeforeMuchIsDone(t *testing.T) {
 	}
 }
 
+// Whichever way a loop is left, what it has used is known behind it.
+func TestLoopsAreLeftWithWhatTheyUsed(t *testing.T) {
+	const rounds = 1000
+	down := asm.Seq(asm.Get(0), asm.Const32(1), asm.Op(0x6b), asm.Tee(0)) // one less, and whether it is none
+	done := asm.Seq(down, asm.Op(0x45))
+	begin := asm.Seq(asm.Const32(rounds), asm.Set(0))
+	loop := func(body ...[]byte) []byte { return asm.Loop(asm.Seq(body...), asm.Br(0)) }
+	for _, row := range []struct {
+		name string
+		code []byte
+	}{
+		{"it ends", asm.Loop(down, asm.BrIf(0))},
+		{"return", loop(done, asm.If(asm.Return))},
+		{"a branch", asm.Block(loop(done, asm.If(asm.Br(2))))},
+		{"a branch on a condition", asm.Block(loop(done, asm.BrIf(1)))},
+		{"a branch on a condition to the end of the function", loop(done, asm.BrIf(1))},
+		{"a branch with a value", asm.Seq(asm.Typed(0x02, asm.I32, asm.Loop(asm.Const32(5), done, asm.BrIf(1), asm.Drop, asm.Br(0)), asm.Const32(0)), asm.Drop)},
+		{"a choice", asm.Block(loop(done, asm.BrTable(0, 1)))},
+		{"the loop around, which calls", asm.Block(asm.Loop(asm.Get(1), asm.BrIf(1), asm.Const32(1), asm.Set(1), asm.Call(1), loop(done, asm.BrIf(1))))},
+		{"the loop around, which calls, by a branch", asm.Block(asm.Loop(asm.Get(1), asm.BrIf(1), asm.Const32(1), asm.Set(1), asm.Call(1), loop(done, asm.If(asm.Br(2)))))},
+		{"the loop around, by a choice", asm.Block(asm.Loop(asm.Get(1), asm.BrIf(1), asm.Const32(1), asm.Set(1), asm.Call(1), loop(done, asm.BrTable(0, 1))))},
+		{"two loops", asm.Block(loop(loop(done, asm.BrIf(2))))},
+		{"it gives up", loop(done, asm.If(asm.Unreachable))},
+	} {
+		m := asm.Module{Funcs: []asm.Func{
+			{Export: "f", Locals: asm.I32 + asm.I32, Code: asm.Seq(begin, row.code)},
+			{Export: "g", Locals: asm.I32, Code: asm.Loop(asm.Get(0), asm.BrIf(0))}}}
+		var want int64
+		for _, slice := range []int64{1e6, 100} {
+			h := &host{left: 1e6, slice: slice}
+			mod, err := start(t, m.Bytes(), h, wazero.NewRuntimeConfigCompiler())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := mod.ExportedFunction("f").Call(t.Context()); err != nil && row.name != "it gives up" {
+				t.Fatalf("%s: %v", row.name, err)
+			}
+			used := 1e6 - h.left - int64(mod.ExportedGlobal(Fuel).Get())
+			if used < 5*rounds || used > 20*rounds || want != 0 && used != want {
+				t.Errorf("%s, slices of %d: %d units for a thousand rounds", row.name, slice, used)
+			}
+			want = used
+		}
+	}
+}
+
 // How fuel is given out is not seen in what is used: not by what ends well, and not by what ends with a trap.
 func TestSlicesAreNotSeen(t *testing.T) {
 	divide := asm.Seq(asm.Const32(1), asm.Const32(0), asm.Op(0x6d), asm.Drop)

@@ -9,7 +9,7 @@ import (
 )
 
 // Version changes when the same module is rewritten in another way.
-const Version = 6
+const Version = 7
 
 // The names that a rewritten module has besides its own. They begin with what no module may use, see [Reserved].
 const (

@@ -18,6 +18,8 @@ type mark struct {
 	locals int        // of a loop: its number among the loopLocals
 	goes   int32      // of a loop that begins with a choice of where to go on: its number among the dispatches and 1
 	plain  bool       // branches to the end of the block, or back to the loop, carry no values
+	local  bool       // the fuel is in the local from here to the next mark
+	region bool       // of a loop: it is from here to its end
 	calls  bool       // between here and the next mark there are calls of functions that are not silent
 	cost   uint32     // of the code between here and the next mark
 	place  uint32     // what is charged here; 0: nothing, for the code is paid elsewhere
@@ -28,7 +30,7 @@ type mark struct {
 const (
 	// Code behind a branch that costs less than this is paid by the code before it, whether it is reached or not. Taking fuel
 	// from a local costs less than from a global, so it is less there.
-	worthAPlace      = 64
+	worthAPlace      = 128
 	worthALocalPlace = 24
 
 	// The most that a call may cost in whole of a function that leaves it to its callers to pay.
@@ -53,7 +55,7 @@ type price struct {
 	paid   bool   // the callers pay for what it always does; otherwise it does that itself, and looks whether it can, when it is entered
 	silent bool   // neither it nor what it calls takes fuel, or gives the host a chance to
 	steady bool   // the same but for calls that it does not come back from
-	self   bool   // it pays for that itself though it is paid, and does not look: it has loops, which have to take fuel anyway
+	self   bool   // it pays for that itself though it is paid, and does not look: the fuel is in a local in all of it
 	entry  uint32 // what it always does
 	whole  uint32 // the most that it does between two looks, with what it calls of functions that are paid; without loops, in whole
 }
@@ -152,7 +154,8 @@ func (f *function) places(number uint32, b *wasmbin.Body) price {
 		f.before.follow(i)
 	}
 	loops := slices.ContainsFunc(f.marks, func(m mark) bool { return m.again })
-	f.inLocal = len(f.dispatches) > 0 || slices.ContainsFunc(f.marks, func(m mark) bool { return m.again && !m.busy })
+	f.whole = len(f.dispatches) > 0
+	f.regions()
 	split := f.spread()
 	p.whole = min(p.whole+f.stretch.peak, 1<<30)
 	// What it always does may be more than what it does between two looks: its callers pay for it before they look again.
@@ -163,7 +166,7 @@ func (f *function) places(number uint32, b *wasmbin.Body) price {
 	p.silent = p.silent && !split
 	p.steady = p.steady && !split
 	p.entry = f.marks[0].place
-	if loops {
+	if loops && f.whole {
 		p.entry, p.self = 0, true
 	}
 	return p
@@ -433,17 +436,38 @@ func (f *function) labels(i wasmbin.Instr) func() (label uint32, ok bool) {
 // branch is a block, or both branches of an if, while costs are summed from its end to its beginning.
 type branch struct{ sum, otherwise uint32 }
 
+// regions finds the parts of a function that have the fuel in the local: the outermost of the loops that call nothing that needs it, or
+// all of it.
+func (f *function) regions() {
+	depth := 0 // of blocks within the region
+	for k := range f.marks {
+		m := &f.marks[k]
+		switch m.op {
+		case wasmbin.Block, wasmbin.If, wasmbin.Loop:
+			if depth > 0 {
+				depth++
+			} else if m.op == wasmbin.Loop && m.again && !m.busy {
+				m.region, depth = true, 1
+			}
+		case wasmbin.End:
+			depth = max(0, depth-1)
+		}
+		m.local = f.whole || depth > 0
+		m.region = m.region && !f.whole
+	}
+}
+
 // spread decides which marks become places. It reports whether any but the beginning is one.
 func (f *function) spread() (split bool) {
-	least := uint32(worthAPlace)
-	if f.inLocal {
-		least = worthALocalPlace
-	}
 	f.open = append(f.open[:0], branch{}) // the function itself; the last mark is its end
 	for k := len(f.marks) - 2; k >= 0; k-- {
 		m := &f.marks[k]
 		top := &f.open[len(f.open)-1]
 		top.sum += m.cost
+		least := uint32(worthAPlace)
+		if m.local {
+			least = worthALocalPlace
+		}
 		switch m.op {
 		case wasmbin.If, wasmbin.Else, wasmbin.End, wasmbin.BrIf:
 			if top.sum >= least || m.look {
