@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -29,6 +30,7 @@ type Backend struct {
 	Health   Health
 	Tables   Tables
 	Events   Events
+	Live     Live
 	Settings Settings
 }
 
@@ -37,6 +39,7 @@ type Console struct {
 	cfg      Config
 	api      huma.API
 	mux      *http.ServeMux
+	streams  streams
 	document func() []byte
 }
 
@@ -49,12 +52,13 @@ func New(cfg Config) *Console {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	ownErrors()
-	c := &Console{cfg: cfg, mux: http.NewServeMux()}
+	c := &Console{cfg: cfg, mux: http.NewServeMux(), streams: streams{of: map[string]int{}, jobs: map[string]api.Job{}, wake: map[chan struct{}]bool{}}}
 	c.api = humago.New(c.mux, document())
 	c.health()
 	c.settings()
 	c.tables()
 	c.events()
+	c.live()
 	c.document = sync.OnceValue(func() []byte {
 		text, err := json.MarshalIndent(c.api.OpenAPI(), "", "  ")
 		if err != nil {
@@ -160,6 +164,15 @@ func (c Caller) String() string {
 		return "whoever asks"
 	}
 	return fmt.Sprintf("'%s'", c.User)
+}
+
+// addressOf returns whose request it is, without the port.
+func addressOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
 }
 
 type callerKey struct{}

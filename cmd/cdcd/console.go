@@ -19,13 +19,31 @@ type consoleDesk struct {
 	started time.Time
 	looks   atomic.Int64 // requests that read the stream
 	shapes  tableShapes
+	live    liveWatch
+
+	ctx  context.Context // ends with the pipeline, which then waits for work
+	end  context.CancelFunc
+	work sync.WaitGroup
+}
+
+// open makes it ready to be asked.
+func (d *consoleDesk) open(p *pipeline) {
+	d.p, d.started = p, time.Now().UTC()
+	d.ctx, d.end = context.WithCancel(context.Background())
+	d.live = liveWatch{p: p, follow: map[*follower]bool{}, tables: map[string]*recentTable{}}
+}
+
+// close waits for what was begun for people.
+func (d *consoleDesk) close() {
+	d.end()
+	d.work.Wait()
 }
 
 // newConsole makes the console of a pipeline.
 func (p *pipeline) newConsole() *console.Console {
 	d := &p.console
 	return console.New(console.Config{Source: p.cfg.Name, Version: readVersion().Version, Logger: p.log,
-		Backend: console.Backend{Health: d, Tables: d, Events: d, Settings: d}})
+		Backend: console.Backend{Health: d, Tables: d, Events: d, Live: &d.live, Settings: d}})
 }
 
 // Status implements console.Health.

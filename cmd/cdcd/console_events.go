@@ -21,14 +21,28 @@ const (
 
 // Recent implements console.Events: it reads the stream from its end, or from a number, backwards.
 func (d *consoleDesk) Recent(ctx context.Context, q console.EventQuery) (api.EventList, error) {
-	out, err := d.look()
-	if err != nil {
-		return api.EventList{}, err
-	}
-	defer out()
 	ctx, cancel := context.WithTimeout(ctx, readTakes)
 	defer cancel()
 	list := api.EventList{Events: []api.Event{}}
+	var known []cdc.Event
+	if q.Before == 0 && len(q.Tables) > 0 {
+		var err error
+		if known, err = d.live.Latest(ctx, q); err != nil {
+			return list, err
+		}
+	}
+	if len(known) >= q.Limit && q.Limit <= recentKept {
+		if err := d.tell(ctx, &list, known[:q.Limit]); err != nil {
+			return list, err
+		}
+		list.Before = known[q.Limit-1].No()
+		return list, d.tell(ctx, &list, missingOps(list, known))
+	}
+	out, err := d.look()
+	if err != nil {
+		return list, err
+	}
+	defer out()
 	info, err := d.p.stream.Info(ctx)
 	if err != nil {
 		return list, err
@@ -91,7 +105,34 @@ func (d *consoleDesk) Recent(ctx context.Context, q console.EventQuery) (api.Eve
 		}
 	}
 	list.Before = oldest
-	return list, nil
+	return list, d.tell(ctx, &list, missingOps(list, known))
+}
+
+// tell adds changes to a list.
+func (d *consoleDesk) tell(ctx context.Context, list *api.EventList, some []cdc.Event) error {
+	for _, e := range some {
+		one, err := d.event(ctx, e)
+		if err != nil {
+			return err
+		}
+		list.Events = append(list.Events, one)
+	}
+	return nil
+}
+
+// missingOps returns the newest change of each operation that is known and not in a list.
+func missingOps(list api.EventList, known []cdc.Event) (some []cdc.Event) {
+	have := map[string]bool{}
+	for _, e := range list.Events {
+		have[e.Op] = true
+	}
+	for _, e := range known {
+		if op := e.Op().String(); !have[op] {
+			have[op] = true
+			some = append(some, e)
+		}
+	}
+	return some
 }
 
 // event says what a change is, and what the rules of its revision make of it.

@@ -96,6 +96,7 @@ func (d *consoleDesk) Table(ctx context.Context, name string) (api.TableDetail, 
 			detail.Fields = append(detail.Fields, columnOf(&t.Columns[i]))
 		}
 	}
+	d.live.seenOf(ctx, &detail)
 	return detail, d.rulesAbout(ctx, &detail)
 }
 

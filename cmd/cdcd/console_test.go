@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/console/api"
 )
 
@@ -118,6 +121,39 @@ func TestTheConsoleShowsWhatThePipelineDid(t *testing.T) {
 			if d.ID != e.ID || d.Line != e.Line || len(d.Columns) == 0 || len(d.Judged) != 1 || d.Judged[0].Rule != "paid-big-order" || d.Others != 2 || d.Judged[0].Summary == "" {
 				t.Errorf("%s: got %+v", ref, d)
 			}
+		}
+	})
+	t.Run("of a table there is a change of each operation, and values", func(t *testing.T) {
+		l := asked[api.EventList](t, h, "/api/v1/events?table=shop.orders&limit=20")
+		ops := map[string]bool{}
+		for i, e := range l.Events {
+			ops[e.Op] = true
+			if e.Table != "shop.orders" || i > 0 && e.No >= l.Events[i-1].No {
+				t.Errorf("event %d: %+v", i, e)
+			}
+		}
+		if len(l.Events) < 20 || l.Before != l.Events[19].No || !ops["insert"] || !ops["update"] {
+			t.Errorf("%d events, before %d, operations %v", len(l.Events), l.Before, ops)
+		}
+		d := asked[api.TableDetail](t, h, "/api/v1/tables/shop.orders")
+		for _, c := range d.Fields {
+			if c.Name == "id" && (len(c.Samples) != 3 || !json.Valid([]byte(c.Samples[0]))) {
+				t.Errorf("samples of id: %q", c.Samples)
+			}
+		}
+	})
+	t.Run("who follows gets what came while the line was broken", func(t *testing.T) {
+		newest := asked[api.EventList](t, h, "/api/v1/events?limit=1").Events[0].No
+		var got []uint64
+		ctx, cancel := context.WithCancel(t.Context())
+		err := p.console.live.Follow(ctx, newest-3, func(b *cdc.Batch) {
+			for i := range b.Len() {
+				got = append(got, b.Event(i).No())
+			}
+			cancel()
+		})
+		if !errors.Is(err, context.Canceled) || len(got) == 0 || got[len(got)-1] != newest {
+			t.Errorf("got %v of %d, %v", got, newest, err)
 		}
 	})
 	t.Run("what there is not", func(t *testing.T) {

@@ -104,7 +104,7 @@ type feed struct {
 func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 	p := &pipeline{app: a, cfg: cfg, writer: writerName(), captured: make(chan struct{}), rules: newRuleWatch(), plugins: newPlugins(cfg, a.log),
 		quarantines: openQuarantines(cfg, a.log)}
-	p.console.p, p.console.started = p, time.Now().UTC()
+	p.console.open(p)
 	if err := precheckRules(ctx, a, cfg, p.plugins); err != nil {
 		return nil, err
 	}
@@ -171,6 +171,7 @@ func (p *pipeline) openFeeds(ctx context.Context) error {
 
 // Close lets go of what openPipeline opened.
 func (p *pipeline) Close() {
+	p.console.close()
 	p.lookups.Close()
 	p.audit.Close()
 	p.stream.Close()

@@ -44,7 +44,7 @@ type JudgedRule struct {
 	Rule    string   `json:"rule"`
 	Version string   `json:"version"`
 	Mode    string   `json:"mode"`
-	Outcome string   `json:"outcome" doc:"matched, not_matched, error or undecided."`
+	Outcome string   `json:"outcome" enum:"match,no_match,error,undecided" doc:"undecided: the condition lets it through, and its plugin or its look-ups were not asked."`
 	Change  string   `json:"change,omitempty" doc:"entered, stayed or left."`
 	To      []string `json:"to,omitempty"`
 	Summary string   `json:"summary" doc:"One sentence, whose subject is the rule."`
