@@ -1,5 +1,12 @@
 // The editor: a chunk of its own, which is loaded when it is first needed. CelEditor.svelte does that.
-import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap, type Completion, type CompletionResult } from '@codemirror/autocomplete'
+import {
+	autocompletion,
+	closeBrackets,
+	closeBracketsKeymap,
+	completionKeymap,
+	type Completion,
+	type CompletionResult,
+} from '@codemirror/autocomplete'
 import { defaultKeymap, history, historyKeymap } from '@codemirror/commands'
 import { bracketMatching, HighlightStyle, syntaxHighlighting } from '@codemirror/language'
 import { forceLinting, linter, setDiagnostics, type Diagnostic } from '@codemirror/lint'
@@ -44,13 +51,25 @@ const look = EditorView.theme({
 	'.cm-content': { padding: '6px 0', caretColor: 'var(--text)' },
 	'.cm-line': { padding: '0 10px' },
 	'.cm-cursor': { borderLeftColor: 'var(--text)', borderLeftWidth: '1.5px' },
-	'&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground': { background: 'light-dark(#d5dcff, #303a78)' },
+	'&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground': {
+		background: 'light-dark(#d5dcff, #303a78)',
+	},
 	'.cm-gutters': { background: 'transparent', border: 'none', color: 'var(--text-3)' },
 	'.cm-lineNumbers .cm-gutterElement': { padding: '0 4px 0 10px', minWidth: '26px' },
 	'.cm-placeholder': { color: 'var(--text-3)' },
 	'.cm-matchingBracket': { background: 'var(--accent-wash) !important', outline: '1px solid var(--accent)' },
-	'.cm-lintRange-error': { background: 'none', textDecoration: 'underline wavy var(--bad) 1px', textUnderlineOffset: '3px', textDecorationSkipInk: 'none' },
-	'.cm-lintRange-warning': { background: 'none', textDecoration: 'underline wavy var(--warn) 1px', textUnderlineOffset: '3px', textDecorationSkipInk: 'none' },
+	'.cm-lintRange-error': {
+		background: 'none',
+		textDecoration: 'underline wavy var(--bad) 1px',
+		textUnderlineOffset: '3px',
+		textDecorationSkipInk: 'none',
+	},
+	'.cm-lintRange-warning': {
+		background: 'none',
+		textDecoration: 'underline wavy var(--warn) 1px',
+		textUnderlineOffset: '3px',
+		textDecorationSkipInk: 'none',
+	},
 	'.cm-tooltip': {
 		background: 'var(--raised)',
 		color: 'var(--text)',
@@ -196,7 +215,12 @@ function diagnosticOf(f: Finding, length: number, apply: (f: Finding) => void): 
 }
 
 function source(complete: Complete) {
-	return async (context: { pos: number; explicit: boolean; state: EditorState; aborted: boolean }): Promise<CompletionResult | null> => {
+	return async (context: {
+		pos: number
+		explicit: boolean
+		state: EditorState
+		aborted: boolean
+	}): Promise<CompletionResult | null> => {
 		const before = context.state.sliceDoc(Math.max(0, context.pos - 1), context.pos)
 		if (!context.explicit && !/[\w."'`]/.test(before)) {
 			return null

@@ -98,6 +98,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What happens, as it happens (server-sent events)
+         * @description Messages have the event overview (the same as GET /overview, every two seconds), live (changes), job and ping; an id is the number of a change. Who connects again with Last-Event-ID goes on from there, as far as that is possible; what is left out is counted.
+         */
+        get: operations["stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tables": {
         parameters: {
             query?: never;
@@ -540,17 +560,67 @@ export interface components {
              */
             waiting: number;
         };
+        Job: {
+            /** Format: int64 */
+            done: number;
+            error?: components["schemas"]["Error"];
+            id: string;
+            /** @description backtest, redrive. */
+            kind: string;
+            /**
+             * Format: int64
+             * @description 0 when not known.
+             */
+            of: number;
+            /** @description What is known so far, of a form that depends on the kind. */
+            progress?: unknown;
+            /** Format: date-time */
+            started: string;
+            /** @enum {string} */
+            state: "running" | "done" | "failed" | "cancelled";
+            title: string;
+            who?: string;
+        };
         JudgedRule: {
             /** @description entered, stayed or left. */
             change?: string;
             mode: string;
-            /** @description matched, not_matched, error or undecided. */
-            outcome: string;
+            /**
+             * @description undecided: the condition lets it through, and its plugin or its look-ups were not asked.
+             * @enum {string}
+             */
+            outcome: "match" | "no_match" | "error" | "undecided";
             rule: string;
             /** @description One sentence, whose subject is the rule. */
             summary: string;
             to?: string[];
             version: string;
+        };
+        LiveEvents: {
+            /**
+             * Format: int64
+             * @description Changes that are not shown though they were asked for, or that nobody had the time to look at.
+             */
+            dropped: number;
+            /** @description Why the filter could not judge a change. */
+            error?: string;
+            /** @description Those that are shown, the oldest first. */
+            events: components["schemas"]["Event"][];
+            /**
+             * Format: int64
+             * @description Of these, those that the filter could not judge.
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description Of these, those that were asked for, whether they are shown or not.
+             */
+            matched: number;
+            /**
+             * Format: int64
+             * @description Changes that came since the message before.
+             */
+            seen: number;
         };
         LookupStatus: {
             errors?: {
@@ -617,6 +687,10 @@ export interface components {
             started: string;
             /** @description One sentence. */
             verdict: string;
+        };
+        Ping: {
+            /** Format: date-time */
+            at: string;
         };
         Problem: {
             code?: string;
@@ -1136,6 +1210,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    stream: {
+        parameters: {
+            query?: {
+                /** @description Of overview, live, jobs, separated by commas; by default overview. */
+                topics?: string;
+                /** @description Of live: schema.table, with * and ?, separated by commas. */
+                tables?: string;
+                /** @description Of live: insert, update, delete, snapshot. */
+                ops?: string;
+                /** @description Of live: a condition as in a rule's when. */
+                when?: string;
+            };
+            header?: {
+                "Last-Event-ID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["Overview"] | components["schemas"]["LiveEvents"] | components["schemas"]["Job"] | components["schemas"]["Ping"];
                 };
             };
         };

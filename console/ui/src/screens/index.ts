@@ -29,7 +29,7 @@ export const screens: Screen[] = [
 		icon: 'live',
 		key: 'l',
 		about: 'What is changing right now?',
-		verbs: ['tail'],
+		load: () => import('./live/Screen.svelte'),
 	},
 	{
 		path: '/rules',
@@ -85,7 +85,7 @@ export const screens: Screen[] = [
 		icon: 'settings',
 		key: ',',
 		about: 'Connections, roles, who am I',
-		verbs: ['config show'],
+		load: () => import('./settings/Screen.svelte'),
 	},
 ]
 
