@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/backoff"
 )
 
 // Config says which stream to open, and where. Source and one of Dir and URL must be given.
@@ -285,7 +286,7 @@ func (s *Stream) ask(ctx context.Context, question func(context.Context) error) 
 		if err == nil || n == 3 || ctx.Err() != nil || !unanswered(err) {
 			return err
 		}
-		if err := sleep(ctx, backoff(n, maxWait)); err != nil {
+		if err := backoff.Sleep(ctx, pauseAfter(n, maxWait)); err != nil {
 			return err
 		}
 	}

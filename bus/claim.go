@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/backoff"
 )
 
 // claimSize is the number of messages in a claim, and the most frames that a writer may have under way. Both must be
@@ -28,7 +29,7 @@ func (s *Stream) claim(ctx context.Context, expectedLast uint64) (uint64, *cdc.B
 	id, patience := rand.Text(), s.cfg.AckWait
 	var claimed *cdc.Batch // what was sent last
 	for attempt := 0; ; attempt++ {
-		if err := sleep(ctx, backoff(attempt, maxWait)); err != nil {
+		if err := backoff.Sleep(ctx, pauseAfter(attempt, maxWait)); err != nil {
 			return 0, nil, err
 		}
 		if err := s.storing(attempt); err != nil {
@@ -135,7 +136,7 @@ func (s *Stream) sendClaim(ctx context.Context, id string, expectedLast uint64, 
 			if judge(ack.Error) == streamFull {
 				s.observe(StreamFull)
 			}
-			return sleep(ctx, time.Millisecond)
+			return backoff.Sleep(ctx, time.Millisecond)
 		case cannotStore:
 			return cdc.Errorf(codeWrite, "the server cannot store to stream %s: %w", s.name, ack.Error).
 				WithFix("look at the server's disk, then restart the server: a failed write is only cleared by a restart")

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/backoff"
 )
 
 const (
@@ -144,7 +145,7 @@ var errRead = errors.New("all that was asked for has been read")
 
 func (s *Stream) consume(ctx context.Context, c *consumer) error {
 	for failures := 0; ; failures++ {
-		if err := sleep(ctx, backoff(failures, maxWait)); err != nil {
+		if err := backoff.Sleep(ctx, pauseAfter(failures, maxWait)); err != nil {
 			return err
 		}
 		before := c.seq
@@ -414,9 +415,9 @@ func (c *consumer) offer(ctx context.Context, b *cdc.Batch) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		wait := backoff(n, handlerWait)
+		wait := pauseAfter(n, handlerWait)
 		c.s.cfg.Logger.Warn("a batch was not taken and will be offered again", "stream", c.s.name, "seq", b.Seq, "attempt", n, "in", wait, "error", err)
-		if err := sleep(ctx, wait); err != nil {
+		if err := backoff.Sleep(ctx, wait); err != nil {
 			return err
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/backoff"
 )
 
 // Lookups keeps what was looked up, in a stream of its own beside the source's, CDC_<source>_LOOKUPS: a frame that is judged
@@ -213,7 +214,7 @@ var errKept = errors.New("an answer is kept already")
 // publish publishes until it is known what has become of the message.
 func (l *Lookups) publish(ctx context.Context, msg *nats.Msg) error {
 	for n := 0; ; n++ {
-		if err := sleep(ctx, backoff(n, maxWait)); err != nil {
+		if err := backoff.Sleep(ctx, pauseAfter(n, maxWait)); err != nil {
 			return fmt.Errorf("keep what was looked up in %s: no answer: %w", l.name, err)
 		}
 		try, cancel := context.WithTimeout(ctx, l.s.cfg.AckWait)

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/backoff"
 )
 
 // State is what a publisher is doing.
@@ -298,7 +299,7 @@ func (p *Publisher) waitForDisk(ctx context.Context) error {
 			return nil
 		}
 		p.setState(DiskLow)
-		if err := sleep(ctx, time.Second); err != nil {
+		if err := backoff.Sleep(ctx, time.Second); err != nil {
 			return err
 		}
 	}
@@ -399,7 +400,7 @@ func (p *Publisher) settle(ctx context.Context, why State) error {
 		if p.misses > 0 || why != Publishing {
 			p.setState(why)
 		}
-		if err := sleep(ctx, backoff(p.misses, maxWait)); err != nil {
+		if err := backoff.Sleep(ctx, pauseAfter(p.misses, maxWait)); err != nil {
 			return err
 		}
 		if err := p.s.storing(p.misses); err != nil {

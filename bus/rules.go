@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/backoff"
 )
 
 // Rules is the store of a source's rules: a stream of its own, RULES_<source>, with one message per publication. What
@@ -268,7 +269,7 @@ func (r *Rules) Resolve(ctx context.Context, want cdc.Revision, seq uint64) (*Ru
 		if errors.As(err, &coded) {
 			return nil, err
 		}
-		if late := sleep(ctx, backoff(n+1, maxWait)); late != nil {
+		if late := backoff.Sleep(ctx, pauseAfter(n+1, maxWait)); late != nil {
 			if err != nil {
 				return nil, err
 			}
@@ -361,7 +362,7 @@ func (r *Rules) Publish(ctx context.Context, base cdc.Revision, p Publication) (
 		return cdc.Revision{}, fmt.Errorf("publish rules: what is to be published could not be read: %w", err)
 	}
 	for n := 0; ; n++ {
-		if err := sleep(ctx, backoff(n, maxWait)); err != nil {
+		if err := backoff.Sleep(ctx, pauseAfter(n, maxWait)); err != nil {
 			return cdc.Revision{}, fmt.Errorf("publish rules to %s: no answer: %w", r.name, err)
 		}
 		if n > 0 { // it may be stored though nobody told us
@@ -448,7 +449,7 @@ func (r *Rules) pause(ctx context.Context, wait time.Duration, hint <-chan *nats
 	defer t.Stop()
 	select {
 	case <-hint:
-		return sleep(ctx, time.Millisecond)
+		return backoff.Sleep(ctx, time.Millisecond)
 	case <-t.C:
 		return ctx.Err()
 	case <-ctx.Done():

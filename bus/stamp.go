@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/backoff"
 )
 
 // Each frame names the revision of the rules that its events are judged by: the newest that its writer knew when it was
@@ -54,7 +55,7 @@ func (s *Stream) Stamped(ctx context.Context) (cdc.Revision, uint64, error) {
 func (s *Stream) InForce(ctx context.Context, r cdc.Revision, after uint64) (uint64, error) {
 	var last uint64
 	for n := 0; last == 0; n++ {
-		if err := sleep(ctx, backoff(n, 100*time.Millisecond)); err != nil {
+		if err := backoff.Sleep(ctx, pauseAfter(n, 100*time.Millisecond)); err != nil {
 			return 0, fmt.Errorf("no frame of stream %s names revision %s yet: %w", s.name, r, err)
 		}
 		t, err := s.tail(ctx, s.cfg.AckWait)

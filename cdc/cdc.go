@@ -214,6 +214,9 @@ type Decision struct {
 	RuleSet string      // digest of the whole rule set that judged; set by the engine
 }
 
+// MetaRecords is the metadata that objects with records have, and no others: how many they are.
+const MetaRecords = "cdcd-records"
+
 // Object is one object of a chain, as it was committed to a store: the unit of delivery, of audit and of triggers.
 type Object struct {
 	Chain       string    `json:"chain"`         // source/feed/partition, e.g. "shop/acme/00"

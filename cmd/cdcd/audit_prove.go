@@ -21,6 +21,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/envelope"
 	"github.com/cdcd-project/cdcd/proof"
 	"github.com/cdcd-project/cdcd/sinks/audit"
 	"github.com/cdcd-project/cdcd/sinks/audit/index"
@@ -193,21 +194,15 @@ func findObject(ctx context.Context, log *audit.Reader, x *index.Index, key stri
 	quick := []byte(key[strings.LastIndex(key, "/")+1:])
 	what := "object " + key
 	if key == "" {
-		var r struct {
-			Feed   string
-			Source struct {
-				Name   string
-				PartNo uint64 `json:"part_no"`
-			}
-		}
-		if err := json.Unmarshal(record, &r); err != nil || r.Feed == "" || r.Source.PartNo == 0 {
+		r := envelope.Read(record)
+		if r.Feed == "" || r.Source == "" || r.PartNo == 0 {
 			return 0, o, usagef("the record does not say where it is from").WithFix("name its object with --object")
 		}
-		chains := r.Source.Name + "/" + r.Feed + "/"
+		chains := r.Source + "/" + r.Feed + "/"
 		is = func(o *cdc.Object) bool {
-			return strings.HasPrefix(o.Chain, chains) && o.Records > 0 && o.FirstPartNo <= r.Source.PartNo && r.Source.PartNo <= o.LastPartNo
+			return strings.HasPrefix(o.Chain, chains) && o.Records > 0 && o.FirstPartNo <= r.PartNo && r.PartNo <= o.LastPartNo
 		}
-		quick, what = []byte(chains), fmt.Sprintf("object of feed %s with event %d", r.Feed, r.Source.PartNo)
+		quick, what = []byte(chains), fmt.Sprintf("object of feed %s with event %d", r.Feed, r.PartNo)
 	}
 	var found []string
 	collect := func(i int64, entry []byte) error {
@@ -255,16 +250,14 @@ func indexed(x *index.Index, key string, record []byte) (leaves []int64, known i
 	}
 	leaves, known, err := x.Object(key)
 	if err == nil && key == "" {
-		r := recordOf(record)
-		var of struct{ Feed string }
-		if err = json.Unmarshal(record, &of); err == nil {
-			err = x.Find(index.Query{Feed: of.Feed, Table: r.Table, Key: r.Key, From: r.Time, To: r.Time.Add(time.Microsecond)}, func(h index.Hit) error {
-				if !slices.Contains(leaves, h.Leaf) { // of one that changed twice in a transaction there are two
-					leaves = append(leaves, h.Leaf)
-				}
-				return nil
-			})
-		}
+		r := envelope.Read(record)
+		at := r.Time.Truncate(time.Microsecond)
+		err = x.Find(index.Query{Feed: r.Feed, Table: r.Table, Key: r.Key, From: at, To: at.Add(time.Microsecond)}, func(h index.Hit) error {
+			if !slices.Contains(leaves, h.Leaf) { // of one that changed twice in a transaction there are two
+				leaves = append(leaves, h.Leaf)
+			}
+			return nil
+		})
 	}
 	if err != nil {
 		return nil, 0

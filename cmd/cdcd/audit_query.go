@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +20,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/durable"
+	"github.com/cdcd-project/cdcd/internal/envelope"
 	"github.com/cdcd-project/cdcd/internal/strictyaml"
 	"github.com/cdcd-project/cdcd/proof"
 	"github.com/cdcd-project/cdcd/sinks/audit"
@@ -353,68 +351,8 @@ func (r *recordReader) records(ctx context.Context, o cdc.Object) (iter.Seq[inde
 
 // recordOf reads what is indexed of a record, in whichever envelope or container it is.
 func recordOf(line []byte) index.Record {
-	var r struct {
-		Table string          `json:"table"` // cdcd
-		Key   json.RawMessage `json:"key"`
-		Time  time.Time       `json:"commit_time"`
-
-		Subject      string    `json:"subject"` // CloudEvents
-		PartitionKey string    `json:"partitionkey"`
-		At           time.Time `json:"time"`
-
-		Source json.RawMessage `json:"source"` // Debezium's is an object with these
-		Ext    struct {
-			Key json.RawMessage `json:"key"`
-		} `json:"cdcd"`
-		Payload json.RawMessage `json:"payload"`
-	}
-	if json.Unmarshal(line, &r) != nil {
-		return rowOf(line)
-	}
-	if r.Table == "" && r.Subject == "" {
-		if r.Payload != nil && json.Unmarshal(r.Payload, &r) != nil {
-			return index.Record{}
-		}
-		var source struct {
-			DB    string `json:"db"`
-			Table string `json:"table"`
-			Micro int64  `json:"ts_us"`
-			Milli int64  `json:"ts_ms"`
-		}
-		if json.Unmarshal(r.Source, &source) != nil || source.Table == "" {
-			return index.Record{}
-		}
-		return index.Record{Table: source.DB + "." + source.Table, Key: keyValues(r.Ext.Key), Time: time.UnixMicro(cmp.Or(source.Micro, source.Milli*1000)).UTC()}
-	}
-	key := []byte(r.Key)
-	if r.PartitionKey != "" {
-		key = []byte(r.PartitionKey)
-	}
-	return index.Record{Table: cmp.Or(r.Table, r.Subject), Key: keyValues(key), Time: cmp.Or(r.Time, r.At).Truncate(time.Microsecond).UTC()}
-}
-
-// cells returns the first cells of a row of CSV: id, op, change, commit_time, table, feed, rules, tags, key. nil: it is none.
-func cells(line []byte) []string {
-	r := csv.NewReader(bytes.NewReader(line))
-	r.ReuseRecord = true
-	row, err := r.Read()
-	if err != nil || len(row) < 9 {
-		return nil
-	}
-	return row[:9]
-}
-
-// rowOf reads what is indexed of a row of CSV.
-func rowOf(line []byte) index.Record {
-	row := cells(line)
-	if row == nil {
-		return index.Record{}
-	}
-	at, err := time.Parse(time.RFC3339Nano, row[3])
-	if err != nil {
-		return index.Record{}
-	}
-	return index.Record{Table: row[4], Key: keyValues([]byte(row[8])), Time: at.Truncate(time.Microsecond).UTC()}
+	r := envelope.Read(line)
+	return index.Record{Table: r.Table, Key: r.Key, Time: r.Time.Truncate(time.Microsecond)}
 }
 
 // shownRecord is a record as a value of JSON: what is none is a text.
@@ -425,39 +363,15 @@ func shownRecord(line []byte) json.RawMessage {
 	return cdc.AppendString(nil, string(line))
 }
 
-// keyValues returns the values of a JSON object as text, in their order.
-func keyValues(object []byte) (values []string) {
-	d := json.NewDecoder(bytes.NewReader(object))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil
-	}
-	for d.More() {
-		var value json.RawMessage
-		if _, err := d.Token(); err != nil {
-			return nil
-		}
-		if err := d.Decode(&value); err != nil {
-			return nil
-		}
-		var text string
-		if json.Unmarshal(value, &text) != nil || string(value) == "null" {
-			text = string(value)
-		}
-		values = append(values, text)
-	}
-	return values
-}
-
 func (a *app) printQueried(w io.Writer, q *queried) {
 	var rows [][]string
 	for _, h := range q.Hits {
-		var r struct{ ID, Op string }
+		line := []byte(h.Record)
 		var text string
-		if json.Unmarshal(h.Record, &text) != nil {
-			_ = json.Unmarshal(h.Record, &r) // what it does not tell is not shown
-		} else if row := cells([]byte(text)); row != nil {
-			r.ID, r.Op = row[0], row[1]
+		if json.Unmarshal(line, &text) == nil { // a row of CSV
+			line = []byte(text)
 		}
+		r := envelope.Read(line)
 		row := []string{h.Time.Format("2006-01-02 15:04:05.999999Z"), r.Op, r.ID, fmt.Sprintf("%d of %s", h.Ordinal, h.Chain), fmt.Sprint(h.Number)}
 		if q.prove != "" {
 			row = append(row, h.Proof)

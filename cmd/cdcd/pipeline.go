@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
-	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +22,7 @@ import (
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/engine"
+	"github.com/cdcd-project/cdcd/internal/backoff"
 	"github.com/cdcd-project/cdcd/internal/plugindist"
 	"github.com/cdcd-project/cdcd/rules"
 	"github.com/cdcd-project/cdcd/sinks/audit"
@@ -821,13 +821,7 @@ func final(err error) bool {
 }
 
 func pause(ctx context.Context, attempt int) error {
-	limit := min(30*time.Second, 200*time.Millisecond<<min(attempt, 10))
-	select {
-	case <-time.After(limit/4 + mathrand.N(limit)):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return backoff.Sleep(ctx, backoff.Pause(attempt, 200*time.Millisecond, 30*time.Second))
 }
 
 // writerName names this process: the host, for people, and random digits, since names and process numbers come again.

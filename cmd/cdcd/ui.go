@@ -31,20 +31,20 @@ func newUI(stdout, stderr io.Writer, format string) *ui {
 	return &ui{stdout: stdout, stderr: stderr, format: format}
 }
 
-// envelope is the JSON object that every verb prints with -o json.
-type envelope = api.Answer[any]
+// answer is the JSON object that every verb prints with -o json.
+type answer = api.Answer[any]
 
 // errorInfo is an error as machines read it.
 type errorInfo = api.Error
 
 // result prints what a verb found: v for machines, human for people. v must marshal to JSON.
 func (u *ui) result(kind string, v any, human func(w io.Writer)) error {
-	return u.print(envelope{Kind: kind, OK: true, Result: v}, human)
+	return u.print(answer{Kind: kind, OK: true, Result: v}, human)
 }
 
 // verdict is [ui.result] for verbs that judge: when ok is false it returns errNegative, and so the program exits with 1.
 func (u *ui) verdict(kind string, ok bool, v any, human func(w io.Writer)) error {
-	if err := u.print(envelope{Kind: kind, OK: ok, Result: v}, human); err != nil {
+	if err := u.print(answer{Kind: kind, OK: ok, Result: v}, human); err != nil {
 		return err
 	}
 	if !ok {
@@ -53,7 +53,7 @@ func (u *ui) verdict(kind string, ok bool, v any, human func(w io.Writer)) error
 	return nil
 }
 
-func (u *ui) print(e envelope, human func(w io.Writer)) error {
+func (u *ui) print(e answer, human func(w io.Writer)) error {
 	switch u.format {
 	case "json":
 		enc := json.NewEncoder(u.stdout)
@@ -165,7 +165,7 @@ func (u *ui) fail(kind string, err error) {
 	}
 	all := api.ErrorsOf(err)
 	if u.format != "table" {
-		e := envelope{Kind: kind, Error: &all[0]}
+		e := answer{Kind: kind, Error: &all[0]}
 		if len(all) > 1 {
 			e.Errors = all
 		}

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/backoff"
 )
 
 // Store keeps objects that are written once. sinks/s3 and sinks/file have one.
@@ -1023,13 +1023,7 @@ func (c *Chain) failing(err error) {
 	c.mu.Unlock()
 }
 
-// backOff waits up to 30 s, growing with the attempts, at random so that many writers do not come back together.
+// backOff waits up to 30 s, growing with the attempts.
 func backOff(ctx context.Context, attempt int) error {
-	limit := min(30*time.Second, 100*time.Millisecond<<min(attempt, 12))
-	select {
-	case <-time.After(limit/10 + time.Duration(rand.Int64N(int64(limit)))):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return backoff.Sleep(ctx, backoff.Pause(attempt, 100*time.Millisecond, 30*time.Second))
 }

@@ -132,7 +132,7 @@ const (
 	metaLast        = "cdcd-last-part-no"
 	metaSeq         = "cdcd-last-seq"
 	metaEpoch       = "cdcd-epoch"
-	metaRecords     = "cdcd-records"
+	metaRecords     = cdc.MetaRecords
 	metaSHA256      = "cdcd-sha256"
 	metaRoot        = "cdcd-records-root"
 	metaRuleSet     = "cdcd-rule-set"

@@ -1,82 +1,43 @@
 package nats
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/cdcd-project/cdcd/internal/envelope"
 )
 
 // record makes the message of one line of an object.
 func (s *Store) record(key string, line int, text []byte) *nats.Msg {
-	c := describe(text)
+	c := envelope.Read(text)
 	h := nats.Header{nats.MsgIdHdr: {fmt.Sprintf("%s/%s#%d", s.subject, key, line)}, "content-type": {"application/json"}}
-	if c.id == "" {
-		c.id = fmt.Sprintf("%s#%d", key, line)
+	if c.ID == "" {
+		c.ID = fmt.Sprintf("%s#%d", key, line)
 	}
-	if c.structured { // the attributes are in the record itself
+	if c.CloudEvent { // the attributes are in the record itself
 		h["content-type"] = []string{"application/cloudevents+json"}
 	} else {
-		h["ce-specversion"], h["ce-id"], h["ce-source"] = []string{"1.0"}, []string{headerText(c.id)}, []string{"cdcd/" + headerText(s.cfg.Source)}
+		h["ce-specversion"], h["ce-id"], h["ce-source"] = []string{"1.0"}, []string{headerText(c.ID)}, []string{"cdcd/" + headerText(s.cfg.Source)}
 		h["ce-type"] = []string{"io.cdcd.change"}
-		if c.op != "" {
-			h["ce-type"] = []string{"io.cdcd.change." + headerText(c.op)}
+		if c.Op != "" {
+			h["ce-type"] = []string{"io.cdcd.change." + headerText(c.Op)}
 		}
-		if c.table != "" {
-			h["ce-subject"] = []string{headerText(c.table)}
+		if c.Table != "" {
+			h["ce-subject"] = []string{headerText(c.Table)}
 		}
-		if !c.time.IsZero() {
-			h["ce-time"] = []string{c.time.UTC().Format(time.RFC3339Nano)}
+		if !c.Time.IsZero() {
+			h["ce-time"] = []string{c.Time.UTC().Format(time.RFC3339Nano)}
 		}
 	}
 	subject := s.subject + "._"
-	if schema, table, ok := strings.Cut(c.table, "."); ok {
+	if schema, table, ok := strings.Cut(c.Table, "."); ok {
 		subject = s.subject + "." + token(schema) + "." + token(table)
 	}
 	return &nats.Msg{Subject: subject, Header: h, Data: text}
-}
-
-// change is what the headers of a record say.
-type change struct {
-	id, table, op string
-	time          time.Time
-	structured    bool // a CloudEvent in JSON
-}
-
-// describe reads what it can of a record in any of the envelopes.
-func describe(text []byte) change {
-	var r struct {
-		SpecVersion string          `json:"specversion"`
-		ID          string          `json:"id"`
-		Op          string          `json:"op"`
-		Table       string          `json:"table"`
-		CommitTime  time.Time       `json:"commit_time"`
-		Subject     string          `json:"subject"`
-		Payload     json.RawMessage `json:"payload"`
-		Source      json.RawMessage `json:"source"`
-	}
-	if json.Unmarshal(text, &r) != nil && r.ID == "" {
-		return change{}
-	}
-	if len(r.Payload) > 2 { // Debezium's with its schema
-		return describe(r.Payload)
-	}
-	c := change{id: r.ID, table: r.Table, op: r.Op, time: r.CommitTime, structured: r.SpecVersion != ""}
-	var from struct {
-		DB    string `json:"db"`
-		Table string `json:"table"`
-		TsUs  int64  `json:"ts_us"`
-	}
-	if c.table == "" && json.Unmarshal(r.Source, &from) == nil && from.Table != "" {
-		c.table, c.time = from.DB+"."+from.Table, time.UnixMicro(from.TsUs)
-	}
-	if c.structured && c.table == "" {
-		c.table = r.Subject
-	}
-	return c
 }
 
 // headerText makes a text one that a header can have, as CloudEvents' bindings do.

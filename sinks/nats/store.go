@@ -162,7 +162,7 @@ type marker struct {
 
 const headerSize = "Cdcd-Size"
 
-// Put stores an object if there is none under key, and reports whether this call did. With the metadata cdcd-records, its
+// Put stores an object if there is none under key, and reports whether this call did. With the metadata [cdc.MetaRecords], its
 // lines become messages that services can subscribe to; CDCD-4303 when one is too large for the server.
 func (s *Store) Put(ctx context.Context, key string, body []byte, meta map[string]string) (created bool, err error) {
 	stream, err := s.open(ctx, key)
@@ -199,7 +199,7 @@ func (s *Store) messages(key string, body []byte, meta map[string]string) ([]*na
 	m := marker{Meta: meta, Size: int64(len(body))}
 	var out []*nats.Msg
 	switch {
-	case meta["cdcd-records"] != "" && len(body) > 0:
+	case meta[cdc.MetaRecords] != "" && len(body) > 0:
 		m.Lines, m.Open = true, body[len(body)-1] != '\n'
 		n := 0
 		for line := range bytes.Lines(body) {

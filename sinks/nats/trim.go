@@ -3,10 +3,11 @@ package nats
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/cdcd-project/cdcd/internal/backoff"
 )
 
 // Trim removes what was stored before a time: all records, and the markers of all objects but the last one of each chain, in
@@ -62,11 +63,5 @@ func (s *Store) firstSince(ctx context.Context, stream jetstream.Stream, since t
 }
 
 func pause(ctx context.Context, attempt int) error {
-	limit := min(time.Second, 2*time.Millisecond<<min(attempt, 10))
-	select {
-	case <-time.After(limit/4 + rand.N(limit)):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return backoff.Sleep(ctx, backoff.Pause(attempt, 2*time.Millisecond, time.Second))
 }

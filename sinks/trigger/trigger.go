@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/backoff"
 )
 
 // Config says who is told of what. All functions but Pause are required; they are called by one goroutine, that of Run.
@@ -332,8 +332,7 @@ func (t *Teller) failed(ctx context.Context, attempt int, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	limit := min(longestPause, firstPause<<min(attempt, 10))
-	wait := limit/2 + rand.N(limit/2)
+	wait := backoff.Pause(attempt, firstPause, longestPause)
 	var asks interface{ Wait() time.Duration }
 	if errors.As(err, &asks) {
 		wait = max(wait, min(asks.Wait(), longestWait))

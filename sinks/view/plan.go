@@ -24,12 +24,12 @@ type node struct {
 const maxNodes = 4096
 
 func (v *View) root(at place) *node {
-	if n := v.roots[at]; n != nil {
-		return n
-	}
 	if v.nodes > maxNodes {
 		clear(v.roots)
 		v.nodes = 0
+	}
+	if n := v.roots[at]; n != nil {
+		return n
 	}
 	n := &node{place: at}
 	v.roots[at] = n

@@ -238,14 +238,6 @@ func TestTheQueueIsBoundedInBytes(t *testing.T) {
 	}
 }
 
-func TestBackoffGrowsToItsLimit(t *testing.T) {
-	for attempt := range 100 {
-		if pause := backoff(attempt, time.Second); pause <= 0 || pause > time.Second+time.Millisecond {
-			t.Fatalf("attempt %d: %s", attempt, pause)
-		}
-	}
-}
-
 func classify(text string) statement { return session{}.classify(text) }
 
 type deadlines struct {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/backoff"
 	"github.com/cdcd-project/cdcd/internal/rowimage"
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
 )
@@ -212,7 +213,7 @@ func (r *snapshotReader) answer(q *request) (a answer) {
 			return answer{err: err}
 		}
 		r.disconnect()
-		pause := backoff(attempt, r.cfg.MaxBackoff)
+		pause := backoff.Pause(attempt, firstPause, r.cfg.MaxBackoff)
 		r.cfg.Logger.Warn("reading a table was interrupted", "event", "snapshot.interrupted", "id", q.cursor.ID, "err", err, "again_in", pause.String())
 		if err := wait(q.ctx, pause); err != nil {
 			return answer{err: err}

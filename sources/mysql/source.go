@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/backoff"
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
 )
@@ -79,7 +79,7 @@ func (s *Source) Run(ctx context.Context, from cdc.Checkpoint, next cdc.Handler)
 			attempt = 0
 		}
 		from = sent
-		pause := backoff(attempt, cfg.MaxBackoff)
+		pause := backoff.Pause(attempt, firstPause, cfg.MaxBackoff)
 		cfg.Following(err)
 		cfg.Logger.Warn("connection to the source lost", "event", "capture.disconnected", "err", err, "again_in", pause.String())
 		select {
@@ -97,12 +97,8 @@ func (s *Source) poke() {
 	}
 }
 
-// backoff returns a random pause of up to 100 ms, doubled with each attempt ("full jitter": captures that lost the same
-// server do not come back at the same moment).
-func backoff(attempt int, most time.Duration) time.Duration {
-	limit := min(100*time.Millisecond<<min(attempt, 20), most)
-	return rand.N(limit) + time.Millisecond
-}
+// firstPause is how long the first pause between two attempts to connect is.
+const firstPause = 100 * time.Millisecond
 
 // session reads through one connection. It returns the checkpoint of the last frame that was handed over.
 func (s *Source) session(ctx context.Context, cfg *Config, from cdc.Checkpoint, next cdc.Handler, known *cdc.Tables,

@@ -1,6 +1,3 @@
-// Command mutate judges the tests of package match.
-//
-//	go run ./internal/match/mutate
 package main
 
 import (

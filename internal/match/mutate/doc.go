@@ -1,0 +1,4 @@
+// Command mutate judges the tests of package match.
+//
+//	go run ./internal/match/mutate
+package main
