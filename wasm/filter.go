@@ -180,6 +180,9 @@ func (f *Filter) judge(ctx context.Context, deadline time.Time, events []cdc.Eve
 	case failed.lie && offered > 1:
 		f.size = offered / 2
 		return 0, nil
+	case failed.unsure > 0:
+		f.size = failed.unsure
+		return 0, nil
 	case failed.spent && failed.judged > 0:
 		f.size = failed.judged
 		return blamed, nil
@@ -191,6 +194,7 @@ func (f *Filter) judge(ctx context.Context, deadline time.Time, events []cdc.Eve
 type failure struct {
 	trap   *Trap
 	judged int  // events before the one to blame: their verdicts stand
+	unsure int  // events before the one to blame whose verdicts do not stand, as it is not known what they used
 	lie    bool // nothing that it answered can be believed
 	spent  bool // it was just too much for one call
 	final  bool // there was one event, and the plugin was in its pristine state
@@ -307,6 +311,8 @@ func (f *Filter) offer(ctx context.Context, deadline time.Time, verdicts []cdc.V
 			failed.judged = i.blamed(trap)
 			if failed.judged >= len(p.events) {
 				f.lie(failed, "it failed with the cursor at %d of %d events", failed.judged, len(p.events))
+			} else if !exact(err) {
+				failed.judged, failed.unsure = 0, failed.judged // the last of them may have used more than one may: they are judged without what traps
 			}
 		}
 	} else if c := i.cursor(); int(c) != len(p.events) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -400,10 +401,20 @@ func (i *instance) overdrawn(used int64) *stop {
 		}
 		return nil
 	}
-	if i.late = i.cursor() != i.at && used-i.since > i.plugin.limits.Fuel; i.late {
+	if i.late = i.cursor() != i.at && used-i.since+i.near() > i.plugin.limits.Fuel; i.late {
 		return overdraft(i.plugin.limits.Fuel)
 	}
 	return nil
+}
+
+// near is how near to what one event may use one among others is judged alone: there it also pays for what is done once for a call.
+func (i *instance) near() int64 { return max(1000, i.plugin.limits.Fuel/8) }
+
+// exact reports whether it is known what was used when a call ended in an error: the plugin was at a call of the host. The engine's traps
+// find some of its fuel in registers.
+func exact(err error) bool {
+	var s *stop
+	return errors.As(err, &s)
 }
 
 func overdraft(budget int64) *stop {
@@ -418,7 +429,7 @@ func (i *instance) watchCursor(used int64) {
 		i.at, i.since = cursor, i.visited
 	}
 	i.visited = used
-	if used-i.since+i.slice > i.plugin.limits.Fuel {
+	if used-i.since+max(i.slice, i.near()) > i.plugin.limits.Fuel {
 		panic(overdraft(i.plugin.limits.Fuel))
 	}
 }
