@@ -269,7 +269,7 @@ type pluginsConfig struct {
 	// CompileTime is how much time of processors compiling a plugin may take. It is done once for each version.
 	CompileTime strictyaml.Duration `yaml:"compile_time" default:"30s"`
 	// TrustedKeys are public keys of minisign, as files or themselves. With any, only plugins that one of them has signed are fetched
-	// and used; the signature of NAME.wasm is NAME.wasm.minisig beside it.
+	// and used; the signature of NAME.wasm is NAME.wasm.minisig beside it. Files are read anew whenever a plugin is taken into use.
 	TrustedKeys []string `yaml:"trusted_keys"`
 	// Limits bounds single plugins, by their name. What a plugin may use is said here and nowhere else.
 	Limits map[string]*pluginLimits `yaml:"limits"`

@@ -27,7 +27,7 @@ type pluginAsk struct {
 	Module       []byte `json:"module,omitempty"`    // shadow: what is to be tried
 	Signature    []byte `json:"signature,omitempty"` // shadow: of that
 	Digest       string `json:"digest,omitempty"`    // shadow: or a version that is kept
-	Who          string `json:"who,omitempty"`       // promote
+	Who          string `json:"who,omitempty"`       // promote, release
 	Why          string `json:"why,omitempty"`       // promote
 	Force        bool   `json:"force,omitempty"`     // promote: whatever the trial says
 	MaxDifferent uint64 `json:"max_different,omitempty"`
@@ -55,7 +55,7 @@ func (p *pipeline) askPlugins(w http.ResponseWriter, r *http.Request) {
 	case "stop":
 		answer, err = p.shadows.finish(ask.Plugin)
 	case "release":
-		answer, err = p.releasePlugin(ask.Plugin)
+		answer, err = p.releasePlugin(r.Context(), ask)
 	case "promote":
 		answer, err = p.promote(r.Context(), ask)
 	default:
@@ -183,9 +183,17 @@ func (p *pipeline) quarantined() []quarantine {
 	return all
 }
 
-// releasePlugin has a plugin asked again that is in quarantine.
-func (p *pipeline) releasePlugin(name string) ([]quarantine, error) {
-	lifted, err := p.quarantines.release(name)
+// releasePlugin has a plugin asked again that is in quarantine. The audit log says so first.
+func (p *pipeline) releasePlugin(ctx context.Context, ask pluginAsk) ([]quarantine, error) {
+	for _, q := range p.quarantines.list() {
+		if q.Plugin != ask.Plugin {
+			continue
+		}
+		if err := p.audit.Note(ctx, q.released(ask.Who)); err != nil {
+			return nil, err
+		}
+	}
+	lifted, err := p.quarantines.release(ask.Plugin)
 	for _, q := range lifted {
 		p.log.Info("a plugin is asked again", "event", "plugin.released", "plugin", q.Plugin, "rule", q.Rule, "feed", q.Feed)
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +23,7 @@ import (
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/durable"
 	"github.com/cdcd-project/cdcd/rules"
+	"github.com/cdcd-project/cdcd/sinks/audit"
 )
 
 // codeQuarantined: a plugin has failed so often that it is not asked any more.
@@ -49,6 +52,13 @@ func (q *quarantine) err() error {
 	what := strings.TrimPrefix(q.Why, codeQuarantined+": ")
 	return cdc.Errorf(codeQuarantined, "%s", what).
 		WithFix("publish a version that is mended, or choose a fallback in the rule's filter; to have it asked again as it is: cdcd plugin release %s", q.Plugin)
+}
+
+// released is what the audit log has of its end. The same end has the same ID, however often it is begun.
+func (q *quarantine) released(who string) audit.Note {
+	text, _ := json.Marshal(q) // it has nothing that cannot be written
+	id := sha256.Sum256(text)
+	return audit.Note{Kind: audit.TypeReleased, ID: hex.EncodeToString(id[:16]), Feed: q.Feed, By: who, Digest: q.Digest}
 }
 
 func quarantineOf(r *rules.Rule, feed string) quarantine {
@@ -168,7 +178,7 @@ func newPluginReleaseCmd(a *app) *cobra.Command {
 		Short: "Have a plugin asked again that is in quarantine",
 		Long: `Release ends the quarantine of a plugin, in all feeds: it is asked again, from the change on at which a feed waits. Do so when what it
 failed on was not its fault, or is over. What is mended needs no release: another version or another configuration of it is asked at once.
-It exits with 1 when the plugin is not in quarantine.`,
+The audit log of a cdcd that runs notes it. It exits with 1 when the plugin is not in quarantine.`,
 		Example: `  cdcd plugin release fraud-score`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -177,7 +187,7 @@ It exits with 1 when the plugin is not in quarantine.`,
 				return err
 			}
 			lifted := []quarantine{}
-			err = tellRunning(cmd.Context(), cfg, "/plugins", pluginAsk{Verb: "release", Plugin: args[0]}, &lifted)
+			err = tellRunning(cmd.Context(), cfg, "/plugins", pluginAsk{Verb: "release", Plugin: args[0], Who: whoAmI()}, &lifted)
 			if cdc.CodeOf(err) == codeNotRunning {
 				lifted, err = openQuarantines(cfg, a.log).release(args[0])
 			}

@@ -90,8 +90,11 @@ func TestAQuarantineOutlivesTheProcess(t *testing.T) {
 	if lifted, err := p.quarantines.release("other"); err != nil || len(lifted) > 0 {
 		t.Errorf("got %v, %v", lifted, err)
 	}
-	if lifted, err := p.quarantines.release("guest"); err != nil || len(lifted) != 1 || lifted[0].Rule != "r" {
+	if lifted, err := p.releasePlugin(t.Context(), pluginAsk{Plugin: "guest", Who: "ana@desk"}); err != nil || len(lifted) != 1 || lifted[0].Rule != "r" {
 		t.Errorf("got %v, %v", lifted, err)
+	}
+	if _, digest := p.audit.Last(audit.TypeReleased); digest != r.Filter.Digest {
+		t.Errorf("the audit log does not say that it was released, but of %q", digest)
 	}
 	for _, p := range []*pipeline{p, quarantineLine(t, second)} {
 		if err := judge(p, "acme", r, good); err != nil {

@@ -46,7 +46,7 @@ const maxPlugin = 64 << 20
 
 func newPluginStore(cfg *config) *pluginStore {
 	return &pluginStore{folder: cfg.Plugins.Dir, kept: filepath.Join(cfg.Data, "plugins"), disk: durable.New(),
-		trusted: sync.OnceValues(func() ([]plugindist.Key, error) { return trustedKeys(cfg.Plugins.TrustedKeys) })}
+		trusted: func() ([]plugindist.Key, error) { return trustedKeys(cfg.Plugins.TrustedKeys) }} // anew each time: a key may be taken back
 }
 
 func (s *pluginStore) file(name string) string { return filepath.Join(s.folder, name+".wasm") }

@@ -178,6 +178,25 @@ func TestOnlySignedPluginsAreUsedWhenThereAreTrustedKeys(t *testing.T) {
 	}
 }
 
+// A key that is taken back counts no more, while cdcd runs.
+func TestTrustedKeysAreReadAnew(t *testing.T) {
+	ours, sign := signing(t)
+	theirs, _ := signing(t)
+	module := guestPlugin(t, "guest", "1.0.0", "act")
+	cfg := &config{}
+	keys := filepath.Join(t.TempDir(), "keys.pub")
+	cfg.Data, cfg.Plugins.Dir, cfg.Plugins.TrustedKeys = filepath.Join(t.TempDir(), "data"), t.TempDir(), []string{keys}
+	s := newPluginStore(cfg)
+	write(t, s.file("guest"), string(module))
+	write(t, s.file("guest")+plugindist.SignatureSuffix, sign("guest", "1.0.0", module))
+	for _, row := range []struct{ key, want string }{{ours, ""}, {theirs, "CDCD-2564"}, {ours, ""}} {
+		write(t, keys, row.key)
+		if _, err := s.named("guest"); cdc.CodeOf(err) != row.want {
+			t.Errorf("got %v, want %q", err, row.want)
+		}
+	}
+}
+
 func TestTheVersionsOfTheNewestRevisionsAreKept(t *testing.T) {
 	stream, err := bus.Open(t.Context(), bus.Config{Source: "shop", Writer: "test", Dir: t.TempDir(), AllowUnsynced: true})
 	if err != nil {

@@ -25,6 +25,7 @@ const (
 	TypeConfig    = "config_changed" // the effective configuration is another one from here on
 	TypeErased    = "erased"         // the key of a person's values was destroyed
 	TypeKey       = "key_rotated"    // a key took another's place
+	TypeReleased  = "released"       // a plugin that was in quarantine is asked again
 )
 
 // noteKinds says what a note of a kind must have besides Kind and ID.
@@ -40,6 +41,7 @@ var noteKinds = map[string]func(*Note) bool{
 	TypeConfig:    func(n *Note) bool { return n.By != "" && n.Digest != "" },
 	TypeErased:    func(n *Note) bool { return n.By != "" && n.Digest != "" && n.Key != "" },
 	TypeKey:       func(n *Note) bool { return n.Key != "" },
+	TypeReleased:  func(n *Note) bool { return n.By != "" && n.Feed != "" && n.Digest != "" },
 }
 
 // Note is something that was done beside delivering objects: somebody was told, answered, gave up, changed or destroyed
