@@ -12,7 +12,7 @@ func (a *app) aside(ctx context.Context, cfg *config, unanswered error) (*pipeli
 	if !hasStream(cfg) {
 		return nil, cdc.Errorf("CDCD-2301", "there is no history: nothing has been captured into %s", cfg.Data).WithFix("run cdcd first")
 	}
-	p := &pipeline{app: a, cfg: cfg, writer: writerName(), rules: newRuleWatch(), triggers: &triggers{}}
+	p := &pipeline{app: a, cfg: cfg, writer: writerName(), dlq: make(turn, 1), rules: newRuleWatch(), triggers: &triggers{}}
 	var err error
 	if p.stream, err = a.unattended(ctx, cfg, unanswered); err != nil {
 		return nil, err

@@ -177,7 +177,7 @@ func openAudited(ctx context.Context, a *app, cfg *config, store string) (audit.
 				return a.reach(ctx, cfg, s)
 			}
 			closeStore(s)
-			if s, err = openRedriven(ctx, a.env, cfg, name); err != nil {
+			if s, err = openPlace(ctx, a.env, cfg.Name, name, redriven(cfg.Feeds[name])); err != nil {
 				return nil, fmt.Errorf("feed %s: %w", name, err)
 			}
 			if s.String() == store {

@@ -80,6 +80,8 @@ func readLines(folder string, line func([]byte) error) (objects, unreadable int,
 			return err
 		case entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && name != folder:
 			return fs.SkipDir // the store's own
+		case entry.IsDir() && name == filepath.Join(folder, redrivenName):
+			return fs.SkipDir // a chain of its own, which no change of the recording makes
 		case entry.IsDir() || !strings.Contains(entry.Name(), ".jsonl"):
 			return nil
 		}

@@ -80,6 +80,20 @@ const (
 	redrivenEpoch = 1 << 32
 )
 
+// turn is had by one at a time; whoever waits for it may stop waiting.
+type turn chan struct{}
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) give() { <-t }
+
 // askDLQ answers POST /dlq.
 func (p *pipeline) askDLQ(w http.ResponseWriter, r *http.Request) {
 	var wish dlqWish
@@ -109,8 +123,10 @@ type dlqWork struct {
 
 // deadLetters does what is wished. One wish is fulfilled at a time.
 func (p *pipeline) deadLetters(ctx context.Context, wish dlqWish, progress func(dlqProgress)) (dlqResult, error) {
-	p.dlq.Lock()
-	defer p.dlq.Unlock()
+	if err := p.dlq.take(ctx); err != nil {
+		return dlqResult{}, err
+	}
+	defer p.dlq.give()
 	w := &dlqWork{p: p, wish: wish, plugins: p.pluginsAside(p.cfg), progress: progress,
 		result: dlqResult{Do: wish.Do, DryRun: !wish.Yes, Counts: map[string]int64{}, Jobs: []string{}, Into: []string{}, Letters: []dlqLetter{}}}
 	defer w.plugins.Close()

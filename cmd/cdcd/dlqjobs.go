@@ -83,13 +83,15 @@ func settledLetters(jobs []deadletter.Job) map[uint64]string {
 func (p *pipeline) finishAllJobs(ctx context.Context) error {
 	for _, f := range p.feeds {
 		for attempt := 0; ; attempt++ {
-			p.dlq.Lock()
+			if err := p.dlq.take(ctx); err != nil {
+				return err
+			}
 			book := deadletter.NewBook(f.name, f.dead)
 			jobs, err := book.Jobs(ctx)
 			if err == nil {
 				err = p.finishJobs(ctx, f, book, jobs, 0, nil)
 			}
-			p.dlq.Unlock()
+			p.dlq.give()
 			if err == nil {
 				break
 			}
@@ -143,23 +145,21 @@ func redrivenURL(f *feedConfig) string {
 	return strings.TrimSuffix(f.To, "/") + "/" + redrivenName
 }
 
-// openRedriven opens the store of a feed's redriven records.
-func openRedriven(ctx context.Context, env []string, cfg *config, feed string) (chain.Store, error) {
-	own := *cfg.Feeds[feed]
-	own.To = redrivenURL(&own)
-	if own.Nats != nil && own.Nats.Stream != "" {
-		nats := *own.Nats
+// redriven is a feed as its redriven records get it: the same in all but the place.
+func redriven(f *feedConfig) *feedConfig {
+	own := *f
+	own.To = redrivenURL(f)
+	if f.Nats != nil && f.Nats.Stream != "" {
+		nats := *f.Nats
 		nats.Stream += "-" + strings.ToUpper(redrivenName)
 		own.Nats = &nats
 	}
-	with := *cfg
-	with.Feeds = map[string]*feedConfig{feed: &own}
-	return openStore(ctx, env, &with, feed)
+	return &own
 }
 
 // deliverJobs delivers what the chain of redriven records does not have yet.
 func (p *pipeline) deliverJobs(ctx context.Context, f *feed, book *deadletter.Book, jobs []deadletter.Job, letters map[uint64]*deadletter.Letter) error {
-	store, err := openRedriven(ctx, p.env, p.cfg, f.name)
+	store, err := openPlace(ctx, p.env, p.cfg.Name, f.name, redriven(f.cfg))
 	if err != nil {
 		return err
 	}

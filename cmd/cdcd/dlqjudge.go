@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -129,20 +131,21 @@ func editLetter(l *deadletter.Letter, text []byte) (*cdc.Batch, error) {
 		return cdc.Errorf("CDCD-4602", "the correction of dead letter %s cannot be made: %w", l.ID(), fmt.Errorf(format, args...)).
 			WithFix(`write the values that are to be others, as cdcd dlq show has them: {"after": {"column": value}}`)
 	}
-	var set struct {
-		Before map[string]json.RawMessage `json:"before"`
-		After  map[string]json.RawMessage `json:"after"`
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&set); err != nil {
+	set, err := objectOf(text, "before", "after")
+	if err != nil {
 		return nil, wrong("%w", err)
 	}
-	if len(set.Before)+len(set.After) == 0 {
+	if len(set) == 0 {
 		return nil, wrong("it corrects nothing")
 	}
+	images := map[string]map[string]json.RawMessage{}
+	for image, text := range set {
+		if images[image], err = objectOf(text); err != nil {
+			return nil, wrong("'%s': %w", image, err)
+		}
+	}
 	values := map[[2]int]cdc.Value{} // after, column
-	for side, columns := range []map[string]json.RawMessage{set.Before, set.After} {
+	for side, columns := range []map[string]json.RawMessage{images["before"], images["after"]} {
 		image, row := "before", e.Before()
 		if side == 1 {
 			image, row = "after", e.After()
@@ -188,4 +191,37 @@ func editLetter(l *deadletter.Letter, text []byte) (*cdc.Batch, error) {
 		return nil, wrong("%w", err)
 	}
 	return b, nil
+}
+
+// objectOf reads a JSON object with each name once, and only these names if any are given.
+func objectOf(text []byte, names ...string) (map[string]json.RawMessage, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, errors.New("it is not an object: {…}")
+	}
+	object := map[string]json.RawMessage{}
+	for d.More() {
+		t, err := d.Token()
+		name, _ := t.(string)
+		var value json.RawMessage
+		if err == nil {
+			err = d.Decode(&value)
+		}
+		switch _, twice := object[name]; {
+		case err != nil:
+			return nil, errors.New("it is not JSON")
+		case twice:
+			return nil, fmt.Errorf("it has '%s' twice", name)
+		case len(names) > 0 && !slices.Contains(names, name):
+			return nil, fmt.Errorf("it has '%s', where %s may stand", name, strings.Join(names, " or "))
+		}
+		object[name] = value
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, errors.New("it is not JSON")
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("something comes behind it")
+	}
+	return object, nil
 }

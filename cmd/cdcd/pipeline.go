@@ -62,7 +62,7 @@ type pipeline struct {
 	tails       atomic.Int64                 // clients of /tail
 	backtests   atomic.Int64                 // clients of /backtest
 	searches    atomic.Int64                 // clients of /event
-	dlq         sync.Mutex                   // held by who settles dead letters
+	dlq         turn                         // of who settles dead letters
 	desk        *ruleDesk
 	rules       *ruleWatch
 	plugins     *plugins
@@ -102,7 +102,7 @@ type feed struct {
 
 // openPipeline opens the stream, the audit log and the stores; nothing runs yet.
 func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
-	p := &pipeline{app: a, cfg: cfg, writer: writerName(), captured: make(chan struct{}), rules: newRuleWatch(), plugins: newPlugins(cfg, a.log),
+	p := &pipeline{app: a, cfg: cfg, writer: writerName(), captured: make(chan struct{}), dlq: make(turn, 1), rules: newRuleWatch(), plugins: newPlugins(cfg, a.log),
 		quarantines: openQuarantines(cfg, a.log)}
 	p.console.open(p)
 	if err := precheckRules(ctx, a, cfg, p.plugins); err != nil {

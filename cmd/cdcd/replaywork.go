@@ -326,9 +326,7 @@ func (p *pipeline) readPlan(ctx context.Context, place chain.Store) (*replayPlan
 func (p *pipeline) replayStore(ctx context.Context, feed, url string) (chain.Store, error) {
 	own := *p.cfg.Feeds[feed]
 	own.To = url
-	with := *p.cfg
-	with.Feeds = map[string]*feedConfig{feed: &own}
-	return openStore(ctx, p.env, &with, feed)
+	return openPlace(ctx, p.env, p.cfg.Name, feed, &own)
 }
 
 // replayRun replays what one feed gets.

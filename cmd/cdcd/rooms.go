@@ -154,12 +154,16 @@ func openBus(ctx context.Context, a *app, cfg *config, writer string, observe fu
 
 // openStore opens the store that a feed delivers to. One that is an io.Closer has to be closed.
 func openStore(ctx context.Context, env []string, cfg *config, name string) (chain.Store, error) {
-	f := cfg.Feeds[name]
+	return openPlace(ctx, env, cfg.Name, name, cfg.Feeds[name])
+}
+
+// openPlace opens where a feed of a source goes.
+func openPlace(ctx context.Context, env []string, source, name string, f *feedConfig) (chain.Store, error) {
 	switch {
 	case strings.HasPrefix(f.To, "file://"):
 		return file.Open(file.Config{URL: f.To})
 	case f.toNATS():
-		c := nats.Config{URL: f.To, Source: cfg.Name, Feed: name}
+		c := nats.Config{URL: f.To, Source: source, Feed: name}
 		if n := f.Nats; n != nil {
 			c.CredsFile, c.Stream, c.Replicas, c.MaxAge = n.CredsFile, n.Stream, n.Replicas, time.Duration(n.MaxAge)
 		}

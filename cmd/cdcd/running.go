@@ -134,11 +134,18 @@ func (r *refusal) err() error {
 // stream is of one process alone, so a cdcd that holds it and does not answer is what has to be mended.
 func (a *app) unattended(ctx context.Context, cfg *config, unanswered error) (*bus.Stream, error) {
 	stream, err := openBus(ctx, a, cfg, writerName(), nil)
+	if bus.InUse(err) && cdc.CodeOf(unanswered) == codeNotRunning {
+		return nil, cdc.Errorf(codeNotRunning, "%s, and %s", whatOf(unanswered), whatOf(err)).
+			WithFix("if that is another command of cdcd, wait until it has ended; if it is a cdcd that runs, name its configuration with -c")
+	}
 	if bus.InUse(err) {
 		return nil, unanswered
 	}
 	return stream, err
 }
+
+// whatOf is what an error says, without its code.
+func whatOf(err error) string { return refusalOf(err).What }
 
 // readWish reads what a request asks for. A web page cannot ask: its requests are told by their headers, and none that it
 // may send to a stranger has this content type.
