@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
 	asm "github.com/cdcd-project/cdcd/internal/wasmasm"
@@ -127,6 +128,45 @@ func TestSlicesDoNotMatter(t *testing.T) {
 					t.Errorf("by %d, slices of %d: change %d, %v: %s, want %s", size, slice, i, all[i], got[i], want[i])
 				}
 			}
+		}
+	}
+}
+
+// A plugin that computes comes to the host for each slice of fuel, so how long garbage collection waits for it is bounded by a count,
+// whatever the machine does. For memory that is moved package meter has the same.
+func TestAPluginComesToTheHostOften(t *testing.T) {
+	const arena, out = 1 << 16, 1 << 12
+	judging := func(code ...[]byte) []byte {
+		m := asm.Module{Memory: true, Pages: 4, Funcs: []asm.Func{
+			{Export: "cdc_abi_1"},
+			{Export: "cdc_arena", Params: asm.I32 + asm.I32, Results: asm.I32, Code: asm.Seq(asm.Const32(out), asm.Const32(arena), asm.Get(0), asm.Select)},
+			{Export: "cdc_batch", Params: asm.I32, Results: asm.I32, Code: asm.Seq(asm.Loop(asm.Seq(code...), asm.Br(0)), asm.Const32(0))},
+			{Locals: asm.I32, Code: asm.Seq(asm.Get(0), asm.If(asm.Call(3)), slices.Repeat(asm.Seq(asm.Const32(1), asm.Drop), 700))}, // in a cycle
+		}}
+		module, err := AppendManifest(m.Bytes(), []byte(`{"abi": "cdc1", "name": "busy", "version": "1.0.0"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return module
+	}
+	for _, row := range []struct {
+		name   string
+		module []byte
+	}{
+		{"a loop", judging()},
+		{"calls", judging(asm.Call(3))},
+	} {
+		h := newHost(t, Config{})
+		visits, clock := int64(0), h.now
+		h.now = func() time.Time { visits++; return clock() }
+		f := filter(t, load(t, h, row.module, Limits{Failures: -1, Wall: time.Hour}), "")
+		visits = 0
+		verdicts := make([]cdc.Verdict, 1)
+		if err := f.Judge(t.Context(), acts(t, act{}), verdicts); err != nil || verdict(verdicts[0]) != "fuel" {
+			t.Fatalf("%s: got %v, %v", row.name, verdicts, err)
+		}
+		if f.Fuel()/visits > slice+10_000 {
+			t.Errorf("%s: %d visits of the host for %d units", row.name, visits, f.Fuel())
 		}
 	}
 }
