@@ -2,13 +2,17 @@ package bus
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/cdcd-project/cdcd/cdc"
 )
@@ -45,7 +49,7 @@ func (s *Stream) Persons(ctx context.Context) (*Persons, error) {
 	want := jetstream.StreamConfig{
 		Name: p.name, Description: "keys of persons in " + s.cfg.Source + " by cdcd", Subjects: []string{p.subject("*")},
 		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew, Replicas: replicas,
-		MaxBytes: personsBytes, MaxMsgs: -1, MaxMsgSize: -1, Duplicates: 100 * time.Millisecond,
+		MaxBytes: personsBytes, MaxMsgs: -1, MaxMsgSize: -1, Duplicates: 100 * time.Millisecond, AllowAtomicPublish: true,
 		Metadata: map[string]string{metaFormat: strconv.Itoa(personsFormat), metaSource: s.cfg.Source},
 	}
 	if err := s.openOrCreate(ctx, &p.stream, want); err != nil {
@@ -60,8 +64,8 @@ func (s *Stream) Persons(ctx context.Context) (*Persons, error) {
 	case have.Storage != jetstream.FileStorage || have.Discard != jetstream.DiscardNew || have.MaxAge != 0 || have.MaxMsgs > 0 ||
 		have.MaxMsgsPerSubject > 0 || have.DenyDelete || have.AllowDirect || have.Replicas < replicas:
 		return nil, cdc.Errorf(codePersons, "the store of persons' keys %s could lose keys, or could not destroy them", p.name).
-			WithFix("nats stream edit %s --discard new --max-age 0 --max-msgs=-1 --max-msgs-per-subject=-1 --no-allow-direct --replicas %d; storage must be file, and deleting messages allowed",
-				p.name, replicas)
+			WithFix("nats stream edit %s --discard new --max-age 0 --max-msgs=-1 --max-msgs-per-subject=-1 --no-allow-direct --replicas %d; "+
+				"storage must be file, and deleting messages allowed", p.name, replicas)
 	}
 	return p, nil
 }
@@ -95,16 +99,114 @@ func (p *Persons) Get(ctx context.Context, id string) (key []byte, erased bool, 
 	return msg.Data, false, nil
 }
 
-// Create keeps a key for a person if there never was one, and returns that which is kept then.
-func (p *Persons) Create(ctx context.Context, id string, key []byte) (kept []byte, erased bool, err error) {
-	if _, err := p.put(ctx, &nats.Msg{Subject: p.subject(id), Data: key}, 0); err != nil && !wrongLast(err) {
-		return nil, false, err
+// Create keeps a key for each of these persons who never had one, and returns those which are kept then: nil of one who was erased.
+//
+// Most persons who are asked for here are new, so nobody is asked about first: their keys go into the stream in one atomic batch,
+// which is synced to the disk together, and which is refused if there is anything about any of them.
+func (p *Persons) Create(ctx context.Context, ids []string, keys [][]byte) (kept [][]byte, err error) {
+	kept = make([][]byte, len(ids))
+	todo := make([]int, len(ids))
+	for i := range todo {
+		todo[i] = i
 	}
-	// Also after success: what counts is what the store says, whoever was faster.
-	if kept, erased, err = p.Get(ctx, id); err == nil && kept == nil && !erased {
+	for attempt := range 2 {
+		if len(todo) > 1 {
+			if todo, err = p.putTogether(ctx, ids, keys, kept, todo); err != nil {
+				return nil, err
+			}
+		}
+		if attempt == 0 && len(todo) > 1 {
+			if todo, err = p.known(ctx, ids, kept, todo); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return kept, p.each(ctx, todo, func(ctx context.Context, i int) (err error) {
+		kept[i], err = p.create(ctx, ids[i], keys[i])
+		return err
+	})
+}
+
+const (
+	personsTogether = 500 // keys in a batch: JetStream takes no more than 1,000
+	personsAtOnce   = 32  // questions under way
+)
+
+// each does something for some persons, several at once.
+func (p *Persons) each(ctx context.Context, some []int, do func(ctx context.Context, i int) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(personsAtOnce)
+	for _, i := range some {
+		g.Go(func() error { return do(ctx, i) })
+	}
+	return g.Wait()
+}
+
+// known reads the keys of those persons who have one, and returns the others.
+func (p *Persons) known(ctx context.Context, ids []string, kept [][]byte, some []int) (others []int, err error) {
+	erased := make([]bool, len(ids))
+	err = p.each(ctx, some, func(ctx context.Context, i int) (err error) {
+		kept[i], erased[i], err = p.Get(ctx, ids[i])
+		return err
+	})
+	for _, i := range some {
+		if kept[i] == nil && !erased[i] {
+			others = append(others, i)
+		}
+	}
+	return others, err
+}
+
+// putTogether writes keys in batches, and returns those of batches that were refused, or of which it is not known.
+func (p *Persons) putTogether(ctx context.Context, ids []string, keys, kept [][]byte, some []int) (others []int, err error) {
+	for batch := range slices.Chunk(some, personsTogether) {
+		if err := p.room(); err != nil {
+			return nil, err
+		}
+		id := rand.Text()
+		for n, i := range batch {
+			msg := &nats.Msg{Subject: p.subject(ids[i]), Data: keys[i], Header: nats.Header{
+				"Nats-Batch-Id": {id}, "Nats-Batch-Sequence": {strconv.Itoa(n + 1)}, jetstream.ExpectedLastSubjSeqHeader: {"0"}}}
+			if n < len(batch)-1 {
+				if err := p.s.nc.PublishMsg(msg); err != nil {
+					return nil, fmt.Errorf("keep persons' keys in %s: %w", p.name, err)
+				}
+				continue
+			}
+			msg.Header.Set("Nats-Batch-Commit", "1")
+			try, cancel := context.WithTimeout(ctx, p.s.cfg.AckWait)
+			reply, err := p.s.nc.RequestMsgWithContext(try, msg)
+			cancel()
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			var ack pubAck
+			if err != nil || json.Unmarshal(reply.Data, &ack) != nil || ack.Error != nil {
+				others = append(others, batch...) // each of them will be told what is wrong, if anything is
+				break
+			}
+			for _, i := range batch {
+				kept[i] = keys[i]
+			}
+		}
+	}
+	return others, nil
+}
+
+// create keeps a key for a person, or returns the one that is kept already.
+func (p *Persons) create(ctx context.Context, id string, key []byte) (kept []byte, err error) {
+	_, err = p.put(ctx, &nats.Msg{Subject: p.subject(id), Data: key}, 0)
+	if err == nil {
+		return key, nil
+	}
+	if !wrongLast(err) {
+		return nil, err
+	}
+	kept, erased, err := p.Get(ctx, id) // somebody was faster
+	if err == nil && kept == nil && !erased {
 		err = fmt.Errorf("the store of persons' keys %s has lost a key that it had just taken", p.name)
 	}
-	return kept, erased, err
+	return kept, err
 }
 
 // Erase destroys a person's key, and reports whether there was one. What was erased stays so; doing it again is no error, and
@@ -151,10 +253,8 @@ func (p *Persons) destroy(ctx context.Context, stone *jetstream.RawStreamMsg) er
 
 // put writes a message of a person whose last one must be the one at last, 0: none.
 func (p *Persons) put(ctx context.Context, msg *nats.Msg, last uint64) (uint64, error) {
-	if low, err := p.s.diskLow(); err != nil {
+	if err := p.room(); err != nil {
 		return 0, err
-	} else if low {
-		return 0, fmt.Errorf("keep a person's key: the disk of %s is nearly full", p.s.cfg.Dir)
 	}
 	ack, err := p.s.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(last))
 	var refused *jetstream.APIError
@@ -168,6 +268,15 @@ func (p *Persons) put(ctx context.Context, msg *nats.Msg, last uint64) (uint64, 
 			WithFix("nats stream edit %s --max-bytes …: a person takes some 300 bytes", p.name)
 	}
 	return 0, fmt.Errorf("keep a person's key in %s: %w", p.name, err)
+}
+
+// room is an error when the disk is nearly full.
+func (p *Persons) room() error {
+	low, err := p.s.diskLow()
+	if err == nil && low {
+		err = fmt.Errorf("keep a person's key: the disk of %s is nearly full", p.s.cfg.Dir)
+	}
+	return err
 }
 
 func wrongLast(err error) bool {

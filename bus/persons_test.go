@@ -2,10 +2,12 @@ package bus
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"testing"
 
@@ -20,6 +22,15 @@ func persons(t *testing.T, s *Stream) *Persons {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// create keeps one key and returns the one that is kept then, "" of an erased person.
+func create(ctx context.Context, p *Persons, id, key string) (string, error) {
+	kept, err := p.Create(ctx, []string{id}, [][]byte{[]byte(key)})
+	if err != nil {
+		return "", err
+	}
+	return string(kept[0]), nil
 }
 
 // onDisk reports whether a text is in any file of a folder.
@@ -45,13 +56,11 @@ func TestAnErasedKeyIsGoneFromTheDisk(t *testing.T) {
 	s := open(t, Config{Dir: dir})
 	p := persons(t, s)
 	ctx := t.Context()
-	for i := range 3 {
-		kept, erased, err := p.Create(ctx, fmt.Sprint("person", i), fmt.Appendf(nil, "secret-key-number-%d", i))
-		if err != nil || erased || string(kept) != fmt.Sprintf("secret-key-number-%d", i) {
-			t.Fatalf("created %s, %v, %v", kept, erased, err)
-		}
+	ids, keys := []string{"person0", "person1", "person2"}, [][]byte{[]byte("secret-key-number-0"), []byte("secret-key-number-1"), []byte("secret-key-number-2")}
+	if kept, err := p.Create(ctx, ids, keys); err != nil || !reflect.DeepEqual(kept, keys) {
+		t.Fatalf("created %s, %v", kept, err)
 	}
-	if kept, _, err := p.Create(ctx, "person1", []byte("another")); err != nil || string(kept) != "secret-key-number-1" {
+	if kept, err := create(ctx, p, "person1", "another"); err != nil || kept != "secret-key-number-1" {
 		t.Fatalf("created again: %s, %v", kept, err)
 	}
 	if !onDisk(t, dir, "secret-key-number-1") {
@@ -68,8 +77,8 @@ func TestAnErasedKeyIsGoneFromTheDisk(t *testing.T) {
 	if key, erased, err := p.Get(ctx, "person1"); err != nil || key != nil || !erased {
 		t.Errorf("got %s, %v, %v", key, erased, err)
 	}
-	if key, erased, err := p.Create(ctx, "person1", []byte("a new one")); err != nil || key != nil || !erased {
-		t.Errorf("an erased person got a key: %s, %v, %v", key, erased, err)
+	if key, err := create(ctx, p, "person1", "a new one"); err != nil || key != "" {
+		t.Errorf("an erased person got a key: %s, %v", key, err)
 	}
 	if key, erased, err := p.Get(ctx, "person2"); err != nil || string(key) != "secret-key-number-2" || erased {
 		t.Errorf("another person: %s, %v, %v", key, erased, err)
@@ -99,7 +108,7 @@ func TestAnInterruptedErasureIsCompletedByWhoeverSeesIt(t *testing.T) {
 			dir := t.TempDir()
 			s := open(t, Config{Dir: dir})
 			p := persons(t, s)
-			if _, _, err := p.Create(t.Context(), "person", []byte("secret-key")); err != nil {
+			if _, err := create(t.Context(), p, "person", "secret-key"); err != nil {
 				t.Fatal(err)
 			}
 			stone := &nats.Msg{Subject: p.subject("person"), Header: nats.Header{headerErased: {"1"}}}
@@ -126,6 +135,53 @@ func TestAnInterruptedErasureIsCompletedByWhoeverSeesIt(t *testing.T) {
 	}
 }
 
+// Of many persons some are known, some are erased, and some are new, more than go into one batch; a server may not take batches.
+func TestKeysOfManyPersonsAreMadeTogether(t *testing.T) {
+	for _, batches := range []bool{true, false} {
+		s := open(t, Config{Dir: t.TempDir()})
+		p := persons(t, s)
+		if !batches {
+			cfg := p.stream.CachedInfo().Config
+			cfg.AllowAtomicPublish = false
+			if _, err := s.js.UpdateStream(t.Context(), cfg); err != nil {
+				t.Fatal(err)
+			}
+		}
+		many := personsTogether + 20
+		ids, keys, want := make([]string, many), make([][]byte, many), make([][]byte, many)
+		for i := range ids {
+			ids[i], keys[i] = fmt.Sprint("person", i), fmt.Append(nil, "new key ", i)
+			want[i] = keys[i]
+		}
+		if !batches {
+			ids, keys, want = ids[:20], keys[:20], want[:20]
+		}
+		want[3], want[len(ids)-1], want[7] = []byte("old key"), []byte("another old key"), nil
+		for _, i := range []int{3, len(ids) - 1} {
+			if _, err := create(t.Context(), p, ids[i], string(want[i])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := p.Erase(t.Context(), ids[7]); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			kept, err := p.Create(t.Context(), ids, keys)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range ids {
+				if string(kept[i]) != string(want[i]) {
+					t.Errorf("person %d has %q, want %q", i, kept[i], want[i])
+				}
+			}
+			for i := range keys { // the second time all are known
+				keys[i] = []byte("too late")
+			}
+		}
+	}
+}
+
 func TestOfTwoWhoMakeAKeyOneWins(t *testing.T) {
 	s := open(t, Config{Dir: t.TempDir()})
 	p := persons(t, s)
@@ -133,11 +189,11 @@ func TestOfTwoWhoMakeAKeyOneWins(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range got {
 		wg.Go(func() {
-			kept, _, err := p.Create(t.Context(), "person", fmt.Append(nil, "key", i))
+			kept, err := create(t.Context(), p, "person", fmt.Sprint("key", i))
 			if err != nil {
 				t.Error(err)
 			}
-			got[i] = string(kept)
+			got[i] = kept
 		})
 	}
 	wg.Wait()

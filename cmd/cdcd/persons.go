@@ -71,18 +71,19 @@ func (a *app) personsAside(cfg *config) (*persons, error) {
 // keysOfRunning asks the running cdcd for keys. It is a [person.Store].
 type keysOfRunning struct{ cfg *config }
 
-func (k keysOfRunning) Get(ctx context.Context, id string) (key []byte, erased bool, err error) {
-	var answer personAnswer
-	err = tellRunning(ctx, k.cfg, "/person/key", personWish{ID: id}, &answer)
-	return answer.Key, answer.Erased, err
-}
-
 // Create keeps nothing.
-func (k keysOfRunning) Create(ctx context.Context, id string, key []byte) (kept []byte, erased bool, err error) {
-	if kept, erased, err = k.Get(ctx, id); err != nil || kept != nil || erased {
-		return kept, erased, err
+func (k keysOfRunning) Create(ctx context.Context, ids []string, keys [][]byte) ([][]byte, error) {
+	kept := slices.Clone(keys)
+	for i, id := range ids {
+		var answer personAnswer
+		if err := tellRunning(ctx, k.cfg, "/person/key", personWish{ID: id}, &answer); err != nil {
+			return nil, err
+		}
+		if answer.Erased || answer.Key != nil {
+			kept[i] = answer.Key
+		}
 	}
-	return key, false, nil
+	return kept, nil
 }
 
 // seal seals what a batch has of persons.

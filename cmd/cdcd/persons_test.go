@@ -16,10 +16,7 @@ import (
 // noKeys is a store in which every key is a new one.
 type noKeys struct{}
 
-func (noKeys) Get(context.Context, string) ([]byte, bool, error) { return nil, false, nil }
-func (noKeys) Create(_ context.Context, _ string, key []byte) ([]byte, bool, error) {
-	return key, false, nil
-}
+func (noKeys) Create(_ context.Context, _ []string, keys [][]byte) ([][]byte, error) { return keys, nil }
 
 func TestWhatIsLookedUpAboutAPersonIsSealedAsChangesAre(t *testing.T) {
 	keys, err := person.NewKeyring()

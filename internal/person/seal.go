@@ -6,10 +6,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/tink-crypto/tink-go/v2/daead/subtle"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/cdcd-project/cdcd/cdc"
 )
@@ -29,10 +29,9 @@ type Kind struct {
 
 // Store keeps the wrapped keys of persons by their IDs.
 type Store interface {
-	// Get returns a person's key; nil and false if there never was one.
-	Get(ctx context.Context, id string) (key []byte, erased bool, err error)
-	// Create keeps a key if there never was one, and returns that which is kept then.
-	Create(ctx context.Context, id string, key []byte) (kept []byte, erased bool, err error)
+	// Create keeps a key for each of these persons who never had one, and returns those which are kept then: nil of one who was
+	// erased. The IDs are distinct. After an error some of the keys may be kept.
+	Create(ctx context.Context, ids []string, keys [][]byte) (kept [][]byte, err error)
 }
 
 // Sealer seals batches. It may be used by many goroutines at once.
@@ -44,6 +43,7 @@ type Sealer struct {
 	mu     sync.Mutex
 	plans  map[*cdc.Table]*plan // guarded by mu
 	keys   map[string]*key      // guarded by mu: by ID
+	forgot uint64               // guarded by mu: how often Forget was called
 	tables cdc.Tables
 }
 
@@ -53,7 +53,6 @@ type key struct{ siv *subtle.AESSIV }
 const (
 	maxKeys   = 200_000 // remembered, some 500 bytes each
 	maxTables = 10_000
-	atOnce    = 32 // questions to the store
 )
 
 // New returns a sealer.
@@ -226,7 +225,8 @@ func seal(k *key, place string, c *cdc.Column, v cdc.Value) (string, error) {
 	return base64.StdEncoding.EncodeToString(out), nil
 }
 
-// fetch fills in keys that are not there, and makes those of persons that are new.
+// fetch fills in keys that are not there, and makes those of persons that are new. Who is not remembered is taken to be new: the store
+// knows better, and asking it first would be a second way there and back for each of the many who are.
 func (s *Sealer) fetch(ctx context.Context, needed map[string]*key) error {
 	var missing []string
 	s.mu.Lock()
@@ -237,46 +237,46 @@ func (s *Sealer) fetch(ctx context.Context, needed map[string]*key) error {
 			missing = append(missing, id)
 		}
 	}
+	forgot := s.forgot
 	s.mu.Unlock()
-	got := make([]*key, len(missing))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(atOnce)
-	for i, id := range missing {
-		g.Go(func() (err error) {
-			got[i], err = s.keyOf(ctx, id)
-			return err
-		})
+	if len(missing) == 0 {
+		return nil
 	}
-	if err := g.Wait(); err != nil {
+	slices.Sort(missing)
+	wrapped := make([][]byte, len(missing))
+	for i, id := range missing {
+		fresh := make([]byte, subtle.AESSIVKeySize)
+		rand.Read(fresh)
+		var err error
+		if wrapped[i], err = s.ring.kek.Encrypt(fresh, []byte(id)); err != nil {
+			return fmt.Errorf("wrap the key of a person: %w", err)
+		}
+	}
+	kept, err := s.store.Create(ctx, missing, wrapped)
+	if err != nil {
 		return err
+	}
+	for i, id := range missing {
+		needed[id] = &key{}
+		if kept[i] == nil { // erased
+			continue
+		}
+		if needed[id], err = s.ring.unwrap(id, kept[i]); err != nil {
+			return err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.forgot != forgot { // one of them may have been erased meanwhile
+		return nil
+	}
 	if len(s.keys)+len(missing) > maxKeys {
 		clear(s.keys)
 	}
-	for i, id := range missing {
-		needed[id], s.keys[id] = got[i], got[i]
+	for _, id := range missing {
+		s.keys[id] = needed[id]
 	}
 	return nil
-}
-
-func (s *Sealer) keyOf(ctx context.Context, id string) (*key, error) {
-	wrapped, erased, err := s.store.Get(ctx, id)
-	if err == nil && wrapped == nil && !erased {
-		fresh := make([]byte, subtle.AESSIVKeySize)
-		rand.Read(fresh)
-		if wrapped, err = s.ring.kek.Encrypt(fresh, []byte(id)); err == nil {
-			wrapped, erased, err = s.store.Create(ctx, id, wrapped)
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	if erased {
-		return &key{}, nil
-	}
-	return s.ring.unwrap(id, wrapped)
 }
 
 func (k *Keyring) unwrap(id string, wrapped []byte) (*key, error) {
@@ -299,6 +299,7 @@ const codeWrapped = "CDCD-4211"
 func (s *Sealer) Forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.forgot++
 	delete(s.keys, id)
 }
 

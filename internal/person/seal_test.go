@@ -15,18 +15,22 @@ import (
 type memory struct {
 	keys   map[string][]byte
 	erased map[string]bool
+	during func() // called before Create returns
 	err    error
 }
 
-func (m *memory) Get(_ context.Context, id string) ([]byte, bool, error) {
-	return m.keys[id], m.erased[id], m.err
-}
-
-func (m *memory) Create(_ context.Context, id string, key []byte) ([]byte, bool, error) {
-	if m.keys[id] == nil {
-		m.keys[id] = key
+func (m *memory) Create(_ context.Context, ids []string, keys [][]byte) ([][]byte, error) {
+	kept := make([][]byte, len(ids))
+	for i, id := range ids {
+		if m.keys[id] == nil && !m.erased[id] {
+			m.keys[id] = keys[i]
+		}
+		kept[i] = m.keys[id]
 	}
-	return m.keys[id], false, m.err
+	if m.during != nil {
+		m.during()
+	}
+	return kept, m.err
 }
 
 var orders = &cdc.Table{Schema: "shop", Name: "orders", Columns: []cdc.Column{
@@ -200,6 +204,30 @@ func TestABatchWithoutPersonsStaysWhatItIs(t *testing.T) {
 	b := batch(t, change{other, cdc.OpInsert, nil, []cdc.Value{cdc.Int64Value(1), cdc.TextValue(cdc.KindString, "x")}})
 	if got, err := s.Seal(t.Context(), b); got != b || err != nil {
 		t.Errorf("got %p, %v; want %p", got, err, b)
+	}
+}
+
+// Who is erased while a batch of theirs is being sealed must not be remembered.
+func TestAKeyThatIsDestroyedMeanwhileIsAskedForAgain(t *testing.T) {
+	_, r := ring(t)
+	id := r.ID("customer", "42")
+	store := &memory{keys: map[string][]byte{}, erased: map[string]bool{}}
+	s := person.New(kinds(t, "*.*.email"), r, store)
+	store.during = func() {
+		delete(store.keys, id)
+		store.erased[id] = true
+		s.Forget(id)
+	}
+	b := batch(t, change{orders, cdc.OpInsert, nil, order(1, 42, "a@b.c")})
+	for i, sealed := range []bool{true, false} {
+		got, err := s.Seal(t.Context(), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, _ := got.Event(0).After().Get("email"); (v.Text() != person.Erased) != sealed {
+			t.Errorf("batch %d: %s", i, v.Text())
+		}
+		store.during = nil
 	}
 }
 
