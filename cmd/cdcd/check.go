@@ -254,6 +254,9 @@ func (c *checker) source() {
 	c.viewPatterns(tables)
 	tables = sealedTables(c.cfg, slices.Clone(tables))
 	c.tables = tables
+	if found := partitionColumns(c.cfg, tables, feedNames(c.cfg)...); len(found) > 0 {
+		c.failed("feeds.partition_by", found)
+	}
 	if c.set == nil {
 		return
 	}
@@ -399,7 +402,9 @@ func (c *checker) stores() {
 		ctx, cancel := context.WithTimeout(c.ctx, 20*time.Second)
 		f := c.cfg.Feeds[name]
 		store, err := openStore(ctx, c.env, c.cfg, name)
+		var elsewhere *cdc.Error
 		if err == nil {
+			elsewhere = moved(c.cfg, readPlaces(c.cfg), name, store)
 			if err = checkRetention(ctx, store); err == nil {
 				err = chain.Probe(ctx, store)
 			}
@@ -411,6 +416,10 @@ func (c *checker) stores() {
 			continue
 		}
 		c.add("feed."+name, "ok", "%s takes objects, and none twice", f.To)
+		if elsewhere != nil {
+			item := c.add("feed."+name, "warn", "%s", elsewhere.What)
+			item.Code, item.Fix = elsewhere.Code, elsewhere.Fix
+		}
 	}
 }
 

@@ -136,3 +136,36 @@ func TestObjectsAreFoundInAnyOrderWithoutListingAllOfTheChain(t *testing.T) {
 	s.keys = nil
 	find(4711, 0, 0)
 }
+
+// What lies among a chain's objects and is none of them is not the object before.
+func TestAForeignKeyIsNotTheObjectBefore(t *testing.T) {
+	dir, err := openFolder(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := func(ordinal int) string { return fmt.Sprintf("p=00/dt=2026-11-22/%020d.jsonl.zst", 10*ordinal) }
+	for ordinal := 1; ordinal <= 3; ordinal++ {
+		meta := map[string]string{"cdcd-chain": "shop/acme/00", "cdcd-ordinal": fmt.Sprint(ordinal), "cdcd-first-part-no": fmt.Sprint(ordinal),
+			"cdcd-last-part-no": fmt.Sprint(ordinal), "cdcd-last-seq": "1", "cdcd-records": "1", "cdcd-epoch": "1",
+			"cdcd-first-commit": "2026-11-22T01:00:00Z", "cdcd-last-commit": "2026-11-22T01:00:00Z"}
+		if _, err := dir.Put(t.Context(), key(ordinal), []byte("{}"), meta); err != nil {
+			t.Fatal(err)
+		}
+		foreign := fmt.Sprintf("p=00/dt=2026-11-22/%020d.jsonl.zst", 10*ordinal+5)
+		if _, err := dir.Put(t.Context(), foreign, []byte("{}"), map[string]string{"cdcd-chain": "other"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for from := 1; from <= 3; from++ {
+		h := newObjectFinder(dir, "p=00/", "shop/acme/00")
+		for ordinal := from; ordinal <= 3; ordinal++ {
+			want := ""
+			if ordinal > 1 {
+				want = key(ordinal - 1)
+			}
+			if o, prev, ok, err := h.find(t.Context(), uint64(ordinal)); err != nil || !ok || o.Key != key(ordinal) || prev != want {
+				t.Errorf("from %d, find %d: %s after %q, %v, %v; want %q before it", from, ordinal, o.Key, prev, ok, err, want)
+			}
+		}
+	}
+}

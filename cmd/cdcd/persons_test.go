@@ -16,7 +16,9 @@ import (
 // noKeys is a store in which every key is a new one.
 type noKeys struct{}
 
-func (noKeys) Create(_ context.Context, _ []string, keys [][]byte) ([][]byte, error) { return keys, nil }
+func (noKeys) Create(_ context.Context, _ []string, keys [][]byte) ([][]byte, error) {
+	return keys, nil
+}
 
 func TestWhatIsLookedUpAboutAPersonIsSealedAsChangesAre(t *testing.T) {
 	keys, err := person.NewKeyring()

@@ -48,6 +48,7 @@ type pipeline struct {
 	persons  *persons // nil: none are configured
 	audit    *audit.Log
 	feeds    []*feed
+	places   places
 	triggers *triggers
 
 	server      atomic.Pointer[mysql.Source] // what captures; nil for files, and before it begins
@@ -106,6 +107,9 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 		quarantines: openQuarantines(cfg, a.log)}
 	p.console.open(p)
 	if err := precheckRules(ctx, a, cfg, p.plugins); err != nil {
+		return nil, err
+	}
+	if err := precheckPartitions(ctx, a, cfg); err != nil {
 		return nil, err
 	}
 	err := p.openFeeds(ctx)
@@ -410,6 +414,8 @@ func (p *pipeline) deliver(ctx context.Context, f *feed, delivered *bool) error 
 	if err != nil {
 		return err
 	}
+	begun, _ := c.Next()
+	p.places.note(p, f, begun > 0)
 	letters := lines(p.chainConfig(f))
 	letters.Partitions, letters.PartitionBy = 1, nil
 	letters.Feed, letters.Store, letters.Sync, letters.Compress, letters.Envelope = f.name+".dead-letters", f.dead, true, "none", "dead_letter"

@@ -95,6 +95,9 @@ func lintRules(ctx context.Context, a *app, args []string, schemaFile string, kn
 		l.known = tables
 		findings, _ := l.set.Check(tables, a.lookedUpBy(ctx, schemaFile, l.set, tables)...)
 		l.findings = append(l.findings, findings...)
+		if cfg, err := a.anyConfig(); err == nil && cfg.file != "" && schemaFile == "" {
+			l.findings = append(l.findings, partitionColumns(cfg, tables, feedNames(cfg)...)...)
+		}
 		l.everywhere()
 		err = l.plugins(ctx, a)
 	case len(l.findings) == 0:

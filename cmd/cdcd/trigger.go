@@ -297,6 +297,7 @@ type objectFinder struct {
 	// Owned by who calls find.
 	last    uint64 // the ordinal that was found last
 	lastKey string
+	passed  string   // key that was looked at, and is not of the chain
 	ahead   []string // keys behind it
 	pages   []page   // of the chain's keys, in their order
 }
@@ -364,7 +365,7 @@ func (h *objectFinder) look(ctx context.Context, ordinal uint64) (o cdc.Object, 
 	}
 	for {
 		if len(h.ahead) == 0 {
-			if h.ahead, err = h.list(ctx, h.lastKey, listedKeys); err != nil || len(h.ahead) == 0 {
+			if h.ahead, err = h.list(ctx, max(h.lastKey, h.passed), listedKeys); err != nil || len(h.ahead) == 0 {
 				return cdc.Object{}, "", false, err
 			}
 		}
@@ -375,7 +376,7 @@ func (h *objectFinder) look(ctx context.Context, ordinal uint64) (o cdc.Object, 
 		}
 		h.ahead = h.ahead[1:]
 		if !is {
-			h.lastKey = max(h.lastKey, key) // where to list on
+			h.passed = key
 			continue
 		}
 		if h.last == o.Ordinal-1 {
@@ -419,7 +420,7 @@ func (h *objectFinder) begin(ctx context.Context, ordinal uint64) error {
 		}
 		return true
 	})
-	h.last, h.lastKey, h.ahead = 0, "", keys[min(len(keys), max(0, at-1)):]
+	h.last, h.lastKey, h.passed, h.ahead = 0, "", "", keys[min(len(keys), max(0, at-1)):]
 	return err
 }
 

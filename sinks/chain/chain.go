@@ -74,10 +74,11 @@ type Config struct {
 	KeepTransactions bool
 
 	// Manifest puts an object beside each object that describes it, see [ManifestKey]. Version is named in it. Table returns what a
-	// table is to those who get the feed (default: what it is).
+	// table is to those who get the feed (default: what it is): by has, for each way in which records of it were shown, what the rules of
+	// those records let see, nil for a rule that hides nothing.
 	Manifest bool
 	Version  string
-	Table    func(t *cdc.Table) *cdc.Table
+	Table    func(t *cdc.Table, by [][]*cdc.Show) *cdc.Table
 
 	// Sync makes Write return only when what it was given is committed. It is for dead letters: such a chain may be
 	// moved on by Advance without seeing the events between, so the date in its keys is that of the last record before.

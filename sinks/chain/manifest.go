@@ -31,11 +31,29 @@ const (
 
 // about is what a draft's manifest will tell of its records.
 type about struct {
-	tables          []*cdc.Table
+	tables          []shownTable
 	rules           []cdc.RuleMatch // name and version only
 	seen            map[[2]string]bool
 	firstID, lastID string
 	last            cdc.Position
+	by              []*cdc.Show // scratch of add
+}
+
+// shownTable is a table with what rules let see of it: for each way in which records were shown, the rules of those.
+type shownTable struct {
+	table *cdc.Table
+	by    [][]*cdc.Show
+}
+
+// shown notes that a record was shown as these rules have it.
+func (a *about) shown(t *cdc.Table, by []*cdc.Show) {
+	i := slices.IndexFunc(a.tables, func(s shownTable) bool { return s.table == t })
+	if i < 0 {
+		i, a.tables = len(a.tables), append(a.tables, shownTable{table: t})
+	}
+	if s := &a.tables[i]; !slices.ContainsFunc(s.by, func(other []*cdc.Show) bool { return slices.Equal(other, by) }) {
+		s.by = append(s.by, slices.Clone(by))
+	}
 }
 
 func (a *about) add(feed string, d *cdc.Decision) {
@@ -44,14 +62,14 @@ func (a *about) add(feed string, d *cdc.Decision) {
 		a.firstID = p.ID()
 	}
 	a.last = p
-	t := d.Event.Table()
-	if !slices.Contains(a.tables, t) {
-		a.tables = append(a.tables, t)
-	}
+	a.by = a.by[:0]
 	for i := range d.Matches {
 		m := &d.Matches[i]
 		at := [2]string{m.Name, m.Version}
-		if a.seen[at] || !slices.Contains(m.To, feed) {
+		if !slices.Contains(m.To, feed) {
+			continue
+		}
+		if a.by = append(a.by, m.Show); a.seen[at] {
 			continue
 		}
 		if a.seen == nil {
@@ -60,15 +78,17 @@ func (a *about) add(feed string, d *cdc.Decision) {
 		a.seen[at] = true
 		a.rules = append(a.rules, cdc.RuleMatch{Name: m.Name, Version: m.Version})
 	}
+	a.shown(d.Event.Table(), a.by)
 }
 
 // context is what records are about: it changes with tables and rules, hardly with objects, so it is an object of its own that
 // many objects name. Its name is its digest.
-func (a *about) context(shown func(*cdc.Table) *cdc.Table) (digest string, text []byte) {
+func (a *about) context(shown func(t *cdc.Table, by [][]*cdc.Show) *cdc.Table) (digest string, text []byte) {
 	var tables []string
-	for _, t := range a.tables {
+	for _, s := range a.tables {
+		t := s.table
 		if shown != nil {
-			t = shown(t)
+			t = shown(t, s.by)
 		}
 		tables = append(tables, string(t.AppendDescription(nil)))
 	}

@@ -250,18 +250,42 @@ func (v *View) Columns(t *cdc.Table) []cdc.Column {
 	return p.columns
 }
 
-// Table describes a table to those who get the feed: without the columns that they may not have, and with those that are masked as what
-// the masks make of them. t itself if it is whole. Rules may show less.
-func (v *View) Table(t *cdc.Table) *cdc.Table {
-	columns := v.Columns(t)
-	shown := make([]cdc.Column, 0, len(columns))
-	for _, c := range columns {
-		if v.drops(t, c.Name) || c.Key == 0 && !v.selects(t, c.Name) {
-			continue
+// Table describes a table to those who get the feed: without the columns that they do not get, and with those that are masked as what the
+// masks make of them. t itself if it is whole. by has, for each way in which records are shown, what the rules of those let see, nil for
+// a rule that hides nothing: what any of them shows as it is, is described as it is.
+func (v *View) Table(t *cdc.Table, by [][]*cdc.Show) *cdc.Table {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	plans := make([]*plan, len(by))
+	for i, shows := range by {
+		n := v.root(place{t, ""})
+		for _, s := range shows {
+			n = v.next(n, s)
 		}
-		shown = append(shown, c)
+		plans[i] = v.plan(n)
 	}
-	if len(shown) == len(t.Columns) && &columns[0] == &t.Columns[0] {
+	whole := true
+	shown := make([]cdc.Column, 0, len(t.Columns))
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		var masked *cdc.Column
+		plainly := false
+		for _, p := range plans {
+			switch {
+			case p.dropped[i] || c.Key == 0 && !p.shown[0][i] && !p.shown[1][i]:
+			case p.masks == nil || p.masks[i].method == (method.Method{}):
+				plainly = true
+			case masked == nil:
+				masked = &p.columns[i]
+			}
+		}
+		if whole = whole && plainly; plainly {
+			shown = append(shown, *c)
+		} else if masked != nil {
+			shown = append(shown, *masked)
+		}
+	}
+	if whole {
 		return t
 	}
 	return &cdc.Table{Schema: t.Schema, Name: t.Name, Columns: shown}

@@ -285,3 +285,41 @@ func TestNothingIsAllocatedWhereNothingIsMasked(t *testing.T) {
 		}
 	}
 }
+
+// A manifest says of a table no more than its records do.
+func TestATableIsDescribedAsItsRecordsAreShown(t *testing.T) {
+	table := &cdc.Table{Schema: "shop", Name: "orders", Columns: []cdc.Column{
+		{Name: "id", Type: "bigint", Kind: cdc.KindInt64, Key: 1},
+		{Name: "status", Type: "enum('SECRET','paid')", Kind: cdc.KindEnum, Members: []string{"SECRET", "paid"}},
+		{Name: "total", Type: "int", Kind: cdc.KindInt64},
+	}}
+	masks, selects := shows("", "after.status:redact"), shows("after.total")
+	for _, tt := range []struct {
+		name string
+		c    view.Config
+		by   [][]*cdc.Show
+		want string
+	}{
+		{"whole", view.Config{}, [][]*cdc.Show{{nil}}, "id bigint, status enum('SECRET','paid'), total int"},
+		{"masked by the rule", view.Config{}, [][]*cdc.Show{{masks}}, "id bigint, status char(3), total int"},
+		{"not selected by the rule", view.Config{}, [][]*cdc.Show{{selects}}, "id bigint, total int"},
+		{"masked by one of two rules of a record", view.Config{}, [][]*cdc.Show{{nil, masks}}, "id bigint, status char(3), total int"},
+		{"masked in some records", view.Config{}, [][]*cdc.Show{{masks}, {nil}}, "id bigint, status enum('SECRET','paid'), total int"},
+		{"masked in some, not there in others", view.Config{}, [][]*cdc.Show{{selects}, {masks}}, "id bigint, status char(3), total int"},
+		{"masked by the feed", view.Config{Mask: []view.ColumnMask{{Columns: "*.*.status", Method: "redact"}}}, [][]*cdc.Show{{nil}}, "id bigint, status char(3), total int"},
+		{"dropped by the feed", view.Config{Drop: []string{"*.*.status"}}, [][]*cdc.Show{{nil}, {masks}}, "id bigint, total int"},
+	} {
+		tt.c.Feed = "acme"
+		v, err := view.New(tt.c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var columns []string
+		for _, c := range v.Table(table, tt.by).Columns {
+			columns = append(columns, c.Name+" "+c.Type)
+		}
+		if got := strings.Join(columns, ", "); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
