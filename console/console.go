@@ -22,6 +22,7 @@ type Config struct {
 	Source  string       // name of the source that it shows
 	Version string       // of the program
 	Backend Backend      // who answers
+	Gate    *Gate        // that it is behind; nil: none
 	Logger  *slog.Logger // default: none
 }
 
@@ -56,6 +57,7 @@ func New(cfg Config) *Console {
 	c.api = humago.New(c.mux, document())
 	c.health()
 	c.settings()
+	c.session()
 	c.tables()
 	c.events()
 	c.live()
@@ -87,7 +89,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/api/") {
 		h.Set("Cache-Control", "no-store")
 	}
-	c.mux.ServeHTTP(w, r)
+	c.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, exchange{w, r})))
 }
 
 // OpenAPI returns the document of the API: it says the same whoever answers.
@@ -165,6 +167,17 @@ func (c Caller) String() string {
 	}
 	return fmt.Sprintf("'%s'", c.User)
 }
+
+// exchange is what few operations look at beside their input.
+type exchange struct {
+	w http.ResponseWriter
+	r *http.Request
+}
+
+type exchangeKey struct{}
+
+func requestOf(ctx context.Context) *http.Request      { return ctx.Value(exchangeKey{}).(exchange).r }
+func writerOf(ctx context.Context) http.ResponseWriter { return ctx.Value(exchangeKey{}).(exchange).w }
 
 // addressOf returns whose request it is, without the port.
 func addressOf(r *http.Request) string {

@@ -54,6 +54,8 @@ func refuse(w http.ResponseWriter, status int, kind string, err error) {
 var statuses = map[string]int{
 	codeRequest: http.StatusBadRequest,
 	codeRole:    http.StatusForbidden,
+	codeWho:     http.StatusUnauthorized,
+	codeCross:   http.StatusForbidden,
 	codeBusy:    http.StatusTooManyRequests,
 	codeNothing: http.StatusNotFound,
 	"CDCD-1001": http.StatusBadRequest,

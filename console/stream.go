@@ -178,6 +178,9 @@ func (c *Console) send(ctx context.Context, want *subscription, queue *pending, 
 		case <-tell.C:
 			overview()
 		case <-ping.C:
+			if !c.stillIn(ctx) {
+				return
+			}
 			out.ping()
 		case <-flush.C:
 			if queue == nil {
@@ -188,6 +191,15 @@ func (c *Console) send(ctx context.Context, want *subscription, queue *pending, 
 			}
 		}
 	}
+}
+
+// stillIn reports whether who asks would be let in once more: a token may have been revoked.
+func (c *Console) stillIn(ctx context.Context) bool {
+	if c.cfg.Gate == nil {
+		return true
+	}
+	who, err := c.cfg.Gate.who(requestOf(ctx))
+	return err == nil && who.Role >= api.Viewer
 }
 
 // look looks at what has come since the last time, for as long as it may.

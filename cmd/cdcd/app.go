@@ -67,6 +67,7 @@ func newRoot(a *app) *cobra.Command {
 		newPluginCmd(a),
 		newInitCmd(a),
 		newConfigCmd(a),
+		newConsoleCmd(a),
 		newErrorsCmd(a),
 		newVersionCmd(a),
 	)

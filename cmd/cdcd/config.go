@@ -312,12 +312,6 @@ type deadLetterConfig struct {
 	Dir string `yaml:"dir"`
 }
 
-// consoleConfig is the address for people and monitoring.
-type consoleConfig struct {
-	// Listen is the address (host:port) of /metrics, /healthz and /readyz; "off" for none.
-	Listen string `yaml:"listen" default:"127.0.0.1:8480"`
-}
-
 // secretURL is a URL that may hold a password, which is never printed.
 type secretURL string
 
@@ -351,6 +345,7 @@ type config struct {
 
 	doc       *strictyaml.Doc
 	overrides map[string]override // by path: bus.embedded.max_bytes
+	env       []string
 }
 
 // Password returns the password of the server: from the environment, a file, or (with a warning) the URL.
@@ -410,7 +405,7 @@ func loadConfig(file string, env, sets []string) (*config, error) {
 }
 
 func parseConfig(file string, src []byte, env, sets []string) (*config, error) {
-	c := &config{file: file, overrides: map[string]override{}}
+	c := &config{file: file, overrides: map[string]override{}, env: env}
 	doc, err := strictyaml.Decode(file, src, &c.fileConfig, strictyaml.Config{})
 	c.doc = doc
 	v := validator{config: c}
@@ -493,6 +488,8 @@ func (c *config) resolve(dir string) {
 	at(&c.Audit.Dir)
 	at(&c.Audit.KeyFile)
 	at(&c.DeadLetters.Dir)
+	at(&c.Console.TokensFile)
+	at(&c.Console.TokenFile)
 	at(&c.Plugins.Dir)
 	at(&c.Plugins.Compiled)
 	for i, key := range c.Plugins.TrustedKeys {
@@ -619,9 +616,7 @@ func (v *validator) check() {
 	v.checkPlugins()
 	v.checkFeeds()
 	v.checkPersons()
-	if l := v.Console.Listen; l != "" && l != "off" {
-		v.checkAddress(steps("console", "listen"), l)
-	}
+	v.checkConsole()
 	if l := v.Receipts.Listen; l != "" {
 		v.checkAddress(steps("receipts", "listen"), l)
 	}

@@ -40,9 +40,9 @@ func (d *consoleDesk) close() {
 }
 
 // newConsole makes the console of a pipeline.
-func (p *pipeline) newConsole() *console.Console {
+func (p *pipeline) newConsole(gate *console.Gate) *console.Console {
 	d := &p.console
-	return console.New(console.Config{Source: p.cfg.Name, Version: readVersion().Version, Logger: p.log,
+	return console.New(console.Config{Source: p.cfg.Name, Version: readVersion().Version, Logger: p.log, Gate: gate,
 		Backend: console.Backend{Health: d, Tables: d, Events: d, Live: &d.live, Settings: d}})
 }
 

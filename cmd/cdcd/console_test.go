@@ -18,11 +18,14 @@ import (
 )
 
 // deliveredDemo returns a pipeline that has delivered the recorded shop.
-func deliveredDemo(t *testing.T) *pipeline {
+func deliveredDemo(t *testing.T, configure ...func(*config)) *pipeline {
 	t.Helper()
 	d := &demo{app: &app{ui: newUI(io.Discard, io.Discard, "table"), log: slog.New(slog.DiscardHandler)}, folder: t.TempDir(), source: "recorded", port: 8480}
 	if err := d.prepare(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	for _, change := range configure {
+		change(d.cfg)
 	}
 	p, err := openPipeline(t.Context(), d.app, d.cfg)
 	if err != nil {

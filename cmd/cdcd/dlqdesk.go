@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/rules"
 	"github.com/cdcd-project/cdcd/sinks/audit"
 	"github.com/cdcd-project/cdcd/sinks/deadletter"
@@ -100,6 +101,10 @@ func (p *pipeline) askDLQ(w http.ResponseWriter, r *http.Request) {
 	if !readWish(w, r, 2*maxDraft, &wish) {
 		return
 	}
+	if need := map[bool]api.Role{true: api.Analyst, false: api.Operator}[wish.Do == "retest"]; !may(w, r, need) {
+		return
+	}
+	wish.By = by(r, wish.By)
 	say := sayLines[dlqProgress, dlqResult](w)
 	result, err := p.deadLetters(r.Context(), wish, func(at dlqProgress) { say(dlqLine{Progress: &at}) })
 	line := dlqLine{Result: &result}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/cdcd-project/cdcd/console"
 	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/sinks/chain"
 )
@@ -119,7 +121,11 @@ func (p *pipeline) handler() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if s := p.state(r.Context()); !s.Ready {
-			http.Error(w, s.Why, http.StatusServiceUnavailable)
+			why := "not ready" // what it says of the house is not for everybody
+			if console.CallerOf(r.Context()).Role >= api.Viewer {
+				why = s.Why
+			}
+			http.Error(w, why, http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ok")
@@ -144,8 +150,9 @@ func (p *pipeline) handler() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(p.state(r.Context())) // the client has gone away
 	})
-	mux.Handle("/", p.newConsole())
-	return sameOrigin(http.NewCrossOriginProtection().Handler(ofSource(p.cfg.Name, mux)), p.cfg.Console.Listen)
+	gate := p.newGate(mux)
+	mux.Handle("/", p.newConsole(gate))
+	return sameOrigin(http.NewCrossOriginProtection().Handler(gate.Wrap(ofSource(p.cfg.Name, mux))), p.cfg.Console)
 }
 
 // figures is the pipeline as a Prometheus collector: it reads what is counted anyway, when it is asked.
@@ -392,16 +399,16 @@ func codeIn(text string) string {
 
 // sameOrigin refuses requests that name another host than this one's: a web page that had its own name resolve to this
 // address (DNS rebinding) could read what is answered here.
-func sameOrigin(h http.Handler, listen string) http.Handler {
-	own, _, _ := net.SplitHostPort(listen)
+func sameOrigin(h http.Handler, c consoleConfig) http.Handler {
+	own, _, _ := net.SplitHostPort(c.Listen)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
 		if err != nil {
 			host = r.Host
 		}
 		host = strings.Trim(host, "[]")
-		if host != own && host != "localhost" && net.ParseIP(host) == nil {
-			http.Error(w, "this address is not answered under that name", http.StatusMisdirectedRequest)
+		if host != own && host != "localhost" && net.ParseIP(host) == nil && !slices.Contains(c.Names, host) {
+			http.Error(w, "this address is not answered under that name; console.names has those under which it is", http.StatusMisdirectedRequest)
 			return
 		}
 		h.ServeHTTP(w, r)

@@ -152,6 +152,7 @@ func (p *pipeline) askPerson(w http.ResponseWriter, r *http.Request) {
 	if !readWish(w, r, 1<<16, &wish) {
 		return
 	}
+	wish.Who = by(r, wish.Who)
 	ctx, cancel := context.WithTimeout(r.Context(), time.Minute)
 	defer cancel()
 	answer, err := p.person(ctx, r.PathValue("action"), wish)

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/rules"
 	"github.com/cdcd-project/cdcd/wasm"
 )
@@ -39,6 +40,10 @@ func (p *pipeline) askPlugins(w http.ResponseWriter, r *http.Request) {
 	if !readWish(w, r, 2*maxPlugin, &ask) {
 		return
 	}
+	if ask.Verb != "list" && ask.Verb != "status" && !may(w, r, api.Operator) {
+		return
+	}
+	ask.Who = by(r, ask.Who)
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Duration(p.cfg.Plugins.CompileTime) + 2*storePatience))
 	var answer any
 	var err error

@@ -16,6 +16,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/internal/strictyaml"
 	"github.com/cdcd-project/cdcd/rules"
 )
@@ -47,6 +48,20 @@ type ruleAsk struct {
 
 	Named string `json:"named,omitempty"` // judged: the revision that a frame names
 	Seq   uint64 `json:"seq,omitempty"`   // judged: the frame's sequence
+}
+
+// needs says which role may ask.
+func (ask *ruleAsk) needs() api.Role {
+	switch ask.Verb {
+	case "state", "judged", "history", "list":
+		return api.Viewer
+	case "adopt":
+		return api.Operator
+	}
+	if ask.DryRun {
+		return api.Analyst
+	}
+	return api.Publisher
 }
 
 // ruleDesk answers them, in the cdcd that runs or in the one that asks.
@@ -344,9 +359,10 @@ type deskAnswer struct {
 // askRules answers POST /rules.
 func (p *pipeline) askRules(w http.ResponseWriter, r *http.Request) {
 	var ask ruleAsk
-	if !readWish(w, r, 3*maxDraft, &ask) {
+	if !readWish(w, r, 3*maxDraft, &ask) || !may(w, r, ask.needs()) {
 		return
 	}
+	ask.Who = by(r, ask.Who)
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2 * storePatience))
 	result, err := p.desk.answer(r.Context(), ask)
 	var a deskAnswer

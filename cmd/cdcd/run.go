@@ -74,11 +74,12 @@ func runOnce(ctx context.Context, a *app, cfg *config) error {
 			return cdc.Errorf("CDCD-1032", "console.listen: %w", err).
 				WithFix("stop what uses %s, set console.listen to another address, or to off", listen)
 		}
-		if host, _, _ := net.SplitHostPort(listener.Addr().String()); !net.ParseIP(host).IsLoopback() {
-			a.log.Warn("the console asks for no password and shows data: keep it on a loopback address, or behind something that asks",
-				"event", "console.open", "address", listener.Addr().String())
+		if err := cfg.Console.guarded(listener.Addr()); err != nil {
+			listener.Close()
+			return err
 		}
-		a.log.Info("metrics and health", "event", "console.listening", "address", "http://"+listener.Addr().String())
+		a.log.Info("the console is at http://"+listener.Addr().String(), "event", "console.listening", "address", "http://"+listener.Addr().String(),
+			"asks_who", cfg.Console.asks())
 		g.Go(func() error { return serve(gctx, listener, p.handler()) })
 	}
 	g.Go(func() error {

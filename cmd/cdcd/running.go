@@ -15,6 +15,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 )
 
 // codeNotRunning: nobody answers at console.listen.
@@ -49,6 +50,13 @@ func callRunning(ctx context.Context, cfg *config, method, path string, body io.
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	token, err := cfg.token()
+	if err != nil {
+		return nil, err
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
 	resp, err := (&http.Client{Timeout: limit}).Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -63,7 +71,25 @@ func callRunning(ctx context.Context, cfg *config, method, path string, body io.
 		return nil, cdc.Errorf(codeNotRunning, "the cdcd at %s is that of source %s, not of %s", listen, bytes.TrimSpace(other), cfg.Name).
 			WithFix("start this one with `cdcd run` and another console.listen, or name the other's configuration with -c")
 	}
+	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
+		defer resp.Body.Close()
+		return nil, notLetIn(resp)
+	}
 	return resp, nil
+}
+
+// notLetIn says why a running cdcd does not answer.
+func notLetIn(resp *http.Response) error {
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // the status says enough
+	var no api.Refusal
+	if json.Unmarshal(text, &no) == nil && no.Error.Code != "" {
+		e := cdc.Errorf(no.Error.Code, "%s", no.Error.Message)
+		if resp.StatusCode == http.StatusUnauthorized {
+			return e.WithFix("export CDCD_TOKEN=…, or name a file with it: console.token_file; who runs it makes one with cdcd console token NAME")
+		}
+		return e.WithFix("%s", no.Error.Fix)
+	}
+	return cdc.Errorf("CDCD-1052", "%s", bytes.TrimSpace(text)).WithFix("use a token of that role")
 }
 
 // sourceHeader says which source a request is meant for: several cdcd may run on a machine, and by default all of their
