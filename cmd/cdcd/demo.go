@@ -114,6 +114,7 @@ func (d *demo) run(ctx context.Context, kind string) error {
 	if err := d.prepare(ctx); err != nil {
 		return err
 	}
+	d.cfg.stays = !d.once // a recording ends, and people are still looking
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		err := runPipeline(gctx, d.app, d.cfg)

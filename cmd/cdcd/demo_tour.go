@@ -239,6 +239,7 @@ func (d *demo) printTour(w io.Writer) {
 
 	head("Where things are")
 	rows = [][]string{
+		{"http://" + d.cfg.Console.Listen + "/", "the console: how everything is, changes as they come, rules; begin here"},
 		{at("objects/"), "what acme gets: objects that are written once, in a chain"},
 		{at("rules/"), "the rules, with their tests; a changed file is taken up at once"},
 		{at("dead-letters/"), "changes that a rule could not judge; running-low.yaml explains why there are some"},

@@ -790,6 +790,10 @@ func (p *pipeline) finish(ctx context.Context) error {
 	if err := p.triggers.settle(ctx); err != nil {
 		return err
 	}
+	if p.cfg.stays {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	return errDelivered
 }
 
