@@ -71,7 +71,7 @@ func (in Indexing) Finding(cost time.Duration) *Finding {
 	}
 	return r.place.At(key).Error(codeEvery, fmt.Sprintf("every %s of %s is asked: %s%s", strings.Join(ops, " and "), in.Table, strings.Join(in.Every, ", "), takes)).
 		Warn().
-		Hint("compare a column with a constant as well, if that is meant: after.status == 'paid' && … passes over all other changes")
+		Hint("if it is only about some changes, say which: changed('column') && …, or compare a column with a constant")
 }
 
 func (p *tablePlan) indexing(r *Rule, op cdc.Op) (Indexing, bool) {

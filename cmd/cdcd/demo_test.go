@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/dbserver"
 	"github.com/cdcd-project/cdcd/rules"
@@ -184,16 +186,22 @@ func TestTheTourNamesVerbsThatExist(t *testing.T) {
 		t.Fatalf("only %q in\n%s", commands, &out)
 	}
 	for _, c := range commands {
-		args := strings.Fields(strings.NewReplacer(",", " ").Replace(c[1]))
-		cmd, rest, err := root.Find(args)
-		if err != nil || cmd == root || len(rest) > 0 && rest[0] == args[1] && cmd.HasSubCommands() {
-			t.Errorf("cdcd %s: no such command: %v", c[1], err)
-			continue
-		}
-		for _, arg := range rest {
-			if name, ok := strings.CutPrefix(arg, "--"); ok && cmd.Flags().Lookup(name) == nil && root.PersistentFlags().Lookup(name) == nil {
-				t.Errorf("cdcd %s: no flag --%s", c[1], name)
-			}
+		checkCommand(t, root, c[1])
+	}
+}
+
+// checkCommand sees that the verb and the flags of a command line that a text shows exist.
+func checkCommand(t *testing.T, root *cobra.Command, line string) {
+	t.Helper()
+	args := strings.Fields(strings.NewReplacer(",", " ").Replace(line))
+	cmd, rest, err := root.Find(args)
+	if err != nil || cmd == root || len(rest) > 0 && rest[0] == args[1] && cmd.HasSubCommands() {
+		t.Errorf("cdcd %s: no such command: %v", line, err)
+		return
+	}
+	for _, arg := range rest {
+		if name, ok := strings.CutPrefix(arg, "--"); ok && cmd.Flags().Lookup(name) == nil && root.PersistentFlags().Lookup(name) == nil {
+			t.Errorf("cdcd %s: no flag --%s", line, name)
 		}
 	}
 }

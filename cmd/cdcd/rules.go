@@ -98,7 +98,7 @@ func lintRules(ctx context.Context, a *app, args []string, schemaFile string, kn
 		if cfg, err := a.anyConfig(); err == nil && cfg.file != "" && schemaFile == "" {
 			l.findings = append(l.findings, partitionColumns(cfg, tables, feedNames(cfg)...)...)
 		}
-		l.everywhere()
+		l.everywhere(a.ui.wide)
 		err = l.plugins(ctx, a)
 	case len(l.findings) == 0:
 		return nil, err

@@ -45,12 +45,28 @@ func (l *linted) printIndexing(a *app, w io.Writer) {
 	}
 }
 
-// everywhere warns of the rules that every change is asked for by CEL, once for each. What the index asks by itself costs
-// next to nothing.
-func (l *linted) everywhere() {
-	warned := map[string]bool{}
+// manyRules of a table that are asked about every change are worth a word: a few of them cost about a microsecond each, and mean it.
+const manyRules = 10
+
+// everywhere warns of the rules that every change of a table is asked for by CEL, once for each, where there are many for the table, or
+// where all are to be said. What the index asks by itself costs next to nothing.
+func (l *linted) everywhere(all bool) {
+	var asked []rules.Indexing
+	of := map[string]map[string]bool{} // rules by table
 	for _, in := range l.set.Indexing(l.known) {
-		if in.Steps == 0 || len(in.Every) == 0 || warned[in.Rule.Name] {
+		if in.Steps == 0 || len(in.Every) == 0 {
+			continue
+		}
+		asked = append(asked, in)
+		table := in.Table.String()
+		if of[table] == nil {
+			of[table] = map[string]bool{}
+		}
+		of[table][in.Rule.Name] = true
+	}
+	warned := map[string]bool{}
+	for _, in := range asked {
+		if warned[in.Rule.Name] || !all && len(of[in.Table.String()]) < manyRules {
 			continue
 		}
 		warned[in.Rule.Name] = true
