@@ -64,6 +64,7 @@ type Stream struct {
 	marked     bool                // the stream is known to say that frames name revisions
 	progress   jetstream.KeyValue  // opened at first use
 	rules      *Rules              // as well
+	drafts     *Drafts             // as well
 }
 
 // Open opens the stream and creates it if it is not there. With Dir it first starts the server inside of this
