@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 
@@ -33,6 +34,11 @@ type Backend struct {
 	Events   Events
 	Live     Live
 	Settings Settings
+
+	Rules     Rules
+	Trials    Trials
+	Drafts    Drafts
+	Backtests Backtests
 }
 
 // Console is the handler of all of it.
@@ -61,6 +67,7 @@ func New(cfg Config) *Console {
 	c.tables()
 	c.events()
 	c.live()
+	c.rules()
 	c.document = sync.OnceValue(func() []byte {
 		text, err := json.MarshalIndent(c.api.OpenAPI(), "", "  ")
 		if err != nil {
@@ -102,12 +109,24 @@ func document() huma.Config {
 			Info: &huma.Info{Title: "cdcd", Version: "1", Description: "What a running cdcd answers. Every answer is an object with kind, ok, " +
 				"result and error, as the command line prints it with -o json. Changes are text: the JSON of a line of cdcd tail, whose numbers " +
 				"have all their digits, which JSON.parse would lose."},
-			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)},
+			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName)},
 		},
 		Formats:                      map[string]huma.Format{"application/json": huma.DefaultJSONFormat},
 		DefaultFormat:                "application/json",
 		RejectUnknownQueryParameters: true,
 	}
+}
+
+// schemaName names a type in the document. Those of package rules would be taken for others of the same name.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if strings.HasSuffix(t.PkgPath(), "/rules") && t.Name() != "" {
+		return "Rule" + name
+	}
+	return name
 }
 
 // operation is one thing that can be asked. Kind names it, and its answer.

@@ -62,6 +62,12 @@ var statuses = map[string]int{
 	"CDCD-2310": http.StatusConflict, // others have published
 	"CDCD-2316": http.StatusConflict,
 	"CDCD-2315": http.StatusNotFound, // no such revision, or rule
+	"CDCD-2133": http.StatusNotFound,
+	"CDCD-2351": http.StatusConflict, // drafts
+	"CDCD-2353": http.StatusNotFound,
+	"CDCD-2355": http.StatusNotFound,
+	"CDCD-2356": http.StatusConflict,
+	"CDCD-2357": http.StatusTooManyRequests,
 	"CDCD-2340": http.StatusNotFound, // no such event
 }
 

@@ -237,3 +237,22 @@ func (d *RuleText) Set(field string, value []byte) (string, error) {
 	}
 	return string(src[len(textHead):]), nil
 }
+
+// UnknownFeed is the finding that the rule names a feed that the configuration does not have.
+func (d *RuleText) UnknownFeed(name string, feeds []string) *Finding {
+	at := d.place.At("to")
+	for i := range len(d.Rule.To) {
+		if item := at.At(i); item.Text() == name {
+			at = item
+		}
+	}
+	f := at.Error(codeValue, fmt.Sprintf("there is no feed '%s'", clip(name)))
+	if near, ok := strictyaml.Nearest(name, feeds); ok {
+		f.Hint("did you mean '%s'?", near)
+		if e, ok := at.EditAt(0, len(at.Text()), near); ok {
+			f.Edits = []strictyaml.Edit{e}
+		}
+		return f
+	}
+	return f.Hint("there are %s", some(feeds, "and"))
+}
