@@ -55,6 +55,8 @@ type Publication struct {
 	// StandsFor is whose frames are judged by this revision although they name another: a person's decision, when that
 	// was lost, or halts the line.
 	StandsFor *Stand `json:"stands_for,omitempty"`
+
+	Tried json.RawMessage `json:"tried,omitempty"` // how it was tried before, JSON; the store does not know what it means
 }
 
 // Stand is a revision that another stands for, as of a sequence of the stream.

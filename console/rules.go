@@ -39,8 +39,8 @@ type Trials interface {
 	Ready(ctx context.Context, set *rules.Set) (*rules.Set, error)
 	// Changes returns the newest changes of tables, the newest first, and of each operation one at least, if one is known.
 	Changes(ctx context.Context, tables []*cdc.Table, most int) ([]cdc.Event, error)
-	// Change returns the change of a number or an ID.
-	Change(ctx context.Context, no uint64, id string, at time.Time) (cdc.Event, error)
+	// Find returns the change of a number or an ID.
+	Find(ctx context.Context, no uint64, id string, at time.Time) (cdc.Event, error)
 }
 
 // Drafts is asked for what people have not published yet.
@@ -60,7 +60,8 @@ type Backtests interface {
 	StopBacktest(ctx context.Context, id string) (api.Backtest, error)
 }
 
-type ruleNamed struct {
+// RuleNamed is the path of operations on one rule.
+type RuleNamed struct {
 	Name string `path:"name" doc:"Of the rule." example:"paid-big-order" maxLength:"128"`
 }
 
@@ -70,7 +71,7 @@ func (c *Console) rules() {
 			return c.cfg.Backend.Rules.Rules(ctx, "", 0)
 		})
 	type one struct {
-		ruleNamed
+		RuleNamed
 		Revision uint64 `query:"revision" doc:"As it was at a revision; default: as it is."`
 	}
 	add(c, operation{kind: "rules.show", method: http.MethodGet, path: "/rules/{name}", role: api.Viewer, summary: "A rule with its text and its fields"},
@@ -85,7 +86,7 @@ func (c *Console) rules() {
 			return r, nil
 		})
 	add(c, operation{kind: "rules.history", method: http.MethodGet, path: "/rules/{name}/history", role: api.Viewer, summary: "Who changed a rule, when and why"},
-		func(ctx context.Context, in *ruleNamed) (api.History, error) {
+		func(ctx context.Context, in *RuleNamed) (api.History, error) {
 			list, err := c.cfg.Backend.Rules.Publications(ctx, in.Name)
 			return api.History{Publications: list}, err
 		})
@@ -125,14 +126,10 @@ func (c *Console) ruleChanges() {
 		func(ctx context.Context, in *publish) (api.Published, error) {
 			return change(ctx, RuleChange{Kind: "publish", Publish: in.Body})
 		})
-	type why struct {
-		Why    string `json:"why" minLength:"1" maxLength:"2000" doc:"For those who read the history."`
-		DryRun bool   `json:"dry_run,omitempty" doc:"Check, and show what would change."`
-	}
 	type mode struct {
-		ruleNamed
+		RuleNamed
 		Body struct {
-			why
+			api.Reason
 			Mode string `json:"mode" enum:"active,shadow,off,draft"`
 		}
 	}
@@ -141,9 +138,9 @@ func (c *Console) ruleChanges() {
 			return change(ctx, RuleChange{Kind: "mode", Rule: in.Name, Publish: api.Publish{Mode: in.Body.Mode, Why: in.Body.Why, DryRun: in.Body.DryRun}})
 		})
 	type rollback struct {
-		ruleNamed
+		RuleNamed
 		Body struct {
-			why
+			api.Reason
 			Revision uint64 `json:"revision" minimum:"1" doc:"What the rule was then it becomes again; one that was not there then goes."`
 		}
 	}
@@ -152,8 +149,8 @@ func (c *Console) ruleChanges() {
 			return change(ctx, RuleChange{Kind: "rollback", Rule: in.Name, Revision: in.Body.Revision, Publish: api.Publish{Why: in.Body.Why, DryRun: in.Body.DryRun}})
 		})
 	type remove struct {
-		ruleNamed
-		Body why
+		RuleNamed
+		Body api.Reason
 	}
 	add(c, operation{kind: "rules.remove", method: http.MethodPost, path: "/rules/{name}/remove", role: api.Publisher, summary: "Take a rule away; its history stays"},
 		func(ctx context.Context, in *remove) (api.Published, error) {
@@ -198,8 +195,8 @@ func (c *Console) drafts() {
 		Name string `path:"name" maxLength:"128"`
 		Body struct {
 			Text    string `json:"text" maxLength:"262144"`
-			Base    uint64 `json:"base" doc:"Revision of the rules that it was begun from; 0: there were none."`
-			Version uint64 `json:"version" doc:"That was read; 0: there was none."`
+			Base    uint64 `json:"base,omitempty" doc:"Revision of the rules that it was begun from; 0: there were none."`
+			Version uint64 `json:"version,omitempty" doc:"That was read; 0: there was none."`
 		}
 	}
 	add(c, operation{kind: "drafts.save", method: http.MethodPut, path: "/drafts/{name}", role: api.Analyst,

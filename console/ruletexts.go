@@ -17,16 +17,10 @@ import (
 	"github.com/cdcd-project/cdcd/rules"
 )
 
-// ruleText is the body of what is asked about a text: the text, and fields that are to be changed in it first.
-type ruleText struct {
-	Text string     `json:"text" maxLength:"262144" doc:"Of one rule: an entry of a rule file's list, with the comments above it."`
-	Set  api.Fields `json:"set,omitempty" doc:"Fields to change first, with comments kept: {\"when\": \"after.id > 1\", \"on\": [\"update\"]}; null removes one."`
-}
-
 // ruleTexts are the operations on texts that nobody has published. They change nothing.
 func (c *Console) ruleTexts() {
 	texts := &textCache{kept: map[string]*rules.RuleText{}}
-	type check struct{ Body ruleText }
+	type check struct{ Body api.RuleText }
 	add(c, operation{kind: "rules.check", method: http.MethodPost, path: "/rules/check", role: api.Viewer, most: 2 << 20,
 		summary: "Check a rule's text as it is being written", text: "Answers in some milliseconds, so it can be asked at each keystroke. With set, fields are changed first: the answer has the text then."},
 		func(ctx context.Context, in *check) (api.CheckedRule, error) {
@@ -38,14 +32,14 @@ func (c *Console) ruleTexts() {
 		})
 	type form struct {
 		Body struct {
-			ruleText
+			api.RuleText
 			DropTests []string `json:"drop_tests,omitempty" doc:"Names of tests to take out."`
 		}
 	}
 	add(c, operation{kind: "rules.form", method: http.MethodPost, path: "/rules/form", role: api.Viewer, most: 2 << 20,
 		summary: "Change fields of a rule's text, with comments and layout kept"},
 		func(ctx context.Context, in *form) (api.CheckedRule, error) {
-			d, err := texts.read(in.Body.ruleText)
+			d, err := texts.read(in.Body.RuleText)
 			if err == nil && len(in.Body.DropTests) > 0 {
 				d, err = dropTests(d, in.Body.DropTests)
 			}
@@ -56,14 +50,14 @@ func (c *Console) ruleTexts() {
 		})
 	type complete struct {
 		Body struct {
-			ruleText
+			api.RuleText
 			Key string `json:"key,omitempty" enum:"when,where,having" doc:"The condition that is completed; without it, the text is."`
 			At  int    `json:"at" minimum:"0" doc:"Where the cursor is, in UTF-16 code units of the condition, or of the text."`
 		}
 	}
 	add(c, operation{kind: "rules.complete", method: http.MethodPost, path: "/rules/complete", role: api.Viewer, most: 2 << 20, summary: "What may be written at a place of a rule's text"},
 		func(ctx context.Context, in *complete) (api.Completion, error) {
-			d, err := texts.read(in.Body.ruleText)
+			d, err := texts.read(in.Body.RuleText)
 			if err != nil {
 				return api.Completion{}, err
 			}
@@ -87,7 +81,7 @@ func (c *Console) ruleTexts() {
 func (c *Console) ruleTrials(texts *textCache) {
 	type evaluate struct {
 		Body struct {
-			ruleText
+			api.RuleText
 			Events []string `json:"events,omitempty" maxItems:"200" doc:"Changes, as no:1001; default: the newest of the tables that the rule names."`
 			Limit  int      `json:"limit,omitempty" default:"20" minimum:"1" maximum:"200"`
 		}
@@ -95,7 +89,7 @@ func (c *Console) ruleTrials(texts *textCache) {
 	add(c, operation{kind: "rules.evaluate", method: http.MethodPost, path: "/rules/evaluate", role: api.Viewer, most: 2 << 20,
 		summary: "What a rule's text makes of recent changes", text: "Whatever the rule's mode and operations. A plugin is not asked: what it has a say in is undecided."},
 		func(ctx context.Context, in *evaluate) (api.Evaluated, error) {
-			d, err := texts.read(in.Body.ruleText)
+			d, err := texts.read(in.Body.RuleText)
 			if err != nil {
 				return api.Evaluated{}, err
 			}
@@ -103,7 +97,7 @@ func (c *Console) ruleTrials(texts *textCache) {
 		})
 	type explain struct {
 		Body struct {
-			ruleText
+			api.RuleText
 			Rule  string    `json:"rule,omitempty" doc:"That is published, instead of a text." maxLength:"128"`
 			Event string    `json:"event,omitempty" doc:"no:1001, or an ID." maxLength:"400"`
 			At    time.Time `json:"at,omitzero" doc:"When it was committed, or a time before, which makes finding an ID fast."`
@@ -113,7 +107,7 @@ func (c *Console) ruleTrials(texts *textCache) {
 	add(c, operation{kind: "rules.explain", method: http.MethodPost, path: "/rules/explain", role: api.Viewer, most: 4 << 20,
 		summary: "Why a rule matches a change, or why not", text: "Offsets are UTF-16 code units of the condition."},
 		func(ctx context.Context, in *explain) (rules.Explanation, error) {
-			body := in.Body.ruleText
+			body := in.Body.RuleText
 			if in.Body.Rule != "" {
 				list, err := c.cfg.Backend.Rules.Rules(ctx, in.Body.Rule, 0)
 				if err != nil {
@@ -145,7 +139,7 @@ func (c *Console) ruleTrials(texts *textCache) {
 			}
 			return x, err
 		})
-	type test struct{ Body ruleText }
+	type test struct{ Body api.RuleText }
 	add(c, operation{kind: "rules.test", method: http.MethodPost, path: "/rules/test", role: api.Viewer, most: 2 << 20, summary: "Run the tests that stand in a rule's text"},
 		func(ctx context.Context, in *test) (api.RuleTests, error) {
 			d, err := texts.read(in.Body)
@@ -156,7 +150,7 @@ func (c *Console) ruleTrials(texts *textCache) {
 		})
 	type record struct {
 		Body struct {
-			ruleText
+			api.RuleText
 			Event string    `json:"event,omitempty" doc:"no:1001, or an ID." maxLength:"400"`
 			At    time.Time `json:"at,omitzero"`
 			Line  string    `json:"line,omitempty" maxLength:"1048576"`
@@ -166,7 +160,7 @@ func (c *Console) ruleTrials(texts *textCache) {
 	add(c, operation{kind: "rules.record", method: http.MethodPost, path: "/rules/record", role: api.Viewer, most: 4 << 20,
 		summary: "Make a test of a change, and add it to a rule's text", text: "It expects what the rule decides now."},
 		func(ctx context.Context, in *record) (api.CheckedRule, error) {
-			d, err := texts.read(in.Body.ruleText)
+			d, err := texts.read(in.Body.RuleText)
 			if err != nil {
 				return api.CheckedRule{}, err
 			}
@@ -233,7 +227,7 @@ type textCache struct {
 const keptTexts = 64
 
 // read reads a text, with the fields changed.
-func (t *textCache) read(body ruleText) (*rules.RuleText, error) {
+func (t *textCache) read(body api.RuleText) (*rules.RuleText, error) {
 	d := t.of(body.Text)
 	if len(body.Set) == 0 {
 		return d, nil
@@ -420,12 +414,12 @@ func (c *Console) change(ctx context.Context, ref string, at time.Time, line str
 		if err != nil {
 			return cdc.Event{}, cdc.Errorf(codeRequest, "'%s' is not the number of a change", ref).WithFix("write it like no:1001")
 		}
-		return c.cfg.Backend.Trials.Change(ctx, no, "", time.Time{})
+		return c.cfg.Backend.Trials.Find(ctx, no, "", time.Time{})
 	}
 	if ref == "" {
 		return cdc.Event{}, cdc.Errorf(codeRequest, "the request names no change").WithFix("send event: no:1001, or an ID, or the change itself as line")
 	}
-	return c.cfg.Backend.Trials.Change(ctx, 0, ref, at)
+	return c.cfg.Backend.Trials.Find(ctx, 0, ref, at)
 }
 
 // evaluated judges changes.

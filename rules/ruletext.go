@@ -256,3 +256,6 @@ func (d *RuleText) UnknownFeed(name string, feeds []string) *Finding {
 	}
 	return f.Hint("there are %s", some(feeds, "and"))
 }
+
+// AsFile returns a rule file that has this rule alone.
+func (d *RuleText) AsFile() string { return textHead + d.Text }

@@ -97,6 +97,9 @@ func (r *Rule) names(t *cdc.Table) bool {
 	return slices.ContainsFunc(r.tables, func(g cdc.TableGlob) bool { return g.Match(t.Schema, t.Name) })
 }
 
+// IsAbout reports whether the rule names the table.
+func (r *Rule) IsAbout(t *cdc.Table) bool { return r.names(t) }
+
 // Check compiles every rule against every table that it names. tables are all that the source captures; looked are those of
 // [Set.LookupTables] that it does not. The findings are in the order of the files; the error is nil when they are only warnings, else
 // it is those findings.

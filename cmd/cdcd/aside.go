@@ -28,6 +28,7 @@ func (a *app) aside(ctx context.Context, cfg *config, unanswered error) (*pipeli
 		return fail(err)
 	}
 	p.desk = newRuleDesk(a, cfg, newRuleBook(store), a.pluginsAside(cfg))
+	p.desk.drafts = p.stream.Drafts
 	if err := p.openFeeds(ctx); err != nil {
 		return fail(err)
 	}

@@ -20,6 +20,7 @@ type consoleDesk struct {
 	looks   atomic.Int64 // requests that read the stream
 	shapes  tableShapes
 	live    liveWatch
+	world   ruleWorld
 
 	ctx  context.Context // ends with the pipeline, which then waits for work
 	end  context.CancelFunc
@@ -43,7 +44,7 @@ func (d *consoleDesk) close() {
 func (p *pipeline) newConsole(gate *console.Gate) *console.Console {
 	d := &p.console
 	return console.New(console.Config{Source: p.cfg.Name, Version: readVersion().Version, Logger: p.log, Gate: gate,
-		Backend: console.Backend{Health: d, Tables: d, Events: d, Live: &d.live, Settings: d}})
+		Backend: console.Backend{Health: d, Tables: d, Events: d, Live: &d.live, Settings: d, Rules: d, Trials: d, Drafts: d, Backtests: d}})
 }
 
 // Status implements console.Health.

@@ -75,6 +75,7 @@ type pipeline struct {
 	filling     filling
 	source      sourceWatch
 	console     consoleDesk
+	jobs        backtestJobs
 }
 
 // feed is one partner's line: it reads the stream on its own.
@@ -106,6 +107,7 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 	p := &pipeline{app: a, cfg: cfg, writer: writerName(), captured: make(chan struct{}), dlq: make(turn, 1), rules: newRuleWatch(), plugins: newPlugins(cfg, a.log),
 		quarantines: openQuarantines(cfg, a.log)}
 	p.console.open(p)
+	p.jobs.kick = make(chan struct{}, 1)
 	if err := precheckRules(ctx, a, cfg, p.plugins); err != nil {
 		return nil, err
 	}
@@ -202,6 +204,7 @@ func (p *pipeline) Run(ctx context.Context) error {
 	g.Go(func() error { return p.finishAllJobs(ctx) })
 	g.Go(func() error { return p.look(ctx) })
 	g.Go(func() error { return p.countRates(ctx) })
+	g.Go(func() error { return p.runBacktests(ctx) })
 	g.Go(func() error { return p.finish(ctx) })
 	err := g.Wait()
 	if errors.Is(err, errDelivered) {
@@ -729,7 +732,7 @@ func (p *pipeline) openRules(ctx context.Context) error {
 		return err
 	}
 	p.desk = newRuleDesk(p.app, p.cfg, newRuleBook(store), p.plugins)
-	p.desk.running = p
+	p.desk.running, p.desk.drafts = p, p.stream.Drafts
 	p.shadows.p = p
 	err = p.pushFiles(ctx, "files at start")
 	if before, unknown := store.Newest(ctx); refusedFiles(err) || withoutPlugins(err) && unknown == nil && before.Revision.No > 0 {

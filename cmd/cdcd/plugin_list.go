@@ -512,7 +512,7 @@ that the two judge otherwise. Rules whose text names a version (NAME@sha256:…)
 
 func (a *app) printPromotion(w io.Writer, done promotion) {
 	for _, d := range done.Outcome.Changed {
-		fmt.Fprintf(w, "  %s %s\n", d.Rule, d.summary())
+		fmt.Fprintf(w, "  %s %s\n", d.Rule, summaryOf(d))
 	}
 	for _, name := range done.Pinned {
 		fmt.Fprintf(w, "  %s stays as it is: its text names a version\n", name)

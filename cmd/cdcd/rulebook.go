@@ -17,6 +17,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/rules"
 )
 
@@ -408,7 +409,7 @@ type outcome struct {
 	Base     uint64         `json:"base"`
 	From     uint64         `json:"in_force_from,omitempty"` // the first frame that is judged by it; 0: none yet
 	DryRun   bool           `json:"dry_run,omitempty"`
-	Changed  []ruleDiff     `json:"changed"` // none: nothing was published
+	Changed  []api.RuleDiff `json:"changed"` // none: nothing was published
 	Findings rules.Findings `json:"findings,omitempty"`
 	Checked  bool           `json:"checked"` // against the tables
 }
@@ -422,7 +423,7 @@ func (p *publisher) publish(ctx context.Context, pub bus.Publication, change fun
 			return outcome{}, err
 		}
 		c, err := change(newest)
-		out := outcome{Revision: newest.Revision.No, ID: newest.Revision.ID, Base: pub.Base, DryRun: p.dryRun, Changed: []ruleDiff{}}
+		out := outcome{Revision: newest.Revision.No, ID: newest.Revision.ID, Base: pub.Base, DryRun: p.dryRun, Changed: []api.RuleDiff{}}
 		if err != nil || c.empty() && pub.StandsFor == nil {
 			return out, err
 		}

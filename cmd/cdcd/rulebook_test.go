@@ -9,6 +9,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console/api"
 )
 
 // stateOf makes a state of "rule=text" and "file/rule=text".
@@ -100,12 +101,12 @@ func TestPushedFilesAreMergedByRule(t *testing.T) {
 }
 
 func TestATextDiffShowsWhatWasTakenOutAndPutIn(t *testing.T) {
-	d := &ruleDiff{Rule: "a", From: "one\ntwo\nthree\n", To: "one\n2\nthree\nfour\n"}
+	d := &api.RuleDiff{Rule: "a", From: "one\ntwo\nthree\n", To: "one\n2\nthree\nfour\n"}
 	want := "--- a (x)\n+++ a (y)\n@@ -1,3 +1,4 @@\n one\n-two\n+2\n three\n+four\n"
 	if got := unified(d, "x", "y"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if got := unified(&ruleDiff{Rule: "a", To: "one\n"}, "x", "y"); got != "--- a (x)\n+++ a (y)\n@@ -0,0 +1,1 @@\n+one\n" {
+	if got := unified(&api.RuleDiff{Rule: "a", To: "one\n"}, "x", "y"); got != "--- a (x)\n+++ a (y)\n@@ -0,0 +1,1 @@\n+one\n" {
 		t.Errorf("got\n%s", got)
 	}
 }

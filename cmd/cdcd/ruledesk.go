@@ -16,6 +16,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console"
 	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/internal/strictyaml"
 	"github.com/cdcd-project/cdcd/rules"
@@ -26,7 +27,7 @@ const storePatience = 30 * time.Second
 
 // ruleAsk is what people ask of the rule store: what POST /rules takes.
 type ruleAsk struct {
-	Verb string `json:"verb"` // push, mode, rollback, adopt, state, judged, history, list
+	Verb string `json:"verb"` // push, publish, mode, rollback, adopt, state, judged, history, list, drafts, draft, save_draft, drop_draft, backtests
 
 	Who    string     `json:"who,omitempty"`
 	Why    string     `json:"why,omitempty"`
@@ -45,6 +46,9 @@ type ruleAsk struct {
 	Revision uint64 `json:"revision,omitempty"` // rollback, state; state: 0 is the newest
 	Adopted  string `json:"adopted,omitempty"`  // adopt: the revision that the rules in force are to stand for
 	From     uint64 `json:"from,omitempty"`     // adopt: the first sequence for which they do
+
+	Change *console.RuleChange `json:"change,omitempty"` // publish: what
+	Draft  *api.RuleDraft      `json:"draft,omitempty"`  // drafts, draft, save_draft, drop_draft: whose, and which
 
 	Named string `json:"named,omitempty"` // judged: the revision that a frame names
 	Seq   uint64 `json:"seq,omitempty"`   // judged: the frame's sequence
@@ -70,6 +74,8 @@ type ruleDesk struct {
 	plugins   *plugins
 	publisher publisher
 	running   *pipeline // nil: none
+
+	drafts func(context.Context) (*bus.Drafts, error)
 }
 
 func newRuleDesk(a *app, cfg *config, book *ruleBook, plugins *plugins) *ruleDesk {
@@ -131,6 +137,18 @@ func (d *ruleDesk) answer(ctx context.Context, ask ruleAsk) (any, error) {
 		return d.history(ctx, ask.Rule)
 	case "list":
 		return d.list(ctx, ask.Rule)
+	case "publish":
+		if ask.Change == nil {
+			return nil, usagef("nothing is to be published")
+		}
+		return d.change(ctx, ask.Who, *ask.Change)
+	case "drafts", "draft", "save_draft", "drop_draft":
+		return d.answerDrafts(ctx, ask)
+	case "backtests":
+		if d.running == nil {
+			return api.Backtests{Backtests: []api.Backtest{}, Kept: keptJobs}, nil
+		}
+		return d.running.jobs.list(), nil
 	}
 	return nil, usagef("'%s' is nothing that is asked of rules", ask.Verb)
 }
@@ -258,28 +276,15 @@ func (d *ruleDesk) judged(ctx context.Context, named string, seq uint64) (*bus.R
 	return d.book.store.Resolve(ctx, revision, seq)
 }
 
-// publicationInfo is a line of the history.
-type publicationInfo struct {
-	Revision  uint64     `json:"revision"`
-	ID        string     `json:"id"`
-	Time      time.Time  `json:"time"`
-	Who       string     `json:"who"`
-	Why       string     `json:"why"`
-	Kind      string     `json:"kind"`
-	Base      uint64     `json:"base"`
-	Digest    string     `json:"digest"`
-	Changed   []string   `json:"changed"`
-	Removed   []string   `json:"removed"`
-	Plugins   []string   `json:"plugins,omitempty"` // digests of the plugins of changed rules, "" for a rule without one; none: no rule has one
-	StandsFor *bus.Stand `json:"stands_for,omitempty"`
-}
-
 // history returns the publications, newest first; with a name those that changed this rule.
-func (d *ruleDesk) history(ctx context.Context, name string) ([]publicationInfo, error) {
-	list := []publicationInfo{}
+func (d *ruleDesk) history(ctx context.Context, name string) ([]api.Publication, error) {
+	list := []api.Publication{}
 	err := d.book.store.History(ctx, 1, func(p bus.Publication) error {
-		info := publicationInfo{Revision: p.Revision.No, ID: p.Revision.ID, Time: p.Time, Who: p.Who, Why: p.Why, Kind: p.Kind, Base: p.Base, Digest: p.Digest,
-			Changed: []string{}, Removed: append([]string{}, p.Removed...), StandsFor: p.StandsFor}
+		info := api.Publication{Revision: p.Revision.No, ID: p.Revision.ID, Time: p.Time, Who: p.Who, Why: p.Why, Kind: p.Kind, Base: p.Base, Digest: p.Digest,
+			Changed: []string{}, Removed: append([]string{}, p.Removed...), Tried: triedOf(p)}
+		if p.StandsFor != nil {
+			info.StandsFor = &api.Stand{Revision: p.StandsFor.Revision, From: p.StandsFor.From}
+		}
 		for i, r := range p.Changed {
 			info.Changed = append(info.Changed, r.Name)
 			if r.Plugin != "" && info.Plugins == nil {
@@ -298,30 +303,7 @@ func (d *ruleDesk) history(ctx context.Context, name string) ([]publicationInfo,
 	return list, err
 }
 
-// ruleInfo is a rule of the newest revision, with what the running cdcd has seen of it.
-type ruleInfo struct {
-	Rule     string    `json:"rule"`
-	Mode     string    `json:"mode"`
-	Version  string    `json:"version"`
-	Plugin   string    `json:"plugin,omitempty"` // digest of its plugin
-	Revision uint64    `json:"revision"`         // that changed it last
-	Since    time.Time `json:"since"`
-	Who      string    `json:"who"`
-	File     string    `json:"file"`
-	ruleSeen
-	Text string `json:"text,omitempty"` // where one rule is asked for
-}
-
-// ruleList is what `rules list` shows.
-type ruleList struct {
-	Revision uint64     `json:"revision"`
-	ID       string     `json:"id"`
-	Digest   string     `json:"digest"`
-	Running  bool       `json:"running"` // whether matches and errors are known
-	Rules    []ruleInfo `json:"rules"`
-}
-
-func (d *ruleDesk) list(ctx context.Context, name string) (*ruleList, error) {
+func (d *ruleDesk) list(ctx context.Context, name string) (*api.RuleList, error) {
 	st, err := d.book.store.Newest(ctx)
 	if err != nil {
 		return nil, err
@@ -331,21 +313,21 @@ func (d *ruleDesk) list(ctx context.Context, name string) (*ruleList, error) {
 			return nil, err
 		}
 	}
-	l := &ruleList{Revision: st.Revision.No, ID: st.Revision.ID, Digest: st.Digest, Running: d.running != nil, Rules: []ruleInfo{}}
+	l := &api.RuleList{Revision: st.Revision.No, ID: st.Revision.ID, Digest: st.Digest, Running: d.running != nil, Rules: []api.Rule{}}
 	for _, r := range st.Rules {
 		if name != "" && r.Name != name {
 			continue
 		}
-		info := ruleInfo{Rule: r.Name, Mode: r.Mode, Version: r.Version, Plugin: r.Plugin, Revision: r.Revision.No, Since: r.Time, Who: r.Who, File: r.File}
+		info := api.Rule{Rule: r.Name, Mode: r.Mode, Version: r.Version, Plugin: r.Plugin, Revision: r.Revision.No, Since: r.Time, Who: r.Who, File: r.File}
 		if d.running != nil {
-			info.ruleSeen = d.running.rules.of(r.Name, name != "")
+			info.RuleSeen = d.running.rules.of(r.Name, name != "")
 		}
 		if name != "" {
 			info.Text = r.Text
 		}
 		l.Rules = append(l.Rules, info)
 	}
-	slices.SortFunc(l.Rules, func(a, b ruleInfo) int { return strings.Compare(a.Rule, b.Rule) })
+	slices.SortFunc(l.Rules, func(a, b api.Rule) int { return strings.Compare(a.Rule, b.Rule) })
 	return l, nil
 }
 
@@ -434,7 +416,9 @@ func (a *app) openDesk(ctx context.Context, cfg *config, unanswered error, do fu
 	}
 	plugins := newPlugins(cfg, a.log)
 	defer plugins.Close()
-	return do(newRuleDesk(a, cfg, newRuleBook(store), plugins))
+	d := newRuleDesk(a, cfg, newRuleBook(store), plugins)
+	d.drafts = stream.Drafts
+	return do(d)
 }
 
 // configDir is the folder that rule files have their names from.

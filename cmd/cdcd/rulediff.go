@@ -7,34 +7,17 @@ import (
 	"strings"
 
 	"github.com/cdcd-project/cdcd/bus"
+	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/rules"
 )
 
-// ruleDiff is how a rule differs between two states.
-type ruleDiff struct {
-	Rule    string      `json:"rule"`
-	What    string      `json:"what"`    // added, removed or changed
-	Decides bool        `json:"decides"` // events may be judged otherwise; else only the text is another
-	Fields  []fieldDiff `json:"fields,omitempty"`
-
-	From string `json:"from,omitempty"` // the text
-	To   string `json:"to,omitempty"`
-}
-
-// fieldDiff is one key of a rule that has another value.
-type fieldDiff struct {
-	Field string `json:"field"`
-	From  string `json:"from"`
-	To    string `json:"to"`
-}
-
 // diffStates compares two states rule by rule, in the order of names.
-func diffStates(a, b *bus.RuleState) ([]ruleDiff, error) {
-	diffs := []ruleDiff{}
+func diffStates(a, b *bus.RuleState) ([]api.RuleDiff, error) {
+	diffs := []api.RuleDiff{}
 	for _, name := range slices.Sorted(maps.Keys(union(a.Rules, b.Rules))) {
 		from, had := a.Rules[name]
 		to, has := b.Rules[name]
-		d := ruleDiff{Rule: name, What: "changed", From: from.Text, To: to.Text, Decides: from.Version != to.Version}
+		d := api.RuleDiff{Rule: name, What: "changed", From: from.Text, To: to.Text, Decides: from.Version != to.Version}
 		judges := func(mode string) bool { return mode == rules.Active.String() || mode == rules.Shadow.String() }
 		switch {
 		case had && has && textKey(from) == textKey(to) && from.File == to.File:
@@ -55,7 +38,7 @@ func diffStates(a, b *bus.RuleState) ([]ruleDiff, error) {
 }
 
 // diffFields compares two texts of a rule by what they say.
-func diffFields(from, to bus.StoredRule) ([]fieldDiff, error) {
+func diffFields(from, to bus.StoredRule) ([]api.FieldDiff, error) {
 	a, err := storedRule(from)
 	if err != nil {
 		return nil, err
@@ -64,10 +47,10 @@ func diffFields(from, to bus.StoredRule) ([]fieldDiff, error) {
 	if err != nil {
 		return nil, err
 	}
-	var fields []fieldDiff
+	var fields []api.FieldDiff
 	add := func(field, from, to string) {
 		if from != to {
-			fields = append(fields, fieldDiff{field, from, to})
+			fields = append(fields, api.FieldDiff{Field: field, From: from, To: to})
 		}
 	}
 	list := func(items []string) string { return strings.Join(items, ", ") }
@@ -89,7 +72,7 @@ func diffFields(from, to bus.StoredRule) ([]fieldDiff, error) {
 	add("owner", a.Owner, b.Owner)
 	add("file", from.File, to.File)
 	if len(fields) == 0 {
-		fields = append(fields, fieldDiff{Field: "comments, layout or tests"})
+		fields = append(fields, api.FieldDiff{Field: "comments, layout or tests"})
 	}
 	return fields, nil
 }
@@ -136,8 +119,8 @@ func opNames(r *rules.Rule) []string {
 	return names
 }
 
-// summary says in a line what is changed, without saying how.
-func (d *ruleDiff) summary() string {
+// summaryOf says in a line what is changed, without saying how.
+func summaryOf(d api.RuleDiff) string {
 	var names []string
 	for _, f := range d.Fields {
 		names = append(names, f.Field)
@@ -153,7 +136,7 @@ func (d *ruleDiff) summary() string {
 }
 
 // unified writes the change of a text as `diff -u` does, with all of its lines as context: rules are short.
-func unified(d *ruleDiff, from, to string) string {
+func unified(d *api.RuleDiff, from, to string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "--- %s (%s)\n+++ %s (%s)\n", d.Rule, from, d.Rule, to)
 	a, z := strings.SplitAfter(d.From, "\n"), strings.SplitAfter(d.To, "\n")

@@ -27,7 +27,7 @@ func newRulesCmd(a *app) *cobra.Command {
 	}
 	cmd.AddCommand(newRulesLintCmd(a), newRulesTestCmd(a), newRulesExplainCmd(a), newRulesFunctionsCmd(a), newRulesBacktestCmd(a))
 	cmd.AddCommand(newRulesPushCmd(a), newRulesPullCmd(a), newRulesDiffCmd(a), newRulesHistoryCmd(a), newRulesRollbackCmd(a), newRulesModeCmd(a), newRulesListCmd(a),
-		newRulesAdoptCmd(a))
+		newRulesAdoptCmd(a), newRulesDraftsCmd(a), newRulesPublishCmd(a), newRulesRemoveCmd(a), newRulesBacktestsCmd(a))
 	return cmd
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cdcd-project/cdcd/bus"
+	"github.com/cdcd-project/cdcd/console/api"
 )
 
 const storeLong = `
@@ -72,7 +73,7 @@ func (a *app) publishRules(cmd *cobra.Command, cfg *config, ask ruleAsk) error {
 			fmt.Fprintln(w, located(a, f))
 		}
 		for _, d := range out.Changed {
-			fmt.Fprintf(w, "  %s %s\n", d.Rule, d.summary())
+			fmt.Fprintf(w, "  %s %s\n", d.Rule, summaryOf(d))
 		}
 		switch {
 		case len(out.Changed) == 0 && ask.Verb != "adopt":
@@ -232,9 +233,9 @@ are differences.` + storeLong,
 }
 
 type rulesDiff struct {
-	From  string     `json:"from"`
-	To    string     `json:"to"`
-	Rules []ruleDiff `json:"rules"`
+	From  string         `json:"from"`
+	To    string         `json:"to"`
+	Rules []api.RuleDiff `json:"rules"`
 
 	from, to diffSide
 }
@@ -295,7 +296,7 @@ func (a *app) printDiff(w io.Writer, diff *rulesDiff, text bool) {
 		if !d.Decides {
 			style = dim
 		}
-		fmt.Fprintf(w, "%s %s\n", a.ui.out(style, d.Rule), d.summary())
+		fmt.Fprintf(w, "%s %s\n", a.ui.out(style, d.Rule), summaryOf(*d))
 		for _, f := range d.Fields {
 			if f.From+f.To != "" {
 				fmt.Fprintf(w, "  %s\n    - %s\n    + %s\n", f.Field, indent(f.From, "      "), indent(f.To, "      "))
@@ -333,7 +334,7 @@ func newRulesHistoryCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var list []publicationInfo
+			var list []api.Publication
 			if err := a.askDesk(cmd.Context(), cfg, ruleAsk{Verb: "history", Rule: strings.Join(args, "")}, &list); err != nil {
 				return interrupted(cmd.Context(), err)
 			}
@@ -349,7 +350,7 @@ func newRulesHistoryCmd(a *app) *cobra.Command {
 }
 
 // namesOf says which rules a publication is about.
-func namesOf(p *publicationInfo) string {
+func namesOf(p *api.Publication) string {
 	names := slices.Clone(p.Changed)
 	for i, digest := range p.Plugins {
 		if digest != "" {
@@ -470,7 +471,7 @@ it is a shadow rule.` + storeLong,
 			if err != nil {
 				return err
 			}
-			var l ruleList
+			var l api.RuleList
 			if err := a.askDesk(cmd.Context(), cfg, ruleAsk{Verb: "list", Rule: strings.Join(args, "")}, &l); err != nil {
 				return interrupted(cmd.Context(), err)
 			}
@@ -479,7 +480,7 @@ it is a shadow rule.` + storeLong,
 	}
 }
 
-func (a *app) printRules(w io.Writer, l *ruleList, one bool) {
+func (a *app) printRules(w io.Writer, l *api.RuleList, one bool) {
 	var rows [][]string
 	for _, r := range l.Rules {
 		matches, errs := "", ""

@@ -41,15 +41,6 @@ type seenTable struct {
 	seq   uint64 // of the newest frame that has it
 }
 
-// ruleSeen is a part of ruleInfo.
-type ruleSeen struct {
-	Matches   uint64            `json:"matches"` // since this cdcd was started
-	Errors    uint64            `json:"errors"`
-	LastError string            `json:"last_error,omitempty"`
-	Broken    string            `json:"broken,omitempty"`  // why it does not fit its tables any more
-	Samples   []json.RawMessage `json:"samples,omitempty"` // the last matches of a rule that only watches
-}
-
 const (
 	keptSamples = 5
 	sampleEvery = 200 * time.Millisecond // of one rule
@@ -173,10 +164,10 @@ func (w *ruleWatch) refuse(err error) {
 }
 
 // of returns what is known of a rule. A rule of several feeds is judged for each: what one of them has seen is told.
-func (w *ruleWatch) of(rule string, samples bool) ruleSeen {
+func (w *ruleWatch) of(rule string, samples bool) api.RuleSeen {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := ruleSeen{Broken: w.broken[rule]}
+	s := api.RuleSeen{Broken: w.broken[rule]}
 	for _, feed := range slices.Sorted(maps.Keys(w.counts[rule])) {
 		c := w.counts[rule][feed]
 		if c.matches+c.errors < s.Matches+s.Errors {
@@ -222,6 +213,9 @@ func (p *pipeline) auditRules(ctx context.Context) {
 			Who: pub.Who, Why: pub.Why, Kind: pub.Kind, Digest: pub.Digest, Removed: pub.Removed}
 		for _, r := range pub.Changed {
 			leaf.Changed = append(leaf.Changed, r.Name)
+		}
+		if t := triedOf(pub); t != nil {
+			leaf.Tried = triedText(t)
 		}
 		if pub.StandsFor != nil {
 			leaf.StandsFor = pub.StandsFor.Revision

@@ -393,3 +393,15 @@ type Functions struct {
 	Functions []rules.Function `json:"functions"`
 	Table     string           `json:"table"`
 }
+
+// RuleText is what is asked about a text: the text, and fields that are to be changed in it first.
+type RuleText struct {
+	Text string `json:"text" maxLength:"262144" doc:"Of one rule: an entry of a rule file's list, with the comments above it."`
+	Set  Fields `json:"set,omitempty" doc:"Fields to change first, with comments kept: {\"when\": \"after.id > 1\", \"on\": [\"update\"]}; null removes one."`
+}
+
+// Reason is why something is changed.
+type Reason struct {
+	Why    string `json:"why" minLength:"1" maxLength:"2000" doc:"For those who read the history."`
+	DryRun bool   `json:"dry_run,omitempty" doc:"Check, and show what would change."`
+}

@@ -47,6 +47,7 @@ type Rules struct {
 	More     int       `json:"more,omitempty"` // names that did not fit; ID is over them, too
 
 	StandsFor string `json:"stands_for,omitempty"` // the revision whose frames are judged by this one
+	Tried     string `json:"tried,omitempty"`      // how it was tried before it was published, or why not
 }
 
 // clip cuts a text that would make the leaf too long.
@@ -56,6 +57,9 @@ func clip(s string, most int) string { return strings.ToValidUTF8(s[:min(len(s),
 func (r Rules) fit() Rules {
 	r.Time, r.Who, r.Why = r.Time.UTC(), clip(r.Who, 100), clip(r.Why, 300) // in JSON a byte may be six
 	left := 1000
+	if r.Tried != "" {
+		r.Why, r.Tried, left = clip(r.Why, 200), clip(r.Tried, 200), 500
+	}
 	cut := func(names []string) []string {
 		var kept []string
 		for i, name := range names {
