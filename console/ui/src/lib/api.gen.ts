@@ -61,6 +61,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign in: a cookie takes the place of a token */
+        post: operations["session.open"];
+        /** Sign out */
+        delete: operations["session.close"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/settings": {
         parameters: {
             query?: never;
@@ -163,6 +181,17 @@ export interface components {
             /** @description Nobody is asked who he is; the console says so. */
             open: boolean;
         };
+        AnswerAccess: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["Access"];
+        };
         AnswerEventDetail: {
             /** @description Null unless the request was refused or failed. */
             error?: components["schemas"]["Error"];
@@ -184,6 +213,17 @@ export interface components {
             /** @description False when the verdict is negative, and when there is an error instead of a result. */
             ok: boolean;
             result: components["schemas"]["EventList"];
+        };
+        AnswerMe: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["Me"];
         };
         AnswerOverview: {
             /** @description Null unless the request was refused or failed. */
@@ -952,6 +992,10 @@ export interface components {
             from: "server" | "stream";
             tables: components["schemas"]["Table"][];
         };
+        TokenBody: {
+            /** @description As cdcd console token printed it. */
+            token: string;
+        };
         TriggerStatus: {
             /**
              * Format: int64
@@ -1116,6 +1160,95 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AnswerOverview"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "session.open": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerMe"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "session.close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerAccess"];
                 };
             };
             /** @description Bad Request */
