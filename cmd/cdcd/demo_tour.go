@@ -245,7 +245,6 @@ func (d *demo) printTour(w io.Writer) {
 		{at("dead-letters/"), "changes that a rule could not judge; running-low.yaml explains why there are some"},
 		{at("audit/"), "the log that proves what was delivered"},
 		{d.configFile(), "the configuration, which every verb takes"},
-		{"http://" + d.cfg.Console.Listen + "/", "the console, for your browser"},
 		{"http://" + d.cfg.Console.Listen + "/status", "lag and counts; /metrics for Prometheus, /healthz, /readyz"},
 	}
 	table()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -40,7 +41,8 @@ func TestEveryRecipeIsCleanAndTested(t *testing.T) {
 	}
 	blocks := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
 	names := map[string]bool{}
-	for _, section := range sections {
+	together := t.TempDir() // those of the demo, which somebody may take all of
+	for i, section := range sections {
 		title, _, _ := strings.Cut(section, "\n")
 		t.Run(title, func(t *testing.T) {
 			schema, rule := string(demo), ""
@@ -77,6 +79,11 @@ func TestEveryRecipeIsCleanAndTested(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			if schema == string(demo) {
+				if err := os.WriteFile(filepath.Join(together, fmt.Sprint(i, ".yaml")), []byte(rule), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
 			for _, verb := range [][]string{{"lint"}, {"test", "--coverage"}} {
 				args := slices.Concat([]string{"rules"}, verb,
 					[]string{filepath.Join(dir, "rule.yaml"), "--schema", filepath.Join(dir, "schema.yaml"), "-c", filepath.Join(dir, "cdcd.yaml")})
@@ -87,6 +94,10 @@ func TestEveryRecipeIsCleanAndTested(t *testing.T) {
 				}
 			}
 		})
+	}
+	var out, errOut bytes.Buffer
+	if code := run(t.Context(), []string{"rules", "lint", together, "--schema", "demo/schema.yaml"}, nil, &out, &errOut); code != 0 {
+		t.Errorf("all of the demo's together: exit code %d\n%s%s", code, &out, &errOut)
 	}
 }
 
