@@ -4,6 +4,84 @@
  */
 
 export interface paths {
+    "/api/v1/backtests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Back-tests, the newest first, without their results */
+        get: operations["backtests.list"];
+        put?: never;
+        /**
+         * Try rules on the changes that have already happened
+         * @description One runs at a time, the others wait. It goes on when who asked goes away, and is remembered until cdcd ends.
+         */
+        post: operations["backtests.start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backtests/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How far a back-test is, and at last its result */
+        get: operations["backtests.show"];
+        put?: never;
+        post?: never;
+        /** Stop a back-test; what it has found so far stays */
+        delete: operations["backtests.stop"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/drafts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Drafts of rules */
+        get: operations["drafts.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/drafts/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A draft, and what somebody else has published since it was begun */
+        get: operations["drafts.show"];
+        /**
+         * Keep a draft
+         * @description It need not be right. CDCD-2351 (status 409) says that it was saved elsewhere meanwhile.
+         */
+        put: operations["drafts.save"];
+        post?: never;
+        /** Throw a draft away */
+        delete: operations["drafts.drop"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -44,6 +122,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/functions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The functions that conditions can use, with examples */
+        get: operations["rules.functions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/overview": {
         parameters: {
             query?: never;
@@ -55,6 +150,313 @@ export interface paths {
         get: operations["overview"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/revisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who changed rules, when and why */
+        get: operations["rules.revisions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/revisions/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How rules differ between two revisions */
+        get: operations["rules.diff"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The rules that are published, with what they have matched */
+        get: operations["rules.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check a rule's text as it is being written
+         * @description Answers in some milliseconds, so it can be asked at each keystroke. With set, fields are changed first: the answer has the text then.
+         */
+        post: operations["rules.check"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What may be written at a place of a rule's text */
+        post: operations["rules.complete"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/evaluate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What a rule's text makes of recent changes
+         * @description Whatever the rule's mode and operations. A plugin is not asked: what it has a say in is undecided.
+         */
+        post: operations["rules.evaluate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Why a rule matches a change, or why not
+         * @description Offsets are UTF-16 code units of the condition.
+         */
+        post: operations["rules.explain"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/form": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Change fields of a rule's text, with comments and layout kept */
+        post: operations["rules.form"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/new": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A rule's text that matches a change and those that are like it
+         * @description It is a draft, and the change is its first test.
+         */
+        post: operations["rules.new"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Publish rules
+         * @description An active rule needs a back-test of its condition, or a reason for doing without one (CDCD-2354). When somebody else has published one of the rules since base, nothing is published (CDCD-2356, status 409): GET /drafts/{name} has the difference.
+         */
+        post: operations["rules.publish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/record": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a test of a change, and add it to a rule's text
+         * @description It expects what the rule decides now.
+         */
+        post: operations["rules.record"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Run the tests that stand in a rule's text */
+        post: operations["rules.test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A rule with its text and its fields */
+        get: operations["rules.show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/{name}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who changed a rule, when and why */
+        get: operations["rules.history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/{name}/mode": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Put a rule into another mode */
+        post: operations["rules.mode"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/{name}/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take a rule away; its history stays */
+        post: operations["rules.remove"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/{name}/rollback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Publish a rule as it was */
+        post: operations["rules.rollback"];
         delete?: never;
         options?: never;
         head?: never;
@@ -192,6 +594,61 @@ export interface components {
             ok: boolean;
             result: components["schemas"]["Access"];
         };
+        AnswerBacktest: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["Backtest"];
+        };
+        AnswerBacktests: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["Backtests"];
+        };
+        AnswerCheckedRule: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["CheckedRule"];
+        };
+        AnswerCompletion: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["Completion"];
+        };
+        AnswerEvaluated: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["Evaluated"];
+        };
         AnswerEventDetail: {
             /** @description Null unless the request was refused or failed. */
             error?: components["schemas"]["Error"];
@@ -214,6 +671,39 @@ export interface components {
             ok: boolean;
             result: components["schemas"]["EventList"];
         };
+        AnswerExplanation: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["RuleExplanation"];
+        };
+        AnswerFunctions: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["Functions"];
+        };
+        AnswerHistory: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["History"];
+        };
         AnswerMe: {
             /** @description Null unless the request was refused or failed. */
             error?: components["schemas"]["Error"];
@@ -235,6 +725,83 @@ export interface components {
             /** @description False when the verdict is negative, and when there is an error instead of a result. */
             ok: boolean;
             result: components["schemas"]["Overview"];
+        };
+        AnswerPublished: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["Published"];
+        };
+        AnswerRule: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["Rule"];
+        };
+        AnswerRuleDraft: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["RuleDraft"];
+        };
+        AnswerRuleDrafts: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["RuleDrafts"];
+        };
+        AnswerRuleList: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["RuleList"];
+        };
+        AnswerRuleTests: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["RuleTests"];
+        };
+        AnswerRulesDiff: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["RulesDiff"];
         };
         AnswerSettings: {
             /** @description Null unless the request was refused or failed. */
@@ -279,6 +846,182 @@ export interface components {
             /** @description False when the verdict is negative, and when there is an error instead of a result. */
             ok: boolean;
             result: components["schemas"]["TableList"];
+        };
+        Backtest: {
+            /** Format: date-time */
+            asked: string;
+            /** @description Over the condition of each rule. */
+            asks: string[];
+            /**
+             * Format: date-time
+             * @description Commit time that it has come to.
+             */
+            at?: string;
+            /** Format: date-time */
+            begun?: string;
+            /** Format: date-time */
+            ended?: string;
+            error?: components["schemas"]["Error"];
+            /** Format: int64 */
+            errors: number;
+            /**
+             * Format: date-time
+             * @description What was asked for.
+             */
+            from?: string;
+            id: string;
+            /** Format: int64 */
+            last_seq: number;
+            /** Format: int64 */
+            matched: number;
+            /**
+             * Format: int64
+             * @description Changes so far.
+             */
+            read: number;
+            /** @description Where one is asked for. */
+            result?: components["schemas"]["BacktestReport"];
+            rules: string[];
+            /** @description Over the columns of the tables that they name. */
+            schema: string;
+            /**
+             * Format: int64
+             * @description Frame that it has come to, of last_seq.
+             */
+            seq: number;
+            /** @enum {string} */
+            state: "waiting" | "running" | "done" | "stopped" | "failed";
+            /** Format: date-time */
+            to?: string;
+            who: string;
+        };
+        BacktestCost: {
+            /** Format: double */
+            ns_per_change: number;
+        };
+        BacktestCount: {
+            estimated?: boolean;
+            /** Format: int64 */
+            n: number;
+        };
+        BacktestDay: {
+            /** Format: int64 */
+            added: number;
+            /** @example 2026-11-21 */
+            day: string;
+            /** Format: int64 */
+            errors: number;
+            /** Format: int64 */
+            lost: number;
+            /** Format: int64 */
+            matched: number;
+        };
+        BacktestExample: {
+            change?: string;
+            error?: string;
+            id: string;
+            /** @enum {string} */
+            kind: "added" | "lost" | "changed" | "same" | "error";
+            /** @description The change as JSON, as text. */
+            line: string;
+            /** Format: int64 */
+            no: number;
+            was?: string;
+        };
+        BacktestFeed: {
+            active: components["schemas"]["BacktestVolume"];
+            draft: components["schemas"]["BacktestVolume"];
+            feed: string;
+        };
+        BacktestFilter: {
+            /** Format: int64 */
+            asked: number;
+            digest?: string;
+            /** Format: int64 */
+            dropped: number;
+            /** Format: int64 */
+            edited: number;
+            /** Format: int64 */
+            failed: number;
+            /** Format: int64 */
+            kept: number;
+            plugin: string;
+        };
+        BacktestReport: {
+            active_cost: components["schemas"]["BacktestCost"];
+            days: components["schemas"]["BacktestDay"][];
+            draft_cost: components["schemas"]["BacktestCost"];
+            /** Format: int64 */
+            errors: number;
+            feeds: components["schemas"]["BacktestFeed"][];
+            /** Format: date-time */
+            first?: string;
+            /** Format: date-time */
+            last?: string;
+            /** Format: int64 */
+            matched: number;
+            /** Format: int64 */
+            not_recorded?: number;
+            not_simulated: string[];
+            /** @description It was stopped before the history's end. */
+            partial: boolean;
+            /**
+             * Format: int64
+             * @description Changes of the history, of whatever table.
+             */
+            read: number;
+            /** @description Distinct rows among those that matched. */
+            rows: components["schemas"]["BacktestCount"];
+            rules: components["schemas"]["BacktestRule"][];
+            /** Format: double */
+            seconds: number;
+            why?: string;
+        };
+        BacktestRule: {
+            /** Format: int64 */
+            added: number;
+            /** @description Version of the rule of this name that is in force. */
+            against?: string;
+            /** Format: int64 */
+            changed: number;
+            days: components["schemas"]["BacktestDay"][];
+            /** Format: int64 */
+            errors: number;
+            /** Format: int64 */
+            evaluated: number;
+            examples: components["schemas"]["BacktestExample"][];
+            filter?: components["schemas"]["BacktestFilter"];
+            /** Format: int64 */
+            lost: number;
+            /** Format: int64 */
+            matched: number;
+            name: string;
+            rows: components["schemas"]["BacktestCount"];
+            /** Format: int64 */
+            same: number;
+            version: string;
+        };
+        BacktestVolume: {
+            /**
+             * Format: int64
+             * @description About, as stored.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description About.
+             */
+            objects: number;
+            /**
+             * Format: int64
+             * @description Exact.
+             */
+            records: number;
+        };
+        Backtests: {
+            backtests: components["schemas"]["Backtest"][];
+            /** @description How long they are remembered. */
+            kept: string;
         };
         BrokenRule: {
             finding: string;
@@ -366,6 +1109,34 @@ export interface components {
             standby: boolean;
             version?: string;
         };
+        CheckedRule: {
+            /** @description Over all that decides what it matches: back-tests of the same are of use. */
+            asks?: string;
+            /** Format: int64 */
+            errors: number;
+            /** @description For forms: what is written. */
+            fields: {
+                [key: string]: unknown;
+            };
+            findings: components["schemas"]["RuleFinding"][];
+            /**
+             * @description Which condition it has.
+             * @enum {string}
+             */
+            key?: "when" | "where";
+            name: string;
+            /** @description It can be judged by: it has no mistake that keeps it from being read. */
+            readable: boolean;
+            /** @description That it names, of those that are known. */
+            tables: string[];
+            /** @description With what was set. */
+            text: string;
+            /** @description Why it could not be checked against tables. */
+            unknown?: string;
+            version?: string;
+            /** Format: int64 */
+            warnings: number;
+        };
         Column: {
             charset?: string;
             collation?: string;
@@ -389,6 +1160,34 @@ export interface components {
             samples?: string[];
             /** @description As SQL. */
             type: string;
+        };
+        CompleteBody: {
+            /**
+             * Format: int64
+             * @description Where the cursor is, in UTF-16 code units of the condition, or of the text.
+             */
+            at: number;
+            /**
+             * @description The condition that is completed; without it, the text is.
+             * @enum {string}
+             */
+            key?: "when" | "where" | "having";
+            /** @description Fields to change first, with comments kept: {"when": "after.id > 1", "on": ["update"]}; null removes one. */
+            set?: {
+                [key: string]: unknown;
+            };
+            /** @description Of one rule: an entry of a rule file's list, with the comments above it. */
+            text: string;
+        };
+        Completion: {
+            /**
+             * Format: int64
+             * @description [from, to) in UTF-16 code units, of the condition or of the text.
+             */
+            from: number;
+            items: components["schemas"]["RuleItem"][];
+            /** Format: int64 */
+            to: number;
         };
         Edit: {
             /** Format: int64 */
@@ -419,6 +1218,30 @@ export interface components {
             /** @description warning, or absent. */
             severity?: string;
             suggestion?: string;
+        };
+        EvaluateBody: {
+            /** @description Changes, as no:1001; default: the newest of the tables that the rule names. */
+            events?: string[];
+            /**
+             * Format: int64
+             * @default 20
+             */
+            limit: number;
+            /** @description Fields to change first, with comments kept: {"when": "after.id > 1", "on": ["update"]}; null removes one. */
+            set?: {
+                [key: string]: unknown;
+            };
+            /** @description Of one rule: an entry of a rule file's list, with the comments above it. */
+            text: string;
+        };
+        Evaluated: {
+            events: components["schemas"]["JudgedEvent"][];
+            /** Format: int64 */
+            failed: number;
+            /** Format: int64 */
+            matched: number;
+            /** @description False: the draft has mistakes, and verdicts are left out. */
+            readable: boolean;
         };
         Event: {
             /** Format: date-time */
@@ -529,6 +1352,25 @@ export interface components {
              */
             scanned: number;
         };
+        ExplainBody: {
+            /**
+             * Format: date-time
+             * @description When it was committed, or a time before, which makes finding an ID fast.
+             */
+            at?: string;
+            /** @description no:1001, or an ID. */
+            event?: string;
+            /** @description Or the change itself: a delivered record, a line of cdcd tail, or what a test has. */
+            line?: string;
+            /** @description That is published, instead of a text. */
+            rule?: string;
+            /** @description Fields to change first, with comments kept: {"when": "after.id > 1", "on": ["update"]}; null removes one. */
+            set?: {
+                [key: string]: unknown;
+            };
+            /** @description Of one rule: an entry of a rule file's list, with the comments above it. */
+            text: string;
+        };
         Failure: {
             error: components["schemas"]["Error"];
             /** @description All of them, when there are several. */
@@ -600,6 +1442,37 @@ export interface components {
              */
             waiting: number;
         };
+        FieldDiff: {
+            field: string;
+            from: string;
+            to: string;
+        };
+        FormBody: {
+            /** @description Names of tests to take out. */
+            drop_tests?: string[];
+            /** @description Fields to change first, with comments kept: {"when": "after.id > 1", "on": ["update"]}; null removes one. */
+            set?: {
+                [key: string]: unknown;
+            };
+            /** @description Of one rule: an entry of a rule file's list, with the comments above it. */
+            text: string;
+        };
+        FreshBody: {
+            /** Format: date-time */
+            at?: string;
+            /** @description no:1001, or an ID. */
+            event?: string;
+            line?: string;
+        };
+        Functions: {
+            functions: components["schemas"]["RuleFunction"][];
+            table: string;
+            /** Format: int64 */
+            version: number;
+        };
+        History: {
+            publications: components["schemas"]["Publication"][];
+        };
         Job: {
             /** Format: int64 */
             done: number;
@@ -620,6 +1493,45 @@ export interface components {
             state: "running" | "done" | "failed" | "cancelled";
             title: string;
             who?: string;
+        };
+        JudgedEvent: {
+            change?: string;
+            /** Format: date-time */
+            commit_time: string;
+            error?: components["schemas"]["RuleProblem"];
+            /** @description Rules that cannot judge it. */
+            failed: string[];
+            /** @description The same everywhere and for ever. */
+            id: string;
+            /** @description It was too large for the stream, and is without its largest values. */
+            incomplete?: boolean;
+            /** @description The change as JSON: what cdcd tail prints. Its numbers have all their digits. */
+            line: string;
+            /** @description Rules that match, before their plugins are asked. */
+            matched: string[];
+            /**
+             * Format: int64
+             * @description Number among all captured changes.
+             */
+            no: number;
+            /** @enum {string} */
+            op: "insert" | "update" | "delete" | "snapshot";
+            outcome: string;
+            /** @description In the source's log. */
+            position: string;
+            /**
+             * Format: int64
+             * @description Of the rules that judge it; 0 when not known.
+             */
+            revision: number;
+            /**
+             * Format: int64
+             * @description Of its frame in the stream.
+             */
+            seq: number;
+            table: string;
+            /** @description What the rule of this name that is in force makes of it. */
+            was?: components["schemas"]["RuleVerdict"];
         };
         JudgedRule: {
             /** @description entered, stayed or left. */
@@ -703,6 +1615,24 @@ export interface components {
             /** @enum {string} */
             via: "open" | "token" | "session" | "header";
         };
+        ModeBody: {
+            /** @description Check, and show what would change. */
+            dry_run?: boolean;
+            /** @enum {string} */
+            mode: "active" | "shadow" | "off" | "draft";
+            /** @description For those who read the history. */
+            why: string;
+        };
+        Moved: {
+            /** @description From the revision that the draft was begun from to the one in force. */
+            diff?: components["schemas"]["RuleDiff"];
+            /** Format: int64 */
+            revision: number;
+            /** Format: date-time */
+            time: string;
+            who: string;
+            why: string;
+        };
         Overview: {
             /**
              * Format: date-time
@@ -743,6 +1673,79 @@ export interface components {
             /** @enum {string} */
             stage: "source" | "stream" | "rules" | "delivery" | "partner";
         };
+        Publication: {
+            /**
+             * Format: int64
+             * @description The revision that the publisher knew.
+             */
+            base: number;
+            changed: string[];
+            digest: string;
+            id: string;
+            /** @description What was done: files, push, publish, mode, rollback, remove, adopt. */
+            kind: string;
+            /** @description Digests of the plugins of changed rules, empty for a rule without one; none: no rule has one. */
+            plugins?: string[];
+            removed: string[];
+            /** Format: int64 */
+            revision: number;
+            stands_for?: components["schemas"]["Stand"];
+            /** Format: date-time */
+            time: string;
+            /** @description How it was tried before; none: it came from files, or only a mode was changed. */
+            tried?: components["schemas"]["Tried"];
+            who: string;
+            why: string;
+        };
+        Publish: {
+            /** @description Whose draft; default: the caller's. */
+            author?: string;
+            /** @description That has tried it: of the same condition, on the same tables, not older than a day. */
+            backtest?: string;
+            /**
+             * Format: int64
+             * @description Revision that the texts were made from; default: the draft's. Who sends the newest takes over what others have published meanwhile.
+             */
+            base?: number;
+            /** @description Or the caller's draft of this name, which is thrown away once it is published. */
+            draft?: string;
+            /** @description Check, and show what would change. */
+            dry_run?: boolean;
+            /**
+             * @description That the rules get; default: as it is written.
+             * @enum {string}
+             */
+            mode?: "active" | "shadow" | "off" | "draft";
+            /** @description Of rules. */
+            texts?: string[];
+            /** @description Or why there is none. Rules that are to be shadow, off or draft need neither. */
+            untested?: string;
+            /** @description For those who read the history. */
+            why: string;
+        };
+        Published: {
+            /** Format: int64 */
+            base: number;
+            /** @description None: nothing was published, the rules are so already. */
+            changed: components["schemas"]["RuleDiff"][];
+            /** @description Against the tables. */
+            checked: boolean;
+            dry_run?: boolean;
+            /** @description Warnings. */
+            findings?: components["schemas"]["Error"][];
+            id: string;
+            /**
+             * Format: int64
+             * @description The first frame that is judged by it; none yet.
+             */
+            in_force_from?: number;
+            /**
+             * Format: int64
+             * @description The newest one now.
+             */
+            revision: number;
+            tried?: components["schemas"]["Tried"];
+        };
         Quarantine: {
             /** @description Of the rule's filter: with another one the plugin is another, too. */
             config: unknown;
@@ -770,6 +1773,12 @@ export interface components {
              */
             until: string;
         };
+        Reason: {
+            /** @description Check, and show what would change. */
+            dry_run?: boolean;
+            /** @description For those who read the history. */
+            why: string;
+        };
         ReceiptStatus: {
             alarm: boolean;
             chain: string;
@@ -790,6 +1799,278 @@ export interface components {
              */
             unfetched_seconds: number;
         };
+        RecordBody: {
+            /** Format: date-time */
+            at?: string;
+            /** @description no:1001, or an ID. */
+            event?: string;
+            line?: string;
+            /** @description Of the test; default: that of the change. */
+            name?: string;
+            /** @description Fields to change first, with comments kept: {"when": "after.id > 1", "on": ["update"]}; null removes one. */
+            set?: {
+                [key: string]: unknown;
+            };
+            /** @description Of one rule: an entry of a rule file's list, with the comments above it. */
+            text: string;
+        };
+        RollbackBody: {
+            /** @description Check, and show what would change. */
+            dry_run?: boolean;
+            /**
+             * Format: int64
+             * @description What the rule was then it becomes again; one that was not there then goes.
+             */
+            revision: number;
+            /** @description For those who read the history. */
+            why: string;
+        };
+        Rule: {
+            /** @description Why it does not fit its tables any more. */
+            broken?: string;
+            /** Format: int64 */
+            errors: number;
+            /** @description The same, field by field; of the HTTP API alone. */
+            fields?: {
+                [key: string]: unknown;
+            };
+            /** @description Rule file that it came with; empty if it came alone. */
+            file: string;
+            last_error?: string;
+            /** @description The same as text, whose numbers have all their digits; of the HTTP API alone. */
+            lines?: string[];
+            /**
+             * Format: int64
+             * @description Since this cdcd was started.
+             */
+            matches: number;
+            /** @enum {string} */
+            mode: "active" | "shadow" | "off" | "draft";
+            /** @description Digest of its plugin. */
+            plugin?: string;
+            /**
+             * Format: int64
+             * @description That changed it last.
+             */
+            revision: number;
+            rule: string;
+            /** @description The last matches of a rule that only watches; of the command line alone. */
+            samples?: unknown[];
+            /** Format: date-time */
+            since: string;
+            /** @description Its text, where one rule is asked for: an entry of a rule file's list, with the comments above it. */
+            text?: string;
+            /** @description Over all that decides. */
+            version: string;
+            who: string;
+        };
+        RuleCondition: {
+            because: string[];
+            image?: string;
+            key: string;
+            step: components["schemas"]["RuleStep"];
+            text: string;
+        };
+        RuleDiff: {
+            /** @description Changes may be judged otherwise; else only the text is another. */
+            decides: boolean;
+            fields?: components["schemas"]["FieldDiff"][];
+            /** @description The text. */
+            from?: string;
+            rule: string;
+            to?: string;
+            /** @enum {string} */
+            what: "added" | "removed" | "changed";
+        };
+        RuleDraft: {
+            author: string;
+            /**
+             * Format: int64
+             * @description Revision of the rules that it was begun from.
+             */
+            base: number;
+            /** @description Somebody has published the rule since the draft was begun. */
+            moved?: components["schemas"]["Moved"];
+            /** @description Of the rule that it is of, or will be. */
+            name: string;
+            /** @description There is no rule of this name yet. */
+            new: boolean;
+            /** Format: date-time */
+            saved: string;
+            /** @description Left out of lists. */
+            text?: string;
+            /**
+             * Format: int64
+             * @description Send it when saving again, so that two tabs do not overwrite each other.
+             */
+            version: number;
+        };
+        RuleDrafts: {
+            drafts: components["schemas"]["RuleDraft"][];
+        };
+        RuleEdit: {
+            column: string;
+            drop?: boolean;
+            image: string;
+            value?: string;
+        };
+        RuleExample: {
+            expression: string;
+            result: string;
+        };
+        RuleExplanation: {
+            change?: string;
+            conditions?: components["schemas"]["RuleCondition"][];
+            error?: components["schemas"]["RuleProblem"];
+            filter?: components["schemas"]["RuleJudgement"];
+            lookups?: components["schemas"]["RuleLookedUp"][];
+            mode: string;
+            outcome: string;
+            rule: string;
+            summary: string;
+            to?: string[];
+            version: string;
+        };
+        RuleFinding: {
+            code: string;
+            /** @description The same, within the condition that it is in. */
+            condition?: components["schemas"]["Span"];
+            docs: string;
+            /** @description The same as one edit of the condition. */
+            edit?: components["schemas"]["SpanEdit"];
+            /** @description Of the text, that do what the suggestion says; all of them at once. */
+            edits?: components["schemas"]["Edit"][];
+            /** @description Where it is: when, lookup.customer.by. */
+            field?: string;
+            /**
+             * Format: int64
+             * @description [from, to) of the text.
+             */
+            from: number;
+            /**
+             * Format: int64
+             * @description Of the text, from 1.
+             */
+            line: number;
+            message: string;
+            /** @enum {string} */
+            severity: "error" | "warning";
+            suggestion?: string;
+            /** Format: int64 */
+            to: number;
+        };
+        RuleFunction: {
+            examples: components["schemas"]["RuleExample"][];
+            group: string;
+            name: string;
+            signatures: string[];
+            /** Format: int64 */
+            since: number;
+            text: string;
+        };
+        RuleItem: {
+            detail?: string;
+            example?: string;
+            insert: string;
+            key?: boolean;
+            kind: string;
+            label: string;
+            nullable?: boolean;
+            samples?: string[];
+            text?: string;
+        };
+        RuleJudgement: {
+            digest?: string;
+            edits?: components["schemas"]["RuleEdit"][];
+            /** Format: int64 */
+            fuel?: number;
+            plugin: string;
+            reason?: string;
+            tags?: string[];
+            verdict: string;
+            why?: string;
+        };
+        RuleList: {
+            digest: string;
+            id: string;
+            /** Format: int64 */
+            revision: number;
+            rules: components["schemas"]["Rule"][];
+            /** @description Whether matches and errors are known. */
+            running: boolean;
+        };
+        RuleLookedUp: {
+            asked: boolean;
+            at?: string;
+            by?: string;
+            name: string;
+            rows?: string[];
+            table: string;
+        };
+        RulePart: {
+            /** Format: int64 */
+            failed: number;
+            /** Format: int64 */
+            false: number;
+            /** Format: int64 */
+            from: number;
+            text: string;
+            /** Format: int64 */
+            to: number;
+            /** Format: int64 */
+            true: number;
+        };
+        RuleProblem: {
+            code: string;
+            fix?: string;
+            what: string;
+        };
+        RuleStep: {
+            decides?: boolean;
+            error?: string;
+            /** Format: int64 */
+            from: number;
+            steps?: components["schemas"]["RuleStep"][];
+            text: string;
+            /** Format: int64 */
+            to: number;
+            truth?: string;
+            value?: string;
+        };
+        RuleTest: {
+            failure?: components["schemas"]["RuleFinding"];
+            passed: boolean;
+            test: string;
+        };
+        RuleTests: {
+            /** @description What the tests have shown of the condition, part by part; offsets are UTF-16 code units of it. */
+            coverage: components["schemas"]["RulePart"][];
+            each: components["schemas"]["RuleTest"][];
+            /** Format: int64 */
+            failed: number;
+            /** Format: int64 */
+            passed: number;
+            /** Format: int64 */
+            tests: number;
+        };
+        RuleText: {
+            /** @description Fields to change first, with comments kept: {"when": "after.id > 1", "on": ["update"]}; null removes one. */
+            set?: {
+                [key: string]: unknown;
+            };
+            /** @description Of one rule: an entry of a rule file's list, with the comments above it. */
+            text: string;
+        };
+        RuleVerdict: {
+            change?: string;
+            error?: components["schemas"]["RuleProblem"];
+            outcome: string;
+        };
+        RulesDiff: {
+            from: string;
+            rules: components["schemas"]["RuleDiff"][];
+            to: string;
+        };
         RulesStatus: {
             /** @description Rules that do not fit their tables. */
             broken?: components["schemas"]["BrokenRule"][];
@@ -805,6 +2086,19 @@ export interface components {
             revision: number;
             since?: string;
             who?: string;
+        };
+        SaveBody: {
+            /**
+             * Format: int64
+             * @description Revision of the rules that it was begun from; 0: there were none.
+             */
+            base?: number;
+            text: string;
+            /**
+             * Format: int64
+             * @description That was read; 0: there was none.
+             */
+            version?: number;
         };
         Setting: {
             /** @example bus.embedded.max_bytes */
@@ -866,6 +2160,23 @@ export interface components {
             tables?: number;
             where?: string;
         };
+        Span: {
+            /** Format: int64 */
+            from: number;
+            /** @enum {string} */
+            key: "when" | "where" | "having";
+            /** Format: int64 */
+            to: number;
+        };
+        SpanEdit: {
+            /** Format: int64 */
+            from: number;
+            /** @enum {string} */
+            key: "when" | "where" | "having";
+            text: string;
+            /** Format: int64 */
+            to: number;
+        };
         Stage: {
             /**
              * Format: int64
@@ -905,6 +2216,31 @@ export interface components {
             /** @enum {string} */
             level: "ok" | "idle" | "waiting" | "warning" | "error";
             text: string;
+        };
+        Stand: {
+            /** Format: int64 */
+            from: number;
+            revision: string;
+        };
+        StartBody: {
+            /**
+             * Format: int64
+             * @description Of each kind and rule.
+             * @default 20
+             */
+            examples: number;
+            /**
+             * Format: date-time
+             * @description Only changes that were committed since.
+             */
+            from?: string;
+            /** @description Of rules. */
+            texts: string[];
+            /**
+             * Format: date-time
+             * @description Only changes that were committed before.
+             */
+            to?: string;
         };
         Status: {
             capture: components["schemas"]["CaptureStatus"];
@@ -996,6 +2332,31 @@ export interface components {
             /** @description As cdcd console token printed it. */
             token: string;
         };
+        Tried: {
+            /** Format: int64 */
+            added?: number;
+            /** @description Its name. */
+            backtest?: string;
+            /** Format: date-time */
+            ended?: string;
+            /** Format: int64 */
+            errors?: number;
+            /**
+             * Format: date-time
+             * @description Commit time of the earliest change that was read.
+             */
+            from?: string;
+            /** Format: int64 */
+            lost?: number;
+            /** Format: int64 */
+            matched?: number;
+            /** Format: int64 */
+            read?: number;
+            /** Format: date-time */
+            to?: string;
+            /** @description Why there was no back-test. */
+            untested?: string;
+        };
         TriggerStatus: {
             /**
              * Format: int64
@@ -1037,6 +2398,400 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    "backtests.list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerBacktests"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "backtests.start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StartBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerBacktest"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "backtests.show": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerBacktest"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "backtests.stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerBacktest"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "drafts.list": {
+        parameters: {
+            query?: {
+                /** @description Those of everybody; default: the caller's. */
+                all?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerRuleDrafts"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "drafts.show": {
+        parameters: {
+            query?: {
+                /** @description Default: the caller. */
+                author?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerRuleDraft"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "drafts.save": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SaveBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerRuleDraft"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "drafts.drop": {
+        parameters: {
+            query?: {
+                /** @description That was read; 0: whichever there is. */
+                version?: number;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerRuleDraft"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     "events.list": {
         parameters: {
             query?: {
@@ -1144,6 +2899,44 @@ export interface operations {
             };
         };
     };
+    "rules.functions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerFunctions"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     overview: {
         parameters: {
             query?: never;
@@ -1164,6 +2957,859 @@ export interface operations {
             };
             /** @description Bad Request */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "rules.revisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerHistory"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "rules.diff": {
+        parameters: {
+            query?: {
+                /** @description Of one rule; default: all. */
+                name?: string;
+                /** @description Revision; 0: the newest. */
+                from?: number;
+                to?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerRulesDiff"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "rules.list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerRuleList"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "rules.check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleText"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerCheckedRule"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "rules.complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CompleteBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerCompletion"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "rules.evaluate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EvaluateBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerEvaluated"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "rules.explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplainBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerExplanation"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "rules.form": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FormBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerCheckedRule"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "rules.new": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FreshBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerCheckedRule"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "rules.publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Publish"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerPublished"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "rules.record": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecordBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerCheckedRule"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "rules.test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleText"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerRuleTests"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "rules.show": {
+        parameters: {
+            query?: {
+                /** @description As it was at a revision; default: as it is. */
+                revision?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Of the rule. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerRule"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "rules.history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the rule. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerHistory"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "rules.mode": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the rule. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModeBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerPublished"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "rules.remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the rule. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Reason"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerPublished"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "rules.rollback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the rule. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RollbackBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerPublished"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
