@@ -39,6 +39,8 @@ type Backend struct {
 	Trials    Trials
 	Drafts    Drafts
 	Backtests Backtests
+
+	Deliveries Deliveries
 }
 
 // Console is the handler of all of it.
@@ -66,6 +68,7 @@ func New(cfg Config) *Console {
 	c.session()
 	c.tables()
 	c.events()
+	c.deliveries()
 	c.live()
 	c.rules()
 	c.document = sync.OnceValue(func() []byte {

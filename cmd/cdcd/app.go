@@ -58,6 +58,7 @@ func newRoot(a *app) *cobra.Command {
 		newRulesCmd(a),
 		newDLQCmd(a),
 		newReplayCmd(a),
+		newDeliveryCmd(a),
 		newTriggerCmd(a),
 		newPartnerCmd(a),
 		newVerifyCmd(a),

@@ -44,7 +44,8 @@ func (d *consoleDesk) close() {
 func (p *pipeline) newConsole(gate *console.Gate) *console.Console {
 	d := &p.console
 	return console.New(console.Config{Source: p.cfg.Name, Version: readVersion().Version, Logger: p.log, Gate: gate,
-		Backend: console.Backend{Health: d, Tables: d, Events: d, Live: &d.live, Settings: d, Rules: d, Trials: d, Drafts: d, Backtests: d}})
+		Backend: console.Backend{Health: d, Tables: d, Events: d, Live: &d.live, Settings: d, Rules: d, Trials: d, Drafts: d, Backtests: d,
+			Deliveries: d}})
 }
 
 // Status implements console.Health.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,15 +11,28 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/console/api"
+	"github.com/cdcd-project/cdcd/internal/envelope"
 )
 
 // deliveredDemo returns a pipeline that has delivered the recorded shop.
 func deliveredDemo(t *testing.T, configure ...func(*config)) *pipeline {
+	t.Helper()
+	p := openDemo(t, configure...)
+	if err := p.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// openDemo returns a pipeline that will deliver it.
+func openDemo(t *testing.T, configure ...func(*config)) *pipeline {
 	t.Helper()
 	d := &demo{app: &app{ui: newUI(io.Discard, io.Discard, "table"), log: slog.New(slog.DiscardHandler)}, folder: t.TempDir(), source: "recorded", port: 8480}
 	if err := d.prepare(t.Context()); err != nil {
@@ -32,10 +46,40 @@ func deliveredDemo(t *testing.T, configure ...func(*config)) *pipeline {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Close)
-	if err := p.Run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	return p
+}
+
+// posted has a console do something. ok is the verdict.
+func posted[T any](t *testing.T, h http.Handler, path string, wish any) (result T, ok bool) {
+	t.Helper()
+	w := postedRaw(h, path, wish)
+	var answer api.Answer[T]
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != http.StatusOK || answer.Error != nil {
+		t.Fatalf("%s: %d %v\n%s", path, w.Code, err, w.Body)
+	}
+	return answer.Result, answer.OK
+}
+
+func postedRaw(h http.Handler, path string, wish any) *httptest.ResponseRecorder {
+	text, err := json.Marshal(wish)
+	if err != nil {
+		panic(err)
+	}
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:8480"+path, bytes.NewReader(text))
+	r.Header.Set("Content-Type", "application/json")
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// waitFor waits until something is so.
+func waitFor(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for until := time.Now().Add(30 * time.Second); !so(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
 }
 
 // asked asks a console, and reads the result.
@@ -124,6 +168,25 @@ func TestTheConsoleShowsWhatThePipelineDid(t *testing.T) {
 			if d.ID != e.ID || d.Line != e.Line || len(d.Columns) == 0 || len(d.Judged) != 1 || d.Judged[0].Rule != "paid-big-order" || d.Others != 2 || d.Judged[0].Summary == "" {
 				t.Errorf("%s: got %+v", ref, d)
 			}
+		}
+	})
+	t.Run("deliveries, and what is in them", func(t *testing.T) {
+		all := asked[api.DeliveryList](t, h, "/api/v1/deliveries")
+		if len(all.Deliveries) != 5 || all.Before != 0 || all.Deliveries[0].Object.Ordinal != 5 || all.Deliveries[4].Feed != "acme" {
+			t.Fatalf("got %+v", all)
+		}
+		page := asked[api.DeliveryList](t, h, fmt.Sprintf("/api/v1/deliveries?limit=2&before=%d", all.Deliveries[1].Leaf))
+		if len(page.Deliveries) != 2 || page.Deliveries[0].Leaf != all.Deliveries[2].Leaf || page.Before != all.Deliveries[3].Leaf {
+			t.Errorf("got %+v", page)
+		}
+		d := asked[api.DeliveryDetail](t, h, fmt.Sprintf("/api/v1/deliveries/%d?pass=1&limit=3", all.Deliveries[4].Leaf))
+		if len(d.Records) != 3 || d.Records[0].Number != 2 || d.More != int64(d.Object.Records)-4 || d.Fault != "" {
+			t.Fatalf("got %+v", d)
+		}
+		r := recordOf([]byte(d.Records[0].Line))
+		found := asked[api.DeliveryList](t, h, fmt.Sprintf("/api/v1/deliveries?table=%s&key=%s&rule=%s", r.Table, r.Key[0], envelope.Read([]byte(d.Records[0].Line)).Rules[0]))
+		if !slices.ContainsFunc(found.Deliveries, func(one api.Delivery) bool { return one.Leaf == d.Leaf && len(one.Found) > 0 }) {
+			t.Errorf("%v is not found in %+v", r, found)
 		}
 	})
 	t.Run("of a table there is a change of each operation, and values", func(t *testing.T) {

@@ -421,7 +421,7 @@ func (p *pipeline) deliver(ctx context.Context, f *feed, delivered *bool) error 
 	p.places.note(p, f, begun > 0)
 	letters := lines(p.chainConfig(f))
 	letters.Partitions, letters.PartitionBy = 1, nil
-	letters.Feed, letters.Store, letters.Sync, letters.Compress, letters.Envelope = f.name+".dead-letters", f.dead, true, "none", "dead_letter"
+	letters.Feed, letters.Store, letters.Sync, letters.Compress, letters.Envelope = f.name+deadLetterChain, f.dead, true, "none", "dead_letter"
 	letters.Append, letters.Audited = deadletter.Append(f.name), p.audited(f.dead)
 	p.triggers.kick(f.name) // what was logged though it seemed not to be is not committed again
 	dead, err := chain.Open(ctx, letters)

@@ -18,8 +18,9 @@ type Record struct {
 	Key    []string // values of the primary key as text, in its order; nil when the record does not tell them
 	Time   time.Time
 	Feed   string
-	Source string // name of the source
-	PartNo uint64 // 0 when it is not told
+	Source string   // name of the source
+	PartNo uint64   // 0 when it is not told
+	Rules  []string // names of those that it matched
 
 	CloudEvent bool // the record is one, with attributes of its own
 }
@@ -32,6 +33,7 @@ type record struct {
 	Key   json.RawMessage `json:"key"`
 	Time  time.Time       `json:"commit_time"`
 	Feed  string          `json:"feed"`
+	Rules named           `json:"rules"`
 
 	Source json.RawMessage `json:"source"` // an object, in CloudEvents a text
 
@@ -41,6 +43,9 @@ type record struct {
 	PartitionKey string    `json:"partitionkey"`
 	Sequence     string    `json:"sequence"`
 	EventOp      string    `json:"cdcdop"`
+	Data         struct {
+		Rules named `json:"rules"`
+	} `json:"data"`
 
 	Payload json.RawMessage `json:"payload"` // Debezium, with its schema
 	Ext     struct {
@@ -49,7 +54,20 @@ type record struct {
 		Key    json.RawMessage `json:"key"`
 		Feed   string          `json:"feed"`
 		PartNo uint64          `json:"part_no"`
+		Rules  named           `json:"rules"`
 	} `json:"cdcd"`
+}
+
+// named is rules, of which only the names are read.
+type named []struct {
+	Name string `json:"name"`
+}
+
+func (n named) names() (all []string) {
+	for _, one := range n {
+		all = append(all, one.Name)
+	}
+	return all
 }
 
 // origin is the source of a record of cdcd's or Debezium's.
@@ -78,13 +96,14 @@ func Read(text []byte) Record {
 	_ = json.Unmarshal(r.Source, &from) // what it does not say is not told
 	if r.Table == "" && from.Table != "" {
 		return Record{ID: r.Ext.ID, Op: cmp.Or(r.Ext.Op, r.Op), Table: from.DB + "." + from.Table, Key: values(r.Ext.Key),
-			Time: time.UnixMicro(cmp.Or(from.Micro, from.Milli*1000)).UTC(), Feed: r.Ext.Feed, Source: from.Name, PartNo: r.Ext.PartNo}
+			Time: time.UnixMicro(cmp.Or(from.Micro, from.Milli*1000)).UTC(), Feed: r.Ext.Feed, Source: from.Name, PartNo: r.Ext.PartNo, Rules: r.Ext.Rules.names()}
 	}
-	return Record{ID: r.ID, Op: r.Op, Table: r.Table, Key: values(r.Key), Time: r.Time.UTC(), Feed: r.Feed, Source: from.Name, PartNo: from.PartNo}
+	return Record{ID: r.ID, Op: r.Op, Table: r.Table, Key: values(r.Key), Time: r.Time.UTC(), Feed: r.Feed, Source: from.Name, PartNo: from.PartNo,
+		Rules: r.Rules.names()}
 }
 
 func (r *record) cloudEvent() Record {
-	out := Record{ID: r.ID, Op: r.EventOp, Table: r.Subject, Key: values([]byte(r.PartitionKey)), Time: r.At.UTC(), CloudEvent: true}
+	out := Record{ID: r.ID, Op: r.EventOp, Table: r.Subject, Key: values([]byte(r.PartitionKey)), Time: r.At.UTC(), Rules: r.Data.Rules.names(), CloudEvent: true}
 	var source string // cdcd/<source>/<feed>
 	_ = json.Unmarshal(r.Source, &source)
 	if name, ok := strings.CutPrefix(source, "cdcd/"); ok {
@@ -104,7 +123,11 @@ func readRow(text []byte) Record {
 	if err != nil {
 		return Record{}
 	}
-	return Record{ID: row[0], Op: row[1], Time: at.UTC(), Table: row[4], Feed: row[5], Key: values([]byte(row[8]))}
+	r := Record{ID: row[0], Op: row[1], Time: at.UTC(), Table: row[4], Feed: row[5], Key: values([]byte(row[8]))}
+	var rules named
+	_ = json.Unmarshal([]byte(row[6]), &rules) // what it does not say is not told
+	r.Rules = rules.names()
+	return r
 }
 
 // values returns the values of a JSON object as text, in their order.

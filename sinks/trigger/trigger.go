@@ -226,6 +226,15 @@ func (t *Teller) tell(ctx context.Context, o cdc.Object, prev string) error {
 	}
 }
 
+// Again sends the event of an object that was told of once more, once, and notes nothing. It does not wait for Run.
+func (t *Teller) Again(ctx context.Context, o cdc.Object, prevKey string) error {
+	body, err := t.cfg.Event(ctx, o, prevKey)
+	if err != nil {
+		return err
+	}
+	return t.cfg.Send(ctx, ID(o), body)
+}
+
 // note insists: what was sent is only told when the log has it, and sending it again would not help that.
 func (t *Teller) note(ctx context.Context, d Done) error {
 	for attempt := 0; ; attempt++ {

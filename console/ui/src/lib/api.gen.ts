@@ -43,6 +43,63 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The newest objects that partners got
+         * @description Records are searched for by rule, table and key in the objects themselves, for a while: before then says where to go on.
+         */
+        get: operations["delivery.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/deliveries/{leaf}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A delivery with its records, as they were delivered */
+        get: operations["delivery.show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/deliveries/{leaf}/resend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Tell the partner of an object once more
+         * @description The event has the ID that it had: who has had it drops it. ok is false when somebody did not take it.
+         */
+        post: operations["delivery.resend"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/drafts": {
         parameters: {
             query?: never;
@@ -638,6 +695,28 @@ export interface components {
             ok: boolean;
             result: components["schemas"]["Completion"];
         };
+        AnswerDeliveryDetail: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["DeliveryDetail"];
+        };
+        AnswerDeliveryList: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["DeliveryList"];
+        };
         AnswerEvaluated: {
             /** @description Null unless the request was refused or failed. */
             error?: components["schemas"]["Error"];
@@ -736,6 +815,17 @@ export interface components {
             /** @description False when the verdict is negative, and when there is an error instead of a result. */
             ok: boolean;
             result: components["schemas"]["Published"];
+        };
+        AnswerResent: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["Resent"];
         };
         AnswerRule: {
             /** @description Null unless the request was refused or failed. */
@@ -846,6 +936,14 @@ export interface components {
             /** @description False when the verdict is negative, and when there is an error instead of a result. */
             ok: boolean;
             result: components["schemas"]["TableList"];
+        };
+        Attempt: {
+            by: string;
+            error?: string;
+            place: string;
+            taken: boolean;
+            /** Format: double */
+            took_seconds: number;
         };
         Backtest: {
             /** Format: date-time */
@@ -1188,6 +1286,84 @@ export interface components {
             items: components["schemas"]["RuleItem"][];
             /** Format: int64 */
             to: number;
+        };
+        DeliveredRecord: {
+            /** @description As it was delivered: JSON, or a row of CSV. Numbers have all their digits. */
+            line: string;
+            /**
+             * Format: int64
+             * @description In its object, from 1.
+             */
+            number: number;
+        };
+        Delivery: {
+            feed: string;
+            /** @description Records that were searched for, the first ones. */
+            found?: components["schemas"]["DeliveredRecord"][];
+            /**
+             * Format: int64
+             * @description Number of its entry in the audit log, from 0: it names the delivery.
+             */
+            leaf: number;
+            /**
+             * Format: date-time
+             * @description When it was there, and entered in the log.
+             */
+            logged: string;
+            object: components["schemas"]["Object"];
+            /**
+             * @description Whether the partner has signed that it has the object; absent when it is not asked to.
+             * @enum {string}
+             */
+            receipt?: "received" | "missing";
+            /** @description Who is told of it: one for each place that the feed's trigger names. */
+            told: components["schemas"]["Told"][];
+        };
+        DeliveryDetail: {
+            /** @description Why it has no records that can be shown: it is gone, or altered, or has none by themselves. */
+            fault?: string;
+            feed: string;
+            /** @description Records that were searched for, the first ones. */
+            found?: components["schemas"]["DeliveredRecord"][];
+            /**
+             * Format: int64
+             * @description Number of its entry in the audit log, from 0: it names the delivery.
+             */
+            leaf: number;
+            /**
+             * Format: date-time
+             * @description When it was there, and entered in the log.
+             */
+            logged: string;
+            /**
+             * Format: int64
+             * @description Records behind the last of these.
+             */
+            more: number;
+            object: components["schemas"]["Object"];
+            /**
+             * @description Whether the partner has signed that it has the object; absent when it is not asked to.
+             * @enum {string}
+             */
+            receipt?: "received" | "missing";
+            records: components["schemas"]["DeliveredRecord"][];
+            /** @description Who is told of it: one for each place that the feed's trigger names. */
+            told: components["schemas"]["Told"][];
+        };
+        DeliveryList: {
+            /**
+             * Format: int64
+             * @description Ask for what is before this entry to get older ones; 0 when there are none.
+             */
+            before: number;
+            deliveries: components["schemas"]["Delivery"][];
+            /** @description Objects that could not be read while records were searched for, and why. */
+            faults?: string[];
+            /**
+             * Format: int64
+             * @description Objects that were looked at for these.
+             */
+            searched: number;
         };
         Edit: {
             /** Format: int64 */
@@ -1633,6 +1809,32 @@ export interface components {
             who: string;
             why: string;
         };
+        Object: {
+            /** Format: int64 */
+            bytes: number;
+            chain: string;
+            /** Format: date-time */
+            first_commit: string;
+            /** Format: int64 */
+            first_part_no: number;
+            key: string;
+            /** Format: date-time */
+            last_commit: string;
+            /** Format: int64 */
+            last_part_no: number;
+            /** Format: int64 */
+            last_seq: number;
+            /** Format: int64 */
+            ordinal: number;
+            prev: string;
+            /** Format: int64 */
+            records: number;
+            records_root: string;
+            rule_set: string;
+            sha256: string;
+            store: string;
+            writer: string;
+        };
         Overview: {
             /**
              * Format: date-time
@@ -1813,6 +2015,19 @@ export interface components {
             };
             /** @description Of one rule: an entry of a rule file's list, with the comments above it. */
             text: string;
+        };
+        ResendBody: {
+            /** @description Who, where nobody is asked who he is. */
+            by?: string;
+            /** @description Why; it goes into the audit log. */
+            why: string;
+        };
+        Resent: {
+            feed: string;
+            key: string;
+            /** Format: int64 */
+            leaf: number;
+            sent: components["schemas"]["Attempt"][];
         };
         RollbackBody: {
             /** @description Check, and show what would change. */
@@ -2332,6 +2547,25 @@ export interface components {
             /** @description As cdcd console token printed it. */
             token: string;
         };
+        Told: {
+            /**
+             * Format: date-time
+             * @description When it was taken.
+             */
+            at?: string;
+            /**
+             * Format: int64
+             * @description Until then.
+             */
+            attempts?: number;
+            /** @enum {string} */
+            by: "webhook" | "nats";
+            /** @description Of the last attempt, while it fails. */
+            error?: string;
+            place: string;
+            /** @enum {string} */
+            state: "told" | "waiting" | "failing" | "disabled";
+        };
         Tried: {
             /** Format: int64 */
             added?: number;
@@ -2554,6 +2788,176 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AnswerBacktest"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "delivery.list": {
+        parameters: {
+            query?: {
+                feed?: string[];
+                /** @description Part of the object's key. */
+                object?: string;
+                /** @description Name of a rule that matched a record. */
+                rule?: string;
+                /** @description schema.table of a record. */
+                table?: string;
+                /** @description Primary key of a record of the table: once for each of its columns, in their order. */
+                key?: string[];
+                /** @description Commit time to begin with. */
+                from?: string;
+                /** @description Commit time to end before. */
+                to?: string;
+                /** @description Only deliveries with a smaller entry. */
+                before?: number;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerDeliveryList"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "delivery.show": {
+        parameters: {
+            query?: {
+                /** @description Records to pass over. */
+                pass?: number;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                leaf: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerDeliveryDetail"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "delivery.resend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                leaf: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResendBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerResent"];
                 };
             };
             /** @description Bad Request */
