@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/console/api"
@@ -47,39 +45,6 @@ func openDemo(t *testing.T, configure ...func(*config)) *pipeline {
 	}
 	t.Cleanup(p.Close)
 	return p
-}
-
-// posted has a console do something. ok is the verdict.
-func posted[T any](t *testing.T, h http.Handler, path string, wish any) (result T, ok bool) {
-	t.Helper()
-	w := postedRaw(h, path, wish)
-	var answer api.Answer[T]
-	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != http.StatusOK || answer.Error != nil {
-		t.Fatalf("%s: %d %v\n%s", path, w.Code, err, w.Body)
-	}
-	return answer.Result, answer.OK
-}
-
-func postedRaw(h http.Handler, path string, wish any) *httptest.ResponseRecorder {
-	text, err := json.Marshal(wish)
-	if err != nil {
-		panic(err)
-	}
-	w := httptest.NewRecorder()
-	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:8480"+path, bytes.NewReader(text))
-	r.Header.Set("Content-Type", "application/json")
-	h.ServeHTTP(w, r)
-	return w
-}
-
-// waitFor waits until something is so.
-func waitFor(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	for until := time.Now().Add(30 * time.Second); !so(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(until) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }
 
 // asked asks a console, and reads the result.
