@@ -82,7 +82,7 @@ export async function answer<T>(response: Response): Promise<T> {
 	if (response.status === 401) {
 		onUnauthorized()
 	}
-	if (response.ok && envelope && envelope.ok !== false) {
+	if (response.ok && envelope && !envelope.error) {
 		return envelope.result as T
 	}
 	const error = envelope?.error

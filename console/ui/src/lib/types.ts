@@ -22,3 +22,8 @@ export type Settings = Schemas['Settings']
 export type Role = Schemas['Me']['role']
 /** An error in an answer. */
 export type Fault = Schemas['Error']
+export type Delivery = Schemas['Delivery']
+export type DeliveryList = Schemas['DeliveryList']
+export type DeliveryDetail = Schemas['DeliveryDetail']
+export type DeliveredRecord = Schemas['DeliveredRecord']
+export type Resent = Schemas['Resent']

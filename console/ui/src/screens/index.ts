@@ -45,7 +45,7 @@ export const screens: Screen[] = [
 		icon: 'deliveries',
 		key: 'd',
 		about: 'Did the partner get it?',
-		verbs: ['status', 'audit query'],
+		load: () => import('./deliveries/Screen.svelte'),
 	},
 	{
 		path: '/dead-letters',
