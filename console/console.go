@@ -40,7 +40,8 @@ type Backend struct {
 	Drafts    Drafts
 	Backtests Backtests
 
-	Deliveries Deliveries
+	Deliveries  Deliveries
+	DeadLetters DeadLetters
 }
 
 // Console is the handler of all of it.
@@ -69,6 +70,7 @@ func New(cfg Config) *Console {
 	c.tables()
 	c.events()
 	c.deliveries()
+	c.deadLetters()
 	c.live()
 	c.rules()
 	c.document = sync.OnceValue(func() []byte {

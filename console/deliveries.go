@@ -36,11 +36,11 @@ func (q *DeliveryQuery) Reads() bool { return q.Rule != "" || q.Table != "" || l
 
 func (c *Console) deliveries() {
 	type asked struct {
-		Feed   []string  `query:"feed" maxItems:"50"`
+		Feed   []string  `query:"feed,explode" maxItems:"50"`
 		Object string    `query:"object" doc:"Part of the object's key." maxLength:"500"`
 		Rule   string    `query:"rule" doc:"Name of a rule that matched a record." maxLength:"200"`
 		Table  string    `query:"table" doc:"schema.table of a record." maxLength:"300" example:"shop.orders"`
-		Key    []string  `query:"key" doc:"Primary key of a record of the table: once for each of its columns, in their order." maxItems:"16"`
+		Key    []string  `query:"key,explode" doc:"Primary key of a record of the table: once for each of its columns, in their order." maxItems:"16"`
 		From   time.Time `query:"from" doc:"Commit time to begin with."`
 		To     time.Time `query:"to" doc:"Commit time to end before."`
 		Before int64     `query:"before" doc:"Only deliveries with a smaller entry." minimum:"0"`

@@ -69,6 +69,14 @@ var statuses = map[string]int{
 	"CDCD-2356": http.StatusConflict,
 	"CDCD-2357": http.StatusTooManyRequests,
 	"CDCD-2340": http.StatusNotFound, // no such event
+	"CDCD-4510": http.StatusNotFound, // the audit log
+	"CDCD-4511": http.StatusNotFound,
+	"CDCD-4512": http.StatusConflict,
+	"CDCD-4513": http.StatusUnprocessableEntity,
+	"CDCD-4601": http.StatusNotFound, // dead letters
+	"CDCD-4602": http.StatusUnprocessableEntity,
+	"CDCD-4604": http.StatusConflict,
+	"CDCD-4605": http.StatusConflict,
 }
 
 // ranges are the statuses of all other codes.

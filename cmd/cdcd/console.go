@@ -21,6 +21,8 @@ type consoleDesk struct {
 	shapes  tableShapes
 	live    liveWatch
 	world   ruleWorld
+	letters letterDesk
+	site    atomic.Pointer[console.Console]
 
 	ctx  context.Context // ends with the pipeline, which then waits for work
 	end  context.CancelFunc
@@ -32,6 +34,7 @@ func (d *consoleDesk) open(p *pipeline) {
 	d.p, d.started = p, time.Now().UTC()
 	d.ctx, d.end = context.WithCancel(context.Background())
 	d.live = liveWatch{p: p, follow: map[*follower]bool{}, tables: map[string]*recentTable{}}
+	d.letters.d = d
 }
 
 // close waits for what was begun for people.
@@ -43,9 +46,18 @@ func (d *consoleDesk) close() {
 // newConsole makes the console of a pipeline.
 func (p *pipeline) newConsole(gate *console.Gate) *console.Console {
 	d := &p.console
-	return console.New(console.Config{Source: p.cfg.Name, Version: readVersion().Version, Logger: p.log, Gate: gate,
+	site := console.New(console.Config{Source: p.cfg.Name, Version: readVersion().Version, Logger: p.log, Gate: gate,
 		Backend: console.Backend{Health: d, Tables: d, Events: d, Live: &d.live, Settings: d, Rules: d, Trials: d, Drafts: d, Backtests: d,
-			Deliveries: d}})
+			Deliveries: d, DeadLetters: &d.letters}})
+	d.site.Store(site)
+	return site
+}
+
+// tellJob tells whoever follows how far a job is.
+func (d *consoleDesk) tellJob(j api.Job) {
+	if site := d.site.Load(); site != nil {
+		site.Job(j)
+	}
 }
 
 // Status implements console.Health.

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cdcd-project/cdcd/cdc"
-	"github.com/cdcd-project/cdcd/sinks/deadletter"
+	"github.com/cdcd-project/cdcd/console/api"
 )
 
 func newDLQCmd(a *app) *cobra.Command {
@@ -28,24 +27,6 @@ func newDLQCmd(a *app) *cobra.Command {
 	}
 	cmd.AddCommand(newDLQListCmd(a), newDLQShowCmd(a), newDLQRetestCmd(a), newDLQRedriveCmd(a), newDLQDiscardCmd(a))
 	return cmd
-}
-
-// dlqGroup is dead letters of one cause.
-type dlqGroup struct {
-	ID string `json:"id"`
-	deadletter.Cause
-	Open    int            `json:"open"`    // that nothing has become of yet
-	Settled map[string]int `json:"settled"` // redriven, no_match, discarded
-	Edited  int            `json:"edited"`
-	First   time.Time      `json:"first"` // when the changes were committed
-	Last    time.Time      `json:"last"`
-	Example string         `json:"example"` // the ID of an open letter, or of any
-	Error   string         `json:"error"`   // of that one
-}
-
-type dlqList struct {
-	Open   int        `json:"open"`
-	Groups []dlqGroup `json:"groups"`
 }
 
 func newDLQListCmd(a *app) *cobra.Command {
@@ -60,29 +41,14 @@ error. It reads the folder of the dead letters and needs no running cdcd.`,
   cdcd dlq list --feed acme --all -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list := dlqList{Groups: []dlqGroup{}}
-			groups := map[string]*dlqGroup{}
-			err := a.eachLetter(cmd.Context(), feeds, func(l *letterState) error {
-				c := l.Cause()
-				g := groups[c.ID()]
-				if g == nil {
-					g = &dlqGroup{ID: c.ID(), Cause: c, Settled: map[string]int{}}
-					groups[g.ID] = g
-				}
-				g.count(l)
-				return nil
-			})
+			cfg, err := a.config()
 			if err != nil {
 				return err
 			}
-			for _, g := range groups {
-				if list.Open += g.Open; g.Open > 0 || all {
-					list.Groups = append(list.Groups, *g)
-				}
+			list, err := letterGroups(cmd.Context(), cfg, feeds, all)
+			if err != nil {
+				return err
 			}
-			slices.SortFunc(list.Groups, func(a, b dlqGroup) int {
-				return cmp.Or(cmp.Compare(a.Feed, b.Feed), cmp.Compare(b.Open, a.Open), cmp.Compare(a.ID, b.ID))
-			})
 			return a.ui.result(kind(cmd), list, func(w io.Writer) { a.printGroups(w, list) })
 		},
 	}
@@ -91,34 +57,7 @@ error. It reads the folder of the dead letters and needs no running cdcd.`,
 	return cmd
 }
 
-func (g *dlqGroup) count(l *letterState) {
-	at := l.Batch.Event(0).CommitTime().UTC()
-	if g.First.IsZero() || at.Before(g.First) {
-		g.First = at
-	}
-	if at.After(g.Last) {
-		g.Last = at
-	}
-	if l.Edits > 0 {
-		g.Edited++
-	}
-	if l.Settled == "" {
-		g.Open++
-	} else {
-		g.Settled[l.Settled]++
-	}
-	if g.Example == "" || l.Settled == "" && g.Open == 1 {
-		g.Example = l.ID()
-		for _, f := range l.Errors {
-			if f.Rule == g.Rule {
-				g.Error = f.Error
-				break
-			}
-		}
-	}
-}
-
-func (a *app) printGroups(w io.Writer, list dlqList) {
+func (a *app) printGroups(w io.Writer, list api.DLQList) {
 	if len(list.Groups) == 0 {
 		fmt.Fprintln(w, "there are no dead letters")
 		return
@@ -139,65 +78,6 @@ func (a *app) printGroups(w io.Writer, list dlqList) {
 	}
 }
 
-// letterState is a letter, with what became of it.
-type letterState struct {
-	*deadletter.Letter
-	Settled string // "": it is open
-	Job     *deadletter.Job
-	Edits   int
-	book    *deadletter.Book
-}
-
-// eachLetter reads the dead letters of feeds; none: of all.
-func (a *app) eachLetter(ctx context.Context, feeds []string, yield func(*letterState) error) error {
-	cfg, err := a.config()
-	if err != nil {
-		return err
-	}
-	if err := knownFeeds(cfg, feeds); err != nil {
-		return err
-	}
-	for _, name := range feedNames(cfg) {
-		dir := filepath.Join(cfg.DeadLetters.Dir, name)
-		if len(feeds) > 0 && !slices.Contains(feeds, name) {
-			continue
-		}
-		if _, err := os.Stat(dir); os.IsNotExist(err) {
-			continue // it was never run
-		}
-		store, err := openFolder(dir)
-		if err != nil {
-			return fmt.Errorf("dead letters of feed %s: %w", name, err)
-		}
-		book := deadletter.NewBook(name, store)
-		jobs, err := book.Jobs(ctx)
-		if err != nil {
-			return err
-		}
-		edits, err := book.Corrected(ctx)
-		if err != nil {
-			return err
-		}
-		type fate struct {
-			outcome string
-			job     *deadletter.Job
-		}
-		fates := map[uint64]fate{}
-		for i := range jobs {
-			for _, s := range jobs[i].Settled {
-				fates[s.No] = fate{s.Outcome, &jobs[i]}
-			}
-		}
-		if err := book.Letters(ctx, func(l *deadletter.Letter) error {
-			f := fates[l.No()]
-			return yield(&letterState{l, f.outcome, f.job, edits[l.No()], book})
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func knownFeeds(cfg *config, feeds []string) error {
 	for _, name := range feeds {
 		if cfg.Feeds[name] == nil {
@@ -205,25 +85,6 @@ func knownFeeds(cfg *config, feeds []string) error {
 		}
 	}
 	return nil
-}
-
-// shownLetter is a letter as dlq show prints it.
-type shownLetter struct {
-	ID          string               `json:"id"`
-	Group       string               `json:"group"`
-	Feed        string               `json:"feed"`
-	Frame       uint64               `json:"frame"` // sequence in the stream
-	RuleSet     string               `json:"rule_set"`
-	State       string               `json:"state"` // open, redriven, no_match, discarded
-	Job         string               `json:"job,omitempty"`
-	By          string               `json:"by,omitempty"` // of the job
-	Why         string               `json:"why,omitempty"`
-	SHA256      string               `json:"sha256"`
-	Errors      []deadletter.Failure `json:"errors"`
-	DeliveredBy []string             `json:"delivered_by"`
-	Incomplete  bool                 `json:"incomplete,omitempty"` // values were too large to be captured
-	Event       json.RawMessage      `json:"event"`
-	Edits       []deadletter.Edit    `json:"edits,omitempty"`
 }
 
 func newDLQShowCmd(a *app) *cobra.Command {
@@ -237,33 +98,15 @@ became of it. An ID is FEED/NUMBER. It reads the folder of the dead letters and 
   cdcd dlq show g1f0c2a77 --limit 3 -o json`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			shown, found, more := []shownLetter{}, map[string]bool{}, 0
-			err := a.eachLetter(cmd.Context(), nil, func(l *letterState) error {
-				wanted := false
-				for _, name := range []string{l.ID(), l.Cause().ID()} {
-					if slices.Contains(args, name) {
-						found[name], wanted = true, true
-					}
-				}
-				if !wanted {
-					return nil
-				}
-				if len(shown) >= limit {
-					more++
-					return nil
-				}
-				one, err := showLetter(cmd.Context(), l)
-				shown = append(shown, one)
-				return err
-			})
+			cfg, err := a.config()
 			if err != nil {
 				return err
 			}
-			for _, name := range args {
-				if !found[name] {
-					return noLetter(name)
-				}
+			some, err := lettersNamed(cmd.Context(), cfg, args, "", 0, limit)
+			if err != nil {
+				return err
 			}
+			shown, more := some.Letters, some.More
 			return a.ui.result(kind(cmd), shown, func(w io.Writer) {
 				for i := range shown {
 					a.printLetter(w, &shown[i])
@@ -278,22 +121,7 @@ became of it. An ID is FEED/NUMBER. It reads the folder of the dead letters and 
 	return cmd
 }
 
-func showLetter(ctx context.Context, l *letterState) (shownLetter, error) {
-	e := l.Batch.Event(0)
-	s := shownLetter{ID: l.ID(), Group: l.Cause().ID(), Feed: l.Feed, Frame: l.Seq, RuleSet: l.RuleSet, State: cmp.Or(l.Settled, "open"), SHA256: l.SHA256,
-		Errors: l.Errors, DeliveredBy: l.DeliveredBy, Incomplete: e.Incomplete(), Event: cdc.AppendEvent(nil, e)}
-	if l.Job != nil {
-		s.Job, s.By, s.Why = fmt.Sprintf("%s/%d", l.Feed, l.Job.No), l.Job.By, l.Job.Why
-	}
-	if l.Edits == 0 {
-		return s, nil
-	}
-	var err error
-	s.Edits, err = l.book.Edits(ctx, l.No())
-	return s, err
-}
-
-func (a *app) printLetter(w io.Writer, s *shownLetter) {
+func (a *app) printLetter(w io.Writer, s *api.DeadLetter) {
 	fmt.Fprintf(w, "%s  %s\n", a.ui.out(bold, s.ID), s.State)
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "  %-11s %s\n", name, fmt.Sprintf(format, args...))
@@ -436,10 +264,10 @@ func (a *app) settleLetters(cmd *cobra.Command, wish dlqWish, edit string) error
 		wish.Edit = text
 	}
 	live := living{ui: a.ui}
-	progress := func(p dlqProgress) {
+	progress := func(p api.DLQProgress) {
 		live.show("dead letters: ", fmt.Sprintf("%d looked at, %d delivered", p.Letters, p.Delivered))
 	}
-	r, err := askSlowly[dlqProgress, dlqResult](ctx, cfg, "/dlq", wish, progress)
+	r, err := askSlowly[api.DLQProgress, api.DLQResult](ctx, cfg, "/dlq", wish, progress)
 	if cdc.CodeOf(err) == codeNotRunning {
 		var p *pipeline
 		if p, err = a.aside(ctx, cfg, err); err == nil {
@@ -454,7 +282,7 @@ func (a *app) settleLetters(cmd *cobra.Command, wish dlqWish, edit string) error
 	return a.ui.result(kind(cmd), r, func(w io.Writer) { a.printSettled(w, r) })
 }
 
-func (a *app) printSettled(w io.Writer, r dlqResult) {
+func (a *app) printSettled(w io.Writer, r api.DLQResult) {
 	if len(r.Letters) == 0 {
 		fmt.Fprintln(w, "there are no such dead letters")
 		return

@@ -41,36 +41,7 @@ const (
 	letterDiscarded = "discarded"
 )
 
-// dlqLetter is one letter in an answer.
-type dlqLetter struct {
-	ID      string   `json:"id"`
-	Event   string   `json:"event"`
-	Table   string   `json:"table"`
-	Outcome string   `json:"outcome"`
-	Rules   []string `json:"rules,omitempty"` // that match
-	Why     string   `json:"why,omitempty"`
-	Edits   int      `json:"edits,omitempty"` // corrections that it has
-}
-
-// dlqResult is the answer.
-type dlqResult struct {
-	Do      string           `json:"do"`
-	DryRun  bool             `json:"dry_run"`
-	RuleSet string           `json:"rule_set,omitempty"`
-	Counts  map[string]int64 `json:"counts"`
-	Jobs    []string         `json:"jobs"` // feed/number
-	Into    []string         `json:"into"` // the chains that got records
-	Letters []dlqLetter      `json:"letters"`
-	More    int              `json:"more,omitempty"` // letters that are not in the list
-}
-
-// dlqProgress is how far a job is.
-type dlqProgress struct {
-	Letters   int64 `json:"letters"`
-	Delivered int64 `json:"delivered"`
-}
-
-type dlqLine = slowLine[dlqProgress, dlqResult]
+type dlqLine = slowLine[api.DLQProgress, api.DLQResult]
 
 const (
 	dlqListed    = 1000    // letters in an answer
@@ -105,8 +76,8 @@ func (p *pipeline) askDLQ(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	wish.By = by(r, wish.By)
-	say := sayLines[dlqProgress, dlqResult](w)
-	result, err := p.deadLetters(r.Context(), wish, func(at dlqProgress) { say(dlqLine{Progress: &at}) })
+	say := sayLines[api.DLQProgress, api.DLQResult](w)
+	result, err := p.deadLetters(r.Context(), wish, func(at api.DLQProgress) { say(dlqLine{Progress: &at}) })
 	line := dlqLine{Result: &result}
 	if err != nil {
 		no := refusalOf(err)
@@ -121,19 +92,19 @@ type dlqWork struct {
 	wish     dlqWish
 	set      *rules.Set // that judges
 	plugins  *plugins
-	progress func(dlqProgress)
-	result   dlqResult
-	at       dlqProgress
+	progress func(api.DLQProgress)
+	result   api.DLQResult
+	at       api.DLQProgress
 }
 
 // deadLetters does what is wished. One wish is fulfilled at a time.
-func (p *pipeline) deadLetters(ctx context.Context, wish dlqWish, progress func(dlqProgress)) (dlqResult, error) {
+func (p *pipeline) deadLetters(ctx context.Context, wish dlqWish, progress func(api.DLQProgress)) (api.DLQResult, error) {
 	if err := p.dlq.take(ctx); err != nil {
-		return dlqResult{}, err
+		return api.DLQResult{}, err
 	}
 	defer p.dlq.give()
 	w := &dlqWork{p: p, wish: wish, plugins: p.pluginsAside(p.cfg), progress: progress,
-		result: dlqResult{Do: wish.Do, DryRun: !wish.Yes, Counts: map[string]int64{}, Jobs: []string{}, Into: []string{}, Letters: []dlqLetter{}}}
+		result: api.DLQResult{Do: wish.Do, DryRun: !wish.Yes, Counts: map[string]int64{}, Jobs: []string{}, Into: []string{}, Letters: []api.DLQOutcome{}}}
 	defer w.plugins.Close()
 	if err := w.rules(ctx); err != nil {
 		return w.result, err
@@ -230,7 +201,7 @@ func (w *dlqWork) feed(ctx context.Context, f *feed) error {
 			return nil
 		}
 		w.at.Letters++
-		out := dlqLetter{ID: l.ID(), Event: l.Batch.Event(0).ID(), Table: l.Batch.Event(0).Table().String()}
+		out := api.DLQOutcome{ID: l.ID(), Event: l.Batch.Event(0).ID(), Table: l.Batch.Event(0).Table().String()}
 		entry := deadletter.Settled{No: l.No(), SHA256: l.SHA256}
 		switch done, ok := settled[l.No()]; {
 		case ok:
@@ -263,7 +234,7 @@ func (w *dlqWork) wanted(l *deadletter.Letter) bool {
 }
 
 // tell puts a letter into the answer.
-func (w *dlqWork) tell(out dlqLetter) {
+func (w *dlqWork) tell(out api.DLQOutcome) {
 	w.result.Counts[out.Outcome]++
 	if len(w.result.Letters) < dlqListed {
 		w.result.Letters = append(w.result.Letters, out)
@@ -276,7 +247,7 @@ func (w *dlqWork) tell(out dlqLetter) {
 }
 
 // judge judges a letter, with the last of its corrections, and says what a job has to do with it: nothing if entry gets no outcome.
-func (w *dlqWork) judge(ctx context.Context, f *feed, book *deadletter.Book, judge *letterJudge, l *deadletter.Letter, out *dlqLetter, entry *deadletter.Settled) error {
+func (w *dlqWork) judge(ctx context.Context, f *feed, book *deadletter.Book, judge *letterJudge, l *deadletter.Letter, out *api.DLQOutcome, entry *deadletter.Settled) error {
 	edits, err := book.Edits(ctx, l.No())
 	if err != nil {
 		return err

@@ -100,6 +100,138 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/dlq": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Dead letters, grouped by cause */
+        get: operations["dlq.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dlq/discard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give dead letters up; without yes, say which
+         * @description A job: its result is there when it has ended within a moment, else GET /dlq/jobs/{id} has it later. ok is false when it has failed.
+         */
+        post: operations["dlq.discard"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dlq/groups/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The letters of a group */
+        get: operations["dlq.group"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dlq/jobs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How far a job is, and its result */
+        get: operations["dlq.job"];
+        put?: never;
+        post?: never;
+        /**
+         * Stop a job
+         * @description What it has settled stays so.
+         */
+        delete: operations["dlq.stop"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dlq/letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Dead letters: the change, why which rule could not judge it, its corrections, and what became of it */
+        get: operations["dlq.show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dlq/redrive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Deliver dead letters that can be judged now; without yes, say which
+         * @description A job: its result is there when it has ended within a moment, else GET /dlq/jobs/{id} has it later. ok is false when it has failed.
+         */
+        post: operations["dlq.redrive"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dlq/retest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Judge dead letters again, without effect
+         * @description A job: its result is there when it has ended within a moment, else GET /dlq/jobs/{id} has it later. ok is false when it has failed.
+         */
+        post: operations["dlq.retest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/drafts": {
         parameters: {
             query?: never;
@@ -695,6 +827,39 @@ export interface components {
             ok: boolean;
             result: components["schemas"]["Completion"];
         };
+        AnswerDLQJob: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["DLQJob"];
+        };
+        AnswerDLQList: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["DLQList"];
+        };
+        AnswerDeadLetters: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["DeadLetters"];
+        };
         AnswerDeliveryDetail: {
             /** @description Null unless the request was refused or failed. */
             error?: components["schemas"]["Error"];
@@ -1286,6 +1451,202 @@ export interface components {
             items: components["schemas"]["RuleItem"][];
             /** Format: int64 */
             to: number;
+        };
+        DLQEdit: {
+            /** Format: date-time */
+            at: string;
+            by: string;
+            /**
+             * Format: int64
+             * @description 1 is the first; the last one holds.
+             */
+            edit: number;
+            letter: string;
+            /** @description Of the command line alone. */
+            set?: unknown;
+            /** @description What is set, as JSON: {"before":{column: value},"after":{…}}. */
+            text?: string;
+            why?: string;
+        };
+        DLQError: {
+            code?: string;
+            error: string;
+            /** @description What to do about such an error. */
+            fix?: string;
+            on_error: string;
+            rule: string;
+            version: string;
+        };
+        DLQGroup: {
+            /** @description Of the error; empty if it has none. */
+            code: string;
+            /**
+             * Format: int64
+             * @description Letters with corrections.
+             */
+            edited: number;
+            /** @description Of that one. */
+            error: string;
+            /** @description The ID of an open letter, or of any. */
+            example: string;
+            feed: string;
+            /**
+             * Format: date-time
+             * @description When the first of the changes was committed.
+             */
+            first: string;
+            /** @description What to do about such an error. */
+            fix?: string;
+            /** @example g8715c5f2 */
+            id: string;
+            /** Format: date-time */
+            last: string;
+            /**
+             * Format: int64
+             * @description That nothing has become of yet.
+             */
+            open: number;
+            rule: string;
+            /** @description How many were redriven, no_match or discarded. */
+            settled: {
+                [key: string]: number;
+            };
+            table: string;
+        };
+        DLQJob: {
+            /** Format: date-time */
+            begun: string;
+            /** @enum {string} */
+            do: "retest" | "redrive" | "discard";
+            dry_run: boolean;
+            /** Format: date-time */
+            ended?: string;
+            error?: components["schemas"]["Error"];
+            id: string;
+            progress: components["schemas"]["DLQProgress"];
+            /** @description When it has ended; what was done until then when it has failed. */
+            result?: components["schemas"]["DLQResult"];
+            /** @enum {string} */
+            state: "running" | "done" | "stopped" | "failed";
+            who: string;
+            why?: string;
+        };
+        DLQList: {
+            groups: components["schemas"]["DLQGroup"][];
+            /** Format: int64 */
+            open: number;
+        };
+        DLQOutcome: {
+            /**
+             * Format: int64
+             * @description Corrections that it has.
+             */
+            edits?: number;
+            event: string;
+            id: string;
+            /**
+             * @description matches: its record is for delivery. no_match: it does not matter any more. fails: still. no_rule: the rules that could not judge it are gone. delivered: by other rules, in its place. unknown: an older cdcd did not note whether it was. settled: by an earlier job.
+             * @enum {string}
+             */
+            outcome: "matches" | "no_match" | "fails" | "no_rule" | "delivered" | "unknown" | "settled" | "discarded";
+            /** @description That match. */
+            rules?: string[];
+            table: string;
+            why?: string;
+        };
+        DLQProgress: {
+            /** Format: int64 */
+            delivered: number;
+            /**
+             * Format: int64
+             * @description Looked at.
+             */
+            letters: number;
+        };
+        DLQResult: {
+            /** @description Letters by outcome. */
+            counts: {
+                [key: string]: number;
+            };
+            /** @enum {string} */
+            do: "retest" | "redrive" | "discard";
+            dry_run: boolean;
+            /** @description Where records were delivered to. */
+            into: string[];
+            /** @description feed/number. */
+            jobs: string[];
+            letters: components["schemas"]["DLQOutcome"][];
+            /**
+             * Format: int64
+             * @description Letters that are not in the list.
+             */
+            more?: number;
+            rule_set?: string;
+        };
+        DLQWish: {
+            /** @description Who, where nobody is asked who he is. */
+            by?: string;
+            /** @description Correction of the one letter, as JSON: {"before":{column: value},"after":{…}}. */
+            edit?: string;
+            /** @description Only of these. */
+            feeds?: string[];
+            /** @description Retest: of rules, to judge by instead of those in force. */
+            texts?: string[];
+            /** @description IDs of letters and groups; for a retest and a dry run none are all that are open. */
+            what?: string[];
+            /** @description For the audit log; required with yes. No personal data. */
+            why?: string;
+            /** @description Do it; else only say what would be done. */
+            yes?: boolean;
+        };
+        DeadLetter: {
+            /** @description Of the job. */
+            by?: string;
+            /** @description Rules that had it delivered in its place. */
+            delivered_by: string[];
+            /** @description The change with the last of its corrections, as JSON: what is judged. */
+            edited?: string;
+            edits?: components["schemas"]["DLQEdit"][];
+            errors: components["schemas"]["DLQError"][];
+            /** @description Of the command line alone. */
+            event?: unknown;
+            feed: string;
+            /**
+             * Format: int64
+             * @description Number of its frame in the stream.
+             */
+            frame: number;
+            group: string;
+            /**
+             * @description feed/number.
+             * @example acme/39006
+             */
+            id: string;
+            /** @description Values were too large to be captured. */
+            incomplete?: boolean;
+            /** @description That has settled it. */
+            job?: string;
+            /** @description The change, as JSON. */
+            line?: string;
+            rule_set: string;
+            sha256: string;
+            /** @enum {string} */
+            state: "open" | "redriven" | "no_match" | "discarded";
+            /** @description Of the job. */
+            why?: string;
+        };
+        DeadLetters: {
+            letters: components["schemas"]["DeadLetter"][];
+            /**
+             * Format: int64
+             * @description Letters behind the last of these.
+             */
+            more: number;
+            /**
+             * Format: int64
+             * @description Letters that were asked for.
+             */
+            of: number;
         };
         DeliveredRecord: {
             /** @description As it was delivered: JSON, or a row of CSV. Numbers have all their digits. */
@@ -2958,6 +3319,418 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AnswerResent"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "dlq.list": {
+        parameters: {
+            query?: {
+                feed?: string[];
+                /** @description Also groups of which nothing is open any more. */
+                all?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerDLQList"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "dlq.discard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DLQWish"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerDLQJob"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "dlq.group": {
+        parameters: {
+            query?: {
+                /** @description Only letters in it; default: any. */
+                state?: "open" | "redriven" | "no_match" | "discarded";
+                /** @description Letters to pass over. */
+                pass?: number;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerDeadLetters"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "dlq.job": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerDLQJob"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "dlq.stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerDLQJob"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "dlq.show": {
+        parameters: {
+            query: {
+                /** @description Of a letter (feed/number) or a group, once for each. */
+                id: string[];
+                /** @description Only letters in it; default: any. */
+                state?: "open" | "redriven" | "no_match" | "discarded";
+                /** @description Letters to pass over. */
+                pass?: number;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerDeadLetters"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "dlq.redrive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DLQWish"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerDLQJob"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "dlq.retest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DLQWish"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerDLQJob"];
                 };
             };
             /** @description Bad Request */
