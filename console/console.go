@@ -42,6 +42,7 @@ type Backend struct {
 
 	Deliveries  Deliveries
 	DeadLetters DeadLetters
+	Audit       Audit
 }
 
 // Console is the handler of all of it.
@@ -71,6 +72,7 @@ func New(cfg Config) *Console {
 	c.events()
 	c.deliveries()
 	c.deadLetters()
+	c.audit()
 	c.live()
 	c.rules()
 	c.document = sync.OnceValue(func() []byte {

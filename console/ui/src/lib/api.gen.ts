@@ -4,6 +4,80 @@
  */
 
 export interface paths {
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The newest entries of the audit log
+         * @description It is searched from its end backwards, for a while: before then says where to go on.
+         */
+        get: operations["audit.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/checkpoint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The newest signed checkpoint, and the log's public key */
+        get: operations["audit.checkpoint"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/entries/{index}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * An entry, with all that a browser needs to check that it is in the log
+         * @description The entry of a delivery is its leaf: with record, it is proved what a partner got.
+         */
+        get: operations["audit.show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/proofs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The proof that an object, or a record of it, was delivered */
+        get: operations["audit.prove"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/backtests": {
         parameters: {
             query?: never;
@@ -783,6 +857,39 @@ export interface components {
             ok: boolean;
             result: components["schemas"]["Access"];
         };
+        AnswerAuditCheckpoint: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["AuditCheckpoint"];
+        };
+        AnswerAuditList: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["AuditList"];
+        };
+        AnswerAuditProof: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["AuditProof"];
+        };
         AnswerBacktest: {
             /** @description Null unless the request was refused or failed. */
             error?: components["schemas"]["Error"];
@@ -1109,6 +1216,78 @@ export interface components {
             taken: boolean;
             /** Format: double */
             took_seconds: number;
+        };
+        AuditCheckpoint: {
+            /** @description As it is signed. */
+            checkpoint: string;
+            /** @description The log's public key, as it stands in the .pub file. Compare it with one that you have from elsewhere: who forges a log has a key for it, too. */
+            key: string;
+            origin: string;
+            /** @description Hexadecimal. */
+            root: string;
+            /** Format: int64 */
+            size: number;
+        };
+        AuditEntry: {
+            feed?: string;
+            /**
+             * Format: int64
+             * @description Of the entry in the log, from 0.
+             */
+            index: number;
+            /** @description object, rules, trap, or of a note: trigger, receipt, parked, retested, edited, redriven, discarded, replayed, config_changed, erased, key_rotated, released. */
+            kind: string;
+            /** @description Its exact bytes, JSON: what is hashed. */
+            leaf: string;
+            /**
+             * Format: date-time
+             * @description When it was logged.
+             */
+            time: string;
+            /** @description Names what it is about. */
+            what: string;
+            who?: string;
+            why?: string;
+        };
+        AuditList: {
+            /**
+             * Format: int64
+             * @description Ask for what is before this entry to get older ones; 0 when there are none.
+             */
+            before: number;
+            entries: components["schemas"]["AuditEntry"][];
+            /**
+             * Format: int64
+             * @description Entries that were looked at for these.
+             */
+            searched: number;
+            /**
+             * Format: int64
+             * @description Entries of the log.
+             */
+            size: number;
+        };
+        AuditProof: {
+            checkpoint: components["schemas"]["AuditCheckpoint"];
+            entry: components["schemas"]["AuditEntry"];
+            /** @description A name for it. */
+            file: string;
+            /** @description From the entry to the root of the checkpoint: base64, as in the proof. Hashes are those of RFC 6962. */
+            path: string[];
+            /** @description The .tlog-proof file, which cdcd audit check reads. */
+            proof: string;
+            record?: components["schemas"]["AuditRecord"];
+        };
+        AuditRecord: {
+            /** @description Its exact bytes, in base64. */
+            line: string;
+            /**
+             * Format: int64
+             * @description In its object, from 1.
+             */
+            number: number;
+            /** @description From the record to the root over the object's records, which the entry has as records_root: base64. */
+            path: string[];
         };
         Backtest: {
             /** Format: date-time */
@@ -2993,6 +3172,211 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    "audit.list": {
+        parameters: {
+            query?: {
+                kind?: string[];
+                feed?: string[];
+                /** @description Part of the name of who did it. */
+                who?: string;
+                /** @description Part of an object's store and key. */
+                object?: string;
+                /** @description Text that the entry has anywhere. */
+                q?: string;
+                /** @description Logged from this time on. */
+                from?: string;
+                /** @description Logged before this time. */
+                to?: string;
+                /** @description Only entries with a smaller index. */
+                before?: number;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerAuditList"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "audit.checkpoint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerAuditCheckpoint"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "audit.show": {
+        parameters: {
+            query?: {
+                /** @description Number of a record of its object, from 1: it is proved, too. */
+                record?: number;
+            };
+            header?: never;
+            path: {
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerAuditProof"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "audit.prove": {
+        parameters: {
+            query: {
+                /** @description Key of an object, or store and key. */
+                object: string;
+                /** @description Number of a record of it, from 1. */
+                record?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerAuditProof"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     "backtests.list": {
         parameters: {
             query?: never;
