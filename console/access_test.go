@@ -104,7 +104,20 @@ func TestWhoMayAskWhat(t *testing.T) {
 		{"a role that there is not", "/api/v1/settings", []string{"Remote", "10.0.0.9:1", "X-User", "ada", "X-Role", "nobody"}, 401, "no role"},
 		{"no name", "/api/v1/settings", []string{"Remote", "10.0.0.9:1", "X-User", "", "X-Role", "operator"}, 401, "CDCD-1051"},
 		{"another site's script", "/api/v1/status", append(ho.bearer("viewer"), "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"), 403, "CDCD-1057"},
-		{"a link from another site", "/live", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"}, 200, "<html"},
+		{"a link from another site", "/live", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, 200, "<html"},
+		{"a frame of another site", "/live", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}, 403, "CDCD-1057"},
+		{"a link from another site to what is no page", "/old", append(ho.bearer("operator"), "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"), 403, "CDCD-1057"},
+		{"a script of another port of this machine", "/api/v1/status", append(ho.bearer("viewer"), "Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "cors"), 403, "CDCD-1057"},
+		{"a script of an old browser", "/api/v1/status", append(ho.bearer("viewer"), "Origin", "http://evil.example"), 403, "CDCD-1057"},
+		{"a script of nowhere", "/api/v1/status", append(ho.bearer("viewer"), "Origin", "null"), 403, "CDCD-1057"},
+		{"the page in an old browser", "/api/v1/status", append(ho.bearer("viewer"), "Origin", "http://127.0.0.1:8480"), 200, `"ready":true`},
+		{"the page behind a proxy that changes names", "/api/v1/status", append(ho.bearer("viewer"), "Origin", "https://cdcd.example", "Sec-Fetch-Site", "same-origin"), 200, `"ready":true`},
+		{"a proxy that hands on a password", "/api/v1/settings", []string{"Remote", "10.0.0.9:1", "X-User", "ada", "X-Role", "analyst", "Authorization", "Basic YTpi"}, 200, `"user":"ada"`},
+		{"a proxy that hands on a token of its own", "/api/v1/settings", []string{"Remote", "10.0.0.9:1", "X-User", "ada", "X-Role", "analyst", "Authorization", "Bearer eyJhbGciOi"}, 200, `"user":"ada"`},
+		{"a token of ours through the proxy", "/api/v1/settings", append(ho.bearer("viewer"), "Remote", "10.0.0.9:1", "X-User", "ada", "X-Role", "operator"), 200, `"user":"the viewer"`},
+		{"a password from elsewhere", "/api/v1/settings", []string{"Remote", "10.0.1.9:1", "X-User", "ada", "X-Role", "analyst", "Authorization", "Basic YTpi"}, 401, "CDCD-1051"},
+		{"a name that turns the log around", "/api/v1/settings", []string{"Remote", "10.0.0.9:1", "X-User", "a\u202eda\u0085\u009b", "X-Role", "viewer"}, 200, `"user":"ada"`},
+		{"a name that is not seen", "/api/v1/settings", []string{"Remote", "10.0.0.9:1", "X-User", "\u202e\u200b", "X-Role", "viewer"}, 401, "CDCD-1051"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ho.now = ho.now.Add(time.Minute) // whoever was wrong before
@@ -225,6 +238,120 @@ func TestGuessingIsSlow(t *testing.T) {
 	ho.now = ho.now.Add(time.Minute)
 	if w := ho.ask(http.MethodGet, "/api/v1/status", "", append(ho.bearer("viewer"), "Remote", "10.9.9.9:1")...); w.Code != 200 {
 		t.Errorf("a minute later: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestPeopleBehindAProxyShareNoLimits(t *testing.T) {
+	ho := newHouse(Header{User: "X-User", Role: "X-Role", From: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}})
+	for range 100 {
+		ho.ask(http.MethodGet, "/api/v1/status", "", "Remote", "10.0.0.9:1", "X-Forwarded-For", "1.1.1.1, 192.0.2.7, 10.0.0.3", "Authorization", "Bearer cdcd_guess")
+		ho.ask(http.MethodGet, "/api/v1/status", "", "Remote", "10.0.0.9:1", "X-User", "eve", "X-Role", "nobody")
+	}
+	for _, tt := range []struct {
+		name   string
+		header []string
+		status int
+	}{
+		{"who guesses", []string{"X-Forwarded-For", "2.2.2.2, 192.0.2.7"}, 429},
+		{"who guesses, with another name", []string{"X-User", "eve", "X-Role", "viewer"}, 429},
+		{"another", []string{"X-Forwarded-For", "192.0.2.7, 192.0.2.8", "Authorization", "Bearer " + ho.tokens["viewer"]}, 200},
+		{"another with a name", []string{"X-User", "ada", "X-Role", "viewer"}, 200},
+		{"the proxy itself", []string{"Authorization", "Bearer " + ho.tokens["viewer"]}, 200},
+	} {
+		if w := ho.ask(http.MethodGet, "/api/v1/status", "", append(tt.header, "Remote", "10.0.0.9:1")...); w.Code != tt.status {
+			t.Errorf("%s: %d %s", tt.name, w.Code, w.Body)
+		}
+	}
+}
+
+func TestNobodyKeepsOthersOut(t *testing.T) {
+	g := NewGate(GateConfig{Open: true})
+	request := func(remote string) *http.Request {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr = remote
+		return r
+	}
+	for range mostRunning { // requests that are never done
+		g.enter(request("10.0.0.1:1"))
+	}
+	if g.running != mostOfOne {
+		t.Errorf("%d of one address are answered at a time", g.running)
+	}
+	for i := range mostBuckets + 10 { // one with many addresses
+		leave, ok := g.enter(request(netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x20, 1, byte(i >> 16), byte(i >> 8), byte(i)}), 1).String()))
+		if !ok {
+			t.Fatalf("address %d is kept out", i)
+		}
+		leave()
+	}
+	if _, ok := g.enter(request("10.0.0.1:1")); ok {
+		t.Error("what runs was forgotten")
+	}
+	for g.running < mostRunning {
+		g.enter(request(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, 1, byte(g.running)}), 1).String()))
+	}
+	w := httptest.NewRecorder()
+	g.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {})).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/healthz", nil))
+	if w.Code != 200 {
+		t.Errorf("whether it lives is not said while much is asked: %d", w.Code)
+	}
+}
+
+func TestAnOpenConsoleAnswersNoProxy(t *testing.T) {
+	h := NewGate(GateConfig{Open: true}).Wrap(newFixed(&fixed{}))
+	for name, want := range map[string]int{"X-Forwarded-For": 403, "Forwarded": 403, "X-Other": 200} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8480/api/v1/settings", nil)
+		r.Header.Set(name, "for=192.0.2.1")
+		if h.ServeHTTP(w, r); w.Code != want || want == 403 && !strings.Contains(w.Body.String(), "CDCD-1053") {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+}
+
+func TestWhatIsAnsweredIsKeptNowhereAndShownInNoFrame(t *testing.T) {
+	ho := newHouse(Header{})
+	for _, path := range []string{"/old", "/api/v1/status", "/api/v1/nothing", "/", "/openapi.json"} {
+		h := ho.ask(http.MethodGet, path, "", ho.bearer("operator")...).Header()
+		if h.Get("Cache-Control") != "no-store" || h.Get("X-Frame-Options") != "DENY" || h.Get("Referrer-Policy") != "no-referrer" ||
+			!strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") || !strings.Contains(h.Get("Content-Security-Policy"), "base-uri 'none'") {
+			t.Errorf("%s: %v", path, h)
+		}
+	}
+}
+
+func TestALookAtASessionIsNoUseOfIt(t *testing.T) {
+	ho := newHouse(Header{})
+	body, _ := json.Marshal(map[string]string{"token": ho.tokens["viewer"]})
+	open := func(header ...string) *http.Cookie {
+		return ho.ask(http.MethodPost, "/api/v1/session", string(body), header...).Result().Cookies()[0]
+	}
+	cookie := open()
+	r := httptest.NewRequest(http.MethodGet, "/api/v1/stream", nil)
+	r.AddCookie(cookie)
+	for range 3 {
+		ho.now = ho.now.Add(sessionIdles/2 - time.Second)
+		if who, err := ho.gate.who(r, false); ho.now.Before(time.Date(2026, 11, 22, 5, 0, 0, 0, time.UTC)) != (who.Role == api.Viewer) {
+			t.Errorf("%v: %v, %v", ho.now, who, err)
+		}
+	}
+	// Who signs in once more has one session, and encrypted one that pages of other hosts cannot plant.
+	first := open()
+	second := open("Cookie", first.String())
+	if w := ho.ask(http.MethodGet, "/api/v1/status", "", "Cookie", first.Name+"="+first.Value); w.Code != 401 {
+		t.Errorf("the first session: %d", w.Code)
+	}
+	if w := ho.ask(http.MethodGet, "/api/v1/status", "", "Cookie", second.Name+"="+second.Value); w.Code != 200 {
+		t.Errorf("the second: %d", w.Code)
+	}
+	third := open("X-Forwarded-Proto", "https")
+	if third.Name != "__Host-cdcd_session_shop" || !third.Secure || third.Path != "/" || third.Domain != "" {
+		t.Errorf("got %+v", third)
+	}
+	if w := ho.ask(http.MethodGet, "/api/v1/status", "", "X-Forwarded-Proto", "https", "Cookie", third.Name+"="+third.Value); w.Code != 200 {
+		t.Errorf("encrypted: %d", w.Code)
+	}
+	if w := ho.ask(http.MethodGet, "/api/v1/status", "", "X-Forwarded-Proto", "https", "Cookie", second.Name+"="+second.Value); w.Code != 401 {
+		t.Errorf("one that could have been planted: %d", w.Code)
 	}
 }
 

@@ -51,6 +51,7 @@ type Console struct {
 	api      huma.API
 	mux      *http.ServeMux
 	streams  streams
+	reading  chan struct{} // held by who reads a filter
 	document func() []byte
 }
 
@@ -63,7 +64,7 @@ func New(cfg Config) *Console {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	ownErrors()
-	c := &Console{cfg: cfg, mux: http.NewServeMux(), streams: streams{of: map[string]int{}, jobs: map[string]api.Job{}, wake: map[chan struct{}]bool{}}}
+	c := &Console{cfg: cfg, mux: http.NewServeMux(), reading: make(chan struct{}, 1), streams: streams{of: map[string]int{}, jobs: map[string]api.Job{}, wake: map[chan struct{}]bool{}}}
 	c.api = humago.New(c.mux, document())
 	c.health()
 	c.settings()
@@ -216,10 +217,22 @@ func addressOf(r *http.Request) string {
 
 type callerKey struct{}
 
+// admitted is who a gate has let in, and whether it would again.
+type admitted struct {
+	Caller
+	still func() bool
+}
+
 // CallerOf returns who asks; where nobody is asked who he is, somebody who may do everything.
 func CallerOf(ctx context.Context) Caller {
-	if c, ok := ctx.Value(callerKey{}).(Caller); ok {
-		return c
+	if a, ok := ctx.Value(callerKey{}).(admitted); ok {
+		return a.Caller
 	}
 	return Caller{Role: api.Operator, Via: "open"}
+}
+
+// StillIn reports whether who asks would be let in once more: of an answer that has no end, a token may have been revoked meanwhile.
+func StillIn(ctx context.Context) bool {
+	a, ok := ctx.Value(callerKey{}).(admitted)
+	return !ok || a.still()
 }

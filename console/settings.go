@@ -59,6 +59,9 @@ func (c *Console) session() {
 			if grant == nil {
 				return api.Me{}, g.wrong(r, "the token is none of this cdcd's, or does not hold any more")
 			}
+			if before, err := r.Cookie(g.cookie(r)); err == nil {
+				g.close(before.Value)
+			}
 			http.SetCookie(w, g.cookieOf(r, g.open(hash), int(sessionLasts.Seconds())))
 			c.cfg.Logger.Info("somebody signed in", "event", "console.session", "who", grant.Name, "role", grant.Role.String(), "address", r.RemoteAddr)
 			return api.Me{User: grant.Name, Role: grant.Role, Via: "session"}, nil
@@ -66,7 +69,7 @@ func (c *Console) session() {
 	add(c, operation{kind: "session.close", method: http.MethodDelete, path: "/session", summary: "Sign out"},
 		func(ctx context.Context, _ *nothing) (api.Access, error) {
 			if g, r := c.cfg.Gate, requestOf(ctx); g != nil {
-				if cookie, err := r.Cookie(g.cookie()); err == nil {
+				if cookie, err := r.Cookie(g.cookie(r)); err == nil {
 					g.close(cookie.Value)
 				}
 				http.SetCookie(writerOf(ctx), g.cookieOf(r, "", -1))
@@ -77,6 +80,6 @@ func (c *Console) session() {
 
 // cookieOf makes the cookie of a session. Where the page came encrypted, the cookie only goes so.
 func (g *Gate) cookieOf(r *http.Request, value string, lasts int) *http.Cookie {
-	return &http.Cookie{Name: g.cookie(), Value: value, Path: "/", MaxAge: lasts, HttpOnly: true, SameSite: http.SameSiteStrictMode,
-		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"}
+	return &http.Cookie{Name: g.cookie(r), Value: value, Path: "/", MaxAge: lasts, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Secure: encrypted(r)}
 }

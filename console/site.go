@@ -96,6 +96,7 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", f.kind)
 	h.Set("Cache-Control", "no-cache") // names stay, contents change: ask each time
 	h.Set("Vary", "Accept-Encoding")
+	h.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; frame-ancestors 'none'") // a worker obeys that of its file
 	body, etag := f.plain, `"`+f.etag+`"`
 	if f.gzip != nil && acceptsGzip(r) {
 		body, etag = f.gzip, `"`+f.etag+`-gz"`
@@ -136,7 +137,7 @@ func (s *site) page(w http.ResponseWriter) {
 	rand.Read(random[:])
 	nonce := base64.StdEncoding.EncodeToString(random[:])
 	h.Set("Content-Security-Policy", "default-src 'self'; script-src 'self'; style-src 'self' 'nonce-"+nonce+"'; connect-src 'self'; "+
-		"img-src 'self' data:; font-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+		"img-src 'self' data:; font-src 'self'; worker-src 'self'; manifest-src 'self'; frame-src 'none'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	if s.index == nil {

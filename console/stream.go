@@ -34,14 +34,16 @@ type Live interface {
 // What a stream may take, and what it says how often.
 const (
 	maxStreams   = 32                     // of all
-	maxStreamsOf = 8                      // of one address
+	maxStreamsOf = 8                      // of one person, or one address
 	pendingBytes = 8 << 20                // of frames that wait to be looked at, for each stream
 	flushEvery   = 250 * time.Millisecond // changes that came are sent
 	flushMost    = 12                     // of them: some 50 a second, more nobody reads
-	budget       = 50 * time.Millisecond  // of looking at changes, between two flushes
+	budget       = 50 * time.Millisecond  // of looking at changes, between two flushes, if few do
+	budgetOfAll  = 100 * time.Millisecond // for all who do: what they take, delivery does not have
 	pingEvery    = 10 * time.Second
 	tellEvery    = 2 * time.Second  // how everything is
 	slowReader   = 20 * time.Second // that does not take what is sent is let go
+	streamLasts  = time.Hour        // then who reads comes again, and shows anew who he is
 )
 
 var topics = []string{"overview", "live", "jobs"}
@@ -115,18 +117,22 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusForbidden, "stream", cdc.Errorf(codeRole, "stream is for role viewer and above"))
 		return
 	}
-	want, err := c.subscription(r)
-	if err != nil {
-		refuse(w, statusOf(err), "stream", err)
-		return
-	}
 	wake := make(chan struct{}, 1)
-	leave, err := c.streams.enter(addressOf(r), wake)
+	whose := CallerOf(r.Context()).User // behind a proxy all have one address
+	if whose == "" {
+		whose = addressOf(r)
+	}
+	leave, err := c.streams.enter(whose, wake)
 	if err != nil {
 		refuse(w, http.StatusTooManyRequests, "stream", err)
 		return
 	}
 	defer leave()
+	want, err := c.subscription(r)
+	if err != nil {
+		refuse(w, statusOf(err), "stream", err)
+		return
+	}
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // proxies are to hand on what comes
@@ -156,6 +162,8 @@ func (c *Console) send(ctx context.Context, want *subscription, queue *pending, 
 	defer flush.Stop()
 	defer tell.Stop()
 	defer ping.Stop()
+	enough := time.NewTimer(streamLasts)
+	defer enough.Stop()
 	told := map[string]string{}
 	jobs := func() {
 		if want.topics["jobs"] {
@@ -173,12 +181,14 @@ func (c *Console) send(ctx context.Context, want *subscription, queue *pending, 
 		select {
 		case <-ctx.Done():
 			return
+		case <-enough.C:
+			return
 		case <-wake:
 			jobs()
 		case <-tell.C:
 			overview()
 		case <-ping.C:
-			if !c.stillIn(ctx) {
+			if !StillIn(ctx) {
 				return
 			}
 			out.ping()
@@ -193,19 +203,10 @@ func (c *Console) send(ctx context.Context, want *subscription, queue *pending, 
 	}
 }
 
-// stillIn reports whether who asks would be let in once more: a token may have been revoked.
-func (c *Console) stillIn(ctx context.Context) bool {
-	if c.cfg.Gate == nil {
-		return true
-	}
-	who, err := c.cfg.Gate.who(requestOf(ctx))
-	return err == nil && who.Role >= api.Viewer
-}
-
 // look looks at what has come since the last time, for as long as it may.
 func (c *Console) look(ctx context.Context, want *subscription, queue *pending) (m api.LiveEvents, no uint64) {
 	m.Events = []api.Event{}
-	began := time.Now()
+	began, takes := time.Now(), c.streams.budget()
 	for ctx.Err() == nil {
 		b := queue.take()
 		if b == nil {
@@ -221,7 +222,7 @@ func (c *Console) look(ctx context.Context, want *subscription, queue *pending) 
 			if !want.query.Wants(e) {
 				continue
 			}
-			if len(m.Events) >= flushMost && want.filter == nil || time.Since(began) > budget {
+			if len(m.Events) >= flushMost && want.filter == nil || time.Since(began) > takes {
 				m.Dropped++
 				if want.filter == nil {
 					m.Matched++
@@ -257,7 +258,8 @@ const mostLine = 256 << 10
 
 // pending are frames that wait to be looked at. When they are too much the oldest are let go; their changes are counted by their numbers.
 type pending struct {
-	next uint64 // number of the change that comes next; used by who takes alone
+	next  uint64 // number of the change that comes next; used by who takes alone, as is what follows
+	begun bool   // one was taken
 
 	mu      sync.Mutex // guards what follows
 	batches []*cdc.Batch
@@ -279,7 +281,8 @@ func (q *pending) put(b *cdc.Batch) {
 	}
 }
 
-// take returns the oldest, nil if there is none. The first of all says where the numbers begin, unless they go on from somewhere.
+// take returns the oldest, nil if there is none. The first of all says where the numbers begin, unless they go on from somewhere. Where they are
+// all smaller, what was seen before was of another stream.
 func (q *pending) take() *cdc.Batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -290,9 +293,10 @@ func (q *pending) take() *cdc.Batch {
 	q.batches[0] = nil
 	q.batches = q.batches[1:]
 	q.bytes -= len(b.Frame())
-	if q.next <= 1 {
+	if !q.begun && (q.next <= 1 || b.Event(b.Len()-1).No() < q.next) {
 		q.next = b.Event(0).No()
 	}
+	q.begun = true
 	return b
 }
 
@@ -314,11 +318,24 @@ func (c *Console) subscription(r *http.Request) (*subscription, error) {
 	if len(want.topics) == 0 {
 		want.topics["overview"] = true
 	}
+	tables, ops := listed(query.Get("tables")), listed(query.Get("ops"))
+	if len(tables) > mostPatterns || len(ops) > mostPatterns { // they are tried on each change
+		return nil, cdc.Errorf(codeRequest, "the stream takes %d patterns of tables at most", mostPatterns).WithFix("name fewer, with * and ?")
+	}
 	var err error
-	if want.query, err = eventQuery(listed(query.Get("tables")), listed(query.Get("ops"))); err != nil {
+	if want.query, err = eventQuery(tables, ops); err != nil {
 		return nil, err
 	}
 	if when := strings.TrimSpace(query.Get("when")); when != "" && want.topics["live"] {
+		if c.cfg.Gate != nil {
+			c.cfg.Gate.charge(r, filterCosts)
+		}
+		select { // to read one takes a core for a while, which delivery does not have: one at a time
+		case c.reading <- struct{}{}:
+			defer func() { <-c.reading }()
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
 		if want.filter, err = newFilter(when, &want.query, c.cfg.Backend.Live.Shapes()); err != nil {
 			return nil, err
 		}
@@ -344,8 +361,10 @@ func listed(text string) (items []string) {
 type filter struct{ set *rules.Set }
 
 const (
-	mostFilter  = 4 << 10 // bytes of a condition that stands in an address
-	triedTables = 50      // that it is tried on before it is said not to fit
+	mostFilter   = 4 << 10 // bytes of a condition that stands in an address
+	triedTables  = 12      // that it is tried on before it is said not to fit: those whose columns it names the most of
+	filterCosts  = 20      // as many requests is one
+	mostPatterns = 20      // as GET /events takes
 )
 
 // newFilter reads a condition. It is one rule for each operation: a condition may be about something that only some operations have. It is
@@ -358,6 +377,15 @@ func newFilter(when string, q *EventQuery, tables []*cdc.Table) (*filter, error)
 	wanted := slices.DeleteFunc(slices.Clone(tables), func(t *cdc.Table) bool {
 		return len(q.Tables) > 0 && !slices.ContainsFunc(q.Tables, func(g cdc.TableGlob) bool { return g.Match(t.Schema, t.Name) })
 	})
+	named := map[*cdc.Table]int{}
+	for _, t := range wanted {
+		for i := range t.Columns {
+			if strings.Contains(when, t.Columns[i].Name) {
+				named[t]++
+			}
+		}
+	}
+	slices.SortStableFunc(wanted, func(a, b *cdc.Table) int { return named[b] - named[a] })
 	wanted = wanted[:min(len(wanted), triedTables)]
 	fits := len(wanted) == 0 // nothing is known of them
 	var findings error
@@ -375,11 +403,11 @@ func newFilter(when string, q *EventQuery, tables []*cdc.Table) (*filter, error)
 			return nil, filterError(err)
 		}
 		all = append(all, rs...)
+		alone, err := rules.New(rs)
+		if err != nil {
+			return nil, filterError(err)
+		}
 		for i := 0; i < len(wanted) && !fits; i++ {
-			alone, err := rules.New(rs)
-			if err != nil {
-				return nil, filterError(err)
-			}
 			if _, err := alone.Check(wanted[i : i+1]); err == nil {
 				fits = true
 			} else if findings == nil {
@@ -419,23 +447,30 @@ func (f *filter) matches(e cdc.Event) (bool, error) {
 	return len(d.Matches) > 0, nil
 }
 
-// enter lets somebody follow. Who was let in leaves.
-func (s *streams) enter(address string, wake chan struct{}) (leave func(), err error) {
+// budget is how long one of those who follow may look at changes, between two flushes.
+func (s *streams) budget() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.all >= maxStreams || s.of[address] >= maxStreamsOf {
-		return nil, cdc.Errorf(codeBusy, "%d follow what happens already, %d of them from your address", s.all, s.of[address]).
+	return min(budget, budgetOfAll/time.Duration(max(1, s.all)))
+}
+
+// enter lets somebody follow: who has a name by it, else by the address. Who was let in leaves.
+func (s *streams) enter(whose string, wake chan struct{}) (leave func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all >= maxStreams || s.of[whose] >= maxStreamsOf {
+		return nil, cdc.Errorf(codeBusy, "%d follow what happens already, %d of them are yours", s.all, s.of[whose]).
 			WithFix("close other windows of the console")
 	}
 	s.all++
-	s.of[address]++
+	s.of[whose]++
 	s.wake[wake] = true
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.all--
-		if s.of[address]--; s.of[address] == 0 {
-			delete(s.of, address)
+		if s.of[whose]--; s.of[whose] == 0 {
+			delete(s.of, whose)
 		}
 		delete(s.wake, wake)
 	}, nil

@@ -156,6 +156,57 @@ func TestTheStreamGoesOnWhereItWas(t *testing.T) {
 	}
 }
 
+func TestTheStreamGoesOnWhereNumbersBeganAnew(t *testing.T) {
+	f := &fed{frames: make(chan *cdc.Batch), after: make(chan uint64, 1)}
+	c := New(Config{Backend: Backend{Health: &fixed{}, Live: f}})
+	_, next := listen(t, c, "topics=live", http.Header{"Last-Event-Id": {"90000"}})
+	f.frames <- frame(1, 6, "new")
+	f.frames <- frame(7, 1, "new")
+	if all, id := gather(t, next, 7); all.Seen != 7 || all.Dropped != 0 || id != "7" {
+		t.Errorf("got %+v, id %s", all, id)
+	}
+}
+
+func TestAConditionIsTriedOnTheTablesThatItNames(t *testing.T) {
+	var tables []*cdc.Table
+	for i := range 200 {
+		tables = append(tables, &cdc.Table{Schema: "shop", Name: fmt.Sprint("t", i), Columns: []cdc.Column{{Name: fmt.Sprint("col", i), Kind: cdc.KindInt64, Type: "bigint"}}})
+	}
+	if _, err := newFilter("after.col150 > 1", &EventQuery{}, tables); err != nil {
+		t.Error(err)
+	}
+	if _, err := newFilter("after.cl150 > 1", &EventQuery{}, tables); err == nil {
+		t.Error("a column that no table has")
+	}
+}
+
+func TestStreamsShareWhatTheyMayTake(t *testing.T) {
+	s := &streams{of: map[string]int{}, wake: map[chan struct{}]bool{}}
+	for i := range maxStreams {
+		if _, err := s.enter(fmt.Sprint(i), nil); err != nil {
+			t.Fatal(err)
+		}
+		if all := s.budget() * time.Duration(i+1); all > budgetOfAll || s.budget() > budget || s.budget() <= 0 {
+			t.Errorf("%d streams may look for %v in all", i+1, all)
+		}
+	}
+}
+
+func TestAStreamEndsWhenWhoReadsItMayNoMore(t *testing.T) {
+	ho := newHouse(Header{})
+	r := httptest.NewRequest(http.MethodGet, "/api/v1/status", nil)
+	r.Header.Set("Authorization", "Bearer "+ho.tokens["viewer"])
+	ho.gate.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if !StillIn(r.Context()) {
+			t.Error("he was let in, and would not be")
+		}
+		ho.grants[0].Hash = HashToken("another")
+		if StillIn(r.Context()) {
+			t.Error("his token holds no more, and he would be let in")
+		}
+	})).ServeHTTP(httptest.NewRecorder(), r)
+}
+
 func TestTheStreamFiltersByConditionTableAndOperation(t *testing.T) {
 	for _, tt := range []struct {
 		query   string
@@ -197,6 +248,7 @@ func TestTheStreamSaysWhatIsWrongWithWhatIsAskedFor(t *testing.T) {
 		{"topics=everything", "", 400, "the stream has no topic 'everything'"},
 		{"topic=live", "", 400, "the stream takes no parameter 'topic'"},
 		{"topics=live&tables=orders", "", 400, "'orders' is not schema.table"},
+		{"topics=live&tables=" + strings.Repeat("a.b,", mostPatterns+1), "", 400, "patterns of tables at most"},
 		{"topics=live&ops=upsert", "", 400, "there is no operation 'upsert'"},
 		{"topics=live", "x", 400, "is not the number of a change"},
 		{"topics=live&when=" + url.QueryEscape("after.status = 'paid'"), "", 422, "CDCD-21"},

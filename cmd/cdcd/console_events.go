@@ -17,6 +17,8 @@ const (
 	mostFrames  = 4000
 	mostChanges = 500_000
 	readTakes   = 10 * time.Second
+	mostHeld    = 64 << 20 // bytes of frames that are kept while it reads
+	mostTold    = 16 << 20 // bytes of the changes themselves
 )
 
 // Recent implements console.Events: it reads the stream from its end, or from a number, backwards.
@@ -62,11 +64,13 @@ func (d *consoleDesk) Recent(ctx context.Context, q console.EventQuery) (api.Eve
 		}
 	}
 	var oldest uint64
-	frames := uint64(0)
-	for end, step := last, uint64(8); end >= first && end > 0 && len(list.Events) < q.Limit && frames < mostFrames && list.Scanned < mostChanges; step = min(2*step, 256) {
+	frames, told := uint64(0), 0
+	for end, step := last, uint64(8); end >= first && end > 0 && len(list.Events) < q.Limit && told < mostTold && frames < mostFrames && list.Scanned < mostChanges; step = min(2*step, 256) {
 		begin := max(first, end-min(step, end)+1)
 		var found []cdc.Event // of this part, the oldest first
+		held, cut := 0, false
 		err := d.p.stream.Read(ctx, begin, end, func(_ context.Context, b *cdc.Batch) error {
+			had := len(found)
 			for i := range b.Len() {
 				e := b.Event(i)
 				if q.Before > 0 && e.No() >= q.Before {
@@ -80,8 +84,15 @@ func (d *consoleDesk) Recent(ctx context.Context, q console.EventQuery) (api.Eve
 					found = append(found, e)
 				}
 			}
-			if most := q.Limit - len(list.Events); len(found) > 2*most {
-				found = append(found[:0:0], found[len(found)-most:]...) // so that frames before are let go of
+			if len(found) > had {
+				held += len(b.Frame())
+			}
+			for len(found) > q.Limit-len(list.Events) || held > mostHeld && found[0].Batch() != b { // the newest are wanted
+				oldest := found[0].Batch()
+				found[0], found = cdc.Event{}, found[1:]
+				if cut = true; found[0].Batch() != oldest {
+					held -= len(oldest.Frame())
+				}
 			}
 			return nil
 		})
@@ -89,7 +100,8 @@ func (d *consoleDesk) Recent(ctx context.Context, q console.EventQuery) (api.Eve
 			return list, err
 		}
 		for _, e := range slices.Backward(found) {
-			if len(list.Events) == q.Limit {
+			if told >= mostTold {
+				cut = true
 				break
 			}
 			one, err := d.event(ctx, e)
@@ -97,7 +109,10 @@ func (d *consoleDesk) Recent(ctx context.Context, q console.EventQuery) (api.Eve
 				return list, err
 			}
 			list.Events = append(list.Events, one)
-			oldest = e.No()
+			oldest, told = e.No(), told+len(one.Line)
+		}
+		if cut { // there are more in this part
+			break
 		}
 		frames += end + 1 - begin
 		if end = begin - 1; end < first && len(list.Events) < q.Limit {

@@ -271,44 +271,29 @@ func (w *liveWatch) Follow(ctx context.Context, after uint64, each func(*cdc.Bat
 		return err
 	}
 	w.mu.Lock()
-	upTo, ended := w.seq, w.ended
-	if after >= w.no {
-		after = 0 // nothing is missing
-	}
+	upTo, no, ended := w.seq, w.no, w.ended
 	w.mu.Unlock()
-	from := upTo + 1
-	if after > 0 {
-		b, err := w.p.stream.FrameOf(ctx, after+1)
-		if err != nil {
+	if ended == nil {
+		return errNotAlong
+	}
+	if after > 0 && after < no { // something is missing
+		if err := w.again(ctx, after, upTo, each); err != nil {
 			return err
 		}
-		if from = upTo - min(upTo, replayedFrames) + 1; b != nil {
-			from = max(from, b.Seq)
-		}
-		info, err := w.p.stream.Info(ctx)
-		if err != nil {
-			return err
-		}
-		from = max(from, info.First, 1)
 	}
 	f := &follower{each: each}
 	for {
-		if from <= upTo {
-			if err := w.p.stream.Read(ctx, from, upTo, func(_ context.Context, b *cdc.Batch) error {
-				each(b)
-				return nil
-			}); err != nil {
-				return err
-			}
-		}
 		w.mu.Lock()
-		if from = upTo + 1; w.seq == upTo {
+		from := upTo + 1
+		if upTo = w.seq; from > upTo {
 			w.follow[f] = true
 			w.mu.Unlock()
 			break
 		}
-		upTo = w.seq
 		w.mu.Unlock()
+		if err := w.read(ctx, from, upTo, each); err != nil {
+			return err
+		}
 	}
 	defer func() {
 		w.mu.Lock()
@@ -320,8 +305,42 @@ func (w *liveWatch) Follow(ctx context.Context, after uint64, each func(*cdc.Bat
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-ended:
-		return cdc.Errorf(codeBusy, "the stream is not read along any more")
+		return errNotAlong
 	}
+}
+
+var errNotAlong = cdc.Errorf(codeBusy, "the stream is not read along any more")
+
+// again hands on what was missed after a change, as far as it is not too much: what is left out is known by its numbers.
+func (w *liveWatch) again(ctx context.Context, after, upTo uint64, each func(*cdc.Batch)) error {
+	out, err := w.p.console.look()
+	if err != nil {
+		return nil // enough is being read
+	}
+	defer out()
+	b, err := w.p.stream.FrameOf(ctx, after+1)
+	if err != nil {
+		return err
+	}
+	info, err := w.p.stream.Info(ctx)
+	if err != nil {
+		return err
+	}
+	from := max(upTo-min(upTo, replayedFrames)+1, info.First, 1)
+	if b != nil {
+		from = max(from, b.Seq)
+	}
+	return w.read(ctx, from, upTo, each)
+}
+
+func (w *liveWatch) read(ctx context.Context, from, upTo uint64, each func(*cdc.Batch)) error {
+	if from > upTo {
+		return nil
+	}
+	return w.p.stream.Read(ctx, from, upTo, func(_ context.Context, b *cdc.Batch) error {
+		each(b)
+		return nil
+	})
 }
 
 // Judged implements console.Live.
