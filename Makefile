@@ -40,6 +40,7 @@ setup: ## Install the servers that the tests need, where missing
 
 test: setup ## Run all tests, against real servers
 	go vet ./...
+	go test -timeout 2m -tags no_console -run WithoutThePage ./console
 	go test -race -timeout 10m $(RACE)
 	go test -race -timeout 10m -run Goroutines ./rules ./internal/match
 	go test -timeout 5m -run Allocate ./cdc
@@ -77,6 +78,7 @@ fuzz: ## Fuzz every target for FUZZTIME each (default 60s)
 lint: ## Check formatting, vet, staticcheck, known vulnerabilities
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; }
 	go vet ./...
+	go vet -tags no_console ./console ./cmd/cdcd
 	go run $(STATICCHECK) ./...
 	cd sdk/go && go run $(STATICCHECK) ./...
 	@echo go run $(GOVULNCHECK) ./...; \

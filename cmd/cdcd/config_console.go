@@ -50,8 +50,11 @@ func (v *validator) checkConsole() {
 		return
 	}
 	for i, text := range c.Header.From {
-		if _, err := prefixOf(text); err != nil {
+		switch from, err := prefixOf(text); {
+		case err != nil:
 			v.invalid(steps("console", "header", "from", i), "'%s' is not an address", text).Hint("write it like 10.0.0.5 or 10.0.0.0/24")
+		case from.Bits() == 0:
+			v.invalid(steps("console", "header", "from", i), "'%s' is everybody, who could say to be anybody", text).Hint("name the proxy, like 10.0.0.5")
 		}
 	}
 	for _, one := range []struct{ key, name string }{{"user", c.Header.User}, {"role", c.Header.Role}} {

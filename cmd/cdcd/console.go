@@ -23,6 +23,7 @@ type consoleDesk struct {
 	world   ruleWorld
 	letters letterDesk
 	site    atomic.Pointer[console.Console]
+	page    pageSize
 
 	ctx  context.Context // ends with the pipeline, which then waits for work
 	end  context.CancelFunc
@@ -31,6 +32,7 @@ type consoleDesk struct {
 
 // open makes it ready to be asked.
 func (d *consoleDesk) open(p *pipeline) {
+	d.page = largestPage
 	d.p, d.started = p, time.Now().UTC()
 	d.ctx, d.end = context.WithCancel(context.Background())
 	d.live = liveWatch{p: p, follow: map[*follower]bool{}, tables: map[string]*recentTable{}}

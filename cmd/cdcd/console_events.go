@@ -17,9 +17,15 @@ const (
 	mostFrames  = 4000
 	mostChanges = 500_000
 	readTakes   = 10 * time.Second
-	mostHeld    = 64 << 20 // bytes of frames that are kept while it reads
-	mostTold    = 16 << 20 // bytes of the changes themselves
 )
+
+// pageSize bounds an answer with changes. Who asks goes on with the next one.
+type pageSize struct {
+	held int // bytes of frames that are kept while the stream is read
+	told int // bytes of the changes themselves
+}
+
+var largestPage = pageSize{64 << 20, 16 << 20}
 
 // Recent implements console.Events: it reads the stream from its end, or from a number, backwards.
 func (d *consoleDesk) Recent(ctx context.Context, q console.EventQuery) (api.EventList, error) {
@@ -65,7 +71,7 @@ func (d *consoleDesk) Recent(ctx context.Context, q console.EventQuery) (api.Eve
 	}
 	var oldest uint64
 	frames, told := uint64(0), 0
-	for end, step := last, uint64(8); end >= first && end > 0 && len(list.Events) < q.Limit && told < mostTold && frames < mostFrames && list.Scanned < mostChanges; step = min(2*step, 256) {
+	for end, step := last, uint64(8); end >= first && end > 0 && len(list.Events) < q.Limit && told < d.page.told && frames < mostFrames && list.Scanned < mostChanges; step = min(2*step, 256) {
 		begin := max(first, end-min(step, end)+1)
 		var found []cdc.Event // of this part, the oldest first
 		held, cut := 0, false
@@ -87,7 +93,7 @@ func (d *consoleDesk) Recent(ctx context.Context, q console.EventQuery) (api.Eve
 			if len(found) > had {
 				held += len(b.Frame())
 			}
-			for len(found) > q.Limit-len(list.Events) || held > mostHeld && found[0].Batch() != b { // the newest are wanted
+			for len(found) > q.Limit-len(list.Events) || held > d.page.held && found[0].Batch() != b { // the newest are wanted
 				oldest := found[0].Batch()
 				found[0], found = cdc.Event{}, found[1:]
 				if cut = true; found[0].Batch() != oldest {
@@ -100,7 +106,7 @@ func (d *consoleDesk) Recent(ctx context.Context, q console.EventQuery) (api.Eve
 			return list, err
 		}
 		for _, e := range slices.Backward(found) {
-			if told >= mostTold {
+			if told >= d.page.told {
 				cut = true
 				break
 			}

@@ -60,6 +60,8 @@ func TestWhatAnswersIsBehindTheGate(t *testing.T) {
 		{"POST", "/plugins", `{"verb":"list"}`, "viewer"},
 		{"POST", "/plugins", `{"verb":"release","plugin":"x"}`, "operator"},
 		{"POST", "/dlq", `{"do":"retest","what":["x"]}`, "analyst"},
+		{"POST", "/dlq", `{"do":"retest","what":["x"],"yes":true,"why":"y"}`, "operator"},
+		{"POST", "/dlq", `{"do":"nonsense","what":["x"],"yes":true,"why":"y"}`, "operator"},
 		{"POST", "/dlq", `{"do":"discard","what":["x"],"why":"y"}`, "operator"},
 		{"POST", "/trigger", `{}`, "operator"},
 		{"POST", "/person/erase", `{}`, "operator"},
@@ -89,6 +91,20 @@ func TestWhatAnswersIsBehindTheGate(t *testing.T) {
 	}
 	if w := ask("POST", "/rules", `{"verb":"history","rule":"new-vip"}`, "viewer"); !strings.Contains(w.Body.String(), `"who":"publisher"`) || strings.Contains(w.Body.String(), "somebody else") {
 		t.Errorf("history: %s", w.Body)
+	}
+}
+
+func TestOtherNamesAreNotAnswered(t *testing.T) {
+	for host, want := range map[string]int{
+		"127.0.0.1:8480": 200, "[::1]:8480": 200, "localhost:8480": 200, "LOCALHOST": 200, "10.1.2.3": 200, "console.example.com:8480": 200,
+		"evil.example:8480": 421, "0.0.0.0:8480": 421, "[::]:8480": 421, "localhost.evil.example": 421, "": 421,
+	} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Host = host
+		sameOrigin(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), consoleConfig{Listen: "127.0.0.1:8480", Names: []string{"Console.Example.com"}}).ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("%q: %d, want %d", host, w.Code, want)
+		}
 	}
 }
 

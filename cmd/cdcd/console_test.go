@@ -154,6 +154,27 @@ func TestTheConsoleShowsWhatThePipelineDid(t *testing.T) {
 			t.Errorf("%v is not found in %+v", r, found)
 		}
 	})
+	t.Run("pages of changes are bounded and leave nothing out", func(t *testing.T) {
+		numbers := func(size pageSize, limit int) (all []uint64, pages int) {
+			was := p.console.page
+			p.console.page = size
+			defer func() { p.console.page = was }()
+			for before := uint64(0); len(all) < 300 && (pages == 0 || before > 0); pages++ {
+				l := asked[api.EventList](t, h, fmt.Sprintf("/api/v1/events?op=update,insert&limit=%d&before=%d", limit, before))
+				for _, e := range l.Events {
+					all = append(all, e.No)
+				}
+				before = l.Before
+			}
+			return all[:300], pages
+		}
+		want, _ := numbers(largestPage, 200)
+		for _, size := range []pageSize{{1, 1 << 20}, {1 << 20, 3000}, {1, 1}} {
+			if got, pages := numbers(size, 200); !slices.Equal(got, want) || pages < 2 {
+				t.Errorf("%+v: in %d pages\n%v, want\n%v", size, pages, got, want)
+			}
+		}
+	})
 	t.Run("of a table there is a change of each operation, and values", func(t *testing.T) {
 		l := asked[api.EventList](t, h, "/api/v1/events?table=shop.orders&limit=20")
 		ops := map[string]bool{}

@@ -41,6 +41,14 @@ const (
 	letterDiscarded = "discarded"
 )
 
+// needs says which role may wish it.
+func (wish *dlqWish) needs() api.Role {
+	if wish.Do == "retest" && !wish.Yes {
+		return api.Analyst
+	}
+	return api.Operator
+}
+
 type dlqLine = slowLine[api.DLQProgress, api.DLQResult]
 
 const (
@@ -72,7 +80,7 @@ func (p *pipeline) askDLQ(w http.ResponseWriter, r *http.Request) {
 	if !readWish(w, r, 2*maxDraft, &wish) {
 		return
 	}
-	if need := map[bool]api.Role{true: api.Analyst, false: api.Operator}[wish.Do == "retest"]; !may(w, r, need) {
+	if !may(w, r, wish.needs()) {
 		return
 	}
 	wish.By = by(r, wish.By)
@@ -99,6 +107,12 @@ type dlqWork struct {
 
 // deadLetters does what is wished. One wish is fulfilled at a time.
 func (p *pipeline) deadLetters(ctx context.Context, wish dlqWish, progress func(api.DLQProgress)) (api.DLQResult, error) {
+	switch {
+	case wish.Do == "retest" && wish.Yes:
+		return api.DLQResult{}, usagef("to try dead letters again settles none").WithFix("redrive settles them")
+	case wish.Do != "retest" && wish.Do != "redrive" && wish.Do != "discard":
+		return api.DLQResult{}, usagef("'%s' is nothing that is done with dead letters", wish.Do)
+	}
 	if err := p.dlq.take(ctx); err != nil {
 		return api.DLQResult{}, err
 	}

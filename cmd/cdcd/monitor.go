@@ -407,7 +407,9 @@ func sameOrigin(h http.Handler, c consoleConfig) http.Handler {
 			host = r.Host
 		}
 		host = strings.Trim(host, "[]")
-		if host != own && host != "localhost" && net.ParseIP(host) == nil && !slices.Contains(c.Names, host) {
+		ip := net.ParseIP(host) // browsers hold 0.0.0.0 for another machine, and it is this one
+		known := host == own || strings.EqualFold(host, "localhost") || ip != nil && !ip.IsUnspecified()
+		if !known && !slices.ContainsFunc(c.Names, func(name string) bool { return strings.EqualFold(name, host) }) {
 			http.Error(w, "this address is not answered under that name; console.names has those under which it is", http.StatusMisdirectedRequest)
 			return
 		}

@@ -155,7 +155,7 @@ func columnInfos(d *mysql.Description) (fields []api.Column) {
 			}
 		}
 		fields = append(fields, api.Column{Name: c.Name, Type: c.Type, Kind: c.Kind.String(), Delivered: form, Nullable: c.Nullable,
-			Key: int(c.Key), Charset: more.Charset, Collation: more.Collation, Members: c.Members, Problem: more.Problem})
+			Key: int(c.Key), Charset: more.Charset, Collation: more.Collation, Members: c.Members, Problem: more.Problem, Comment: more.Comment})
 	}
 	return fields
 }

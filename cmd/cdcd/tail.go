@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console"
 )
 
 func newTailCmd(a *app) *cobra.Command {
@@ -89,10 +90,17 @@ func (p *pipeline) tail(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/jsonl")
 	_ = response.Flush() // so that the client knows that it is heard; if it has gone, Consume will end
 	var line []byte
+	looked := time.Now()
 	ctx, gone := context.WithCancel(r.Context())
 	defer gone()
 	// The client's going away ends Consume; there is nobody left to tell of other errors.
 	_ = p.stream.Consume(ctx, max(from, 1), func(_ context.Context, b *cdc.Batch) error {
+		if time.Since(looked) > tailLooks { // a token may have been revoked
+			if looked = time.Now(); !console.StillIn(ctx) {
+				gone()
+				return ctx.Err()
+			}
+		}
 		for i := range b.Len() {
 			e := b.Event(i)
 			if e.No() < skipTo {
@@ -113,6 +121,8 @@ func (p *pipeline) tail(w http.ResponseWriter, r *http.Request) {
 const (
 	maxTails = 8
 	slowTail = 30 * time.Second
+
+	tailLooks = 10 * time.Second
 )
 
 // tableGlobs reads the patterns of --table.

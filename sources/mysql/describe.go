@@ -22,6 +22,7 @@ type Description struct {
 type ColumnDescription struct {
 	Charset   string // "" when it is not text
 	Collation string
+	Comment   string // of whoever made the table
 	Problem   string // why it cannot be captured; "" when it can
 	Treatment string // "dropped" or "masked" at the source; "" for neither
 }
@@ -87,13 +88,14 @@ func (s *server) describe(database string, selected *selection) ([]Description, 
 	for _, row := range base {
 		estimate[row[0]], _ = strconv.ParseUint(row[1], 10, 64) // NULL: not known
 	}
-	collations, err := s.query("SELECT TABLE_NAME, COLUMN_NAME, COLLATION_NAME FROM information_schema.COLUMNS WHERE COLLATION_NAME IS NOT NULL AND " + where)
+	said, err := s.query("SELECT TABLE_NAME, COLUMN_NAME, COLLATION_NAME, COLUMN_COMMENT FROM information_schema.COLUMNS " +
+		"WHERE (COLLATION_NAME IS NOT NULL OR COLUMN_COMMENT <> '') AND " + where)
 	if err != nil {
 		return nil, err
 	}
-	collation := map[[2]string]string{}
-	for _, row := range collations {
-		collation[[2]string{row[0], row[1]}] = row[2]
+	more := map[[2]string]ColumnDescription{}
+	for _, row := range said {
+		more[[2]string{row[0], row[1]}] = ColumnDescription{Collation: row[2], Comment: row[3]}
 	}
 	columns, order, err := s.schemaColumns(where)
 	if err != nil {
@@ -111,7 +113,8 @@ func (s *server) describe(database string, selected *selection) ([]Description, 
 			if c.Hidden {
 				continue
 			}
-			one := ColumnDescription{Charset: c.Charset, Collation: collation[[2]string{name, c.Name}]}
+			one := more[[2]string{name, c.Name}]
+			one.Charset = c.Charset
 			if err := rowimage.Supports(&c); err != nil {
 				one.Problem = err.Error()
 			}
