@@ -53,7 +53,7 @@ export const screens: Screen[] = [
 		icon: 'letters',
 		key: 'x',
 		about: 'What could not be judged',
-		verbs: ['dlq list', 'dlq retest', 'dlq redrive'],
+		load: () => import('./dead-letters/Screen.svelte'),
 	},
 	{
 		path: '/audit',
