@@ -1,15 +1,15 @@
 import type { Tone } from '../../ui/Badge.svelte'
 
-/** What becomes, or became, of a letter: its colour, its word, and the verb of a sentence about several. */
+/** What becomes, or became, of a letter: its colour, its word, and what that means. */
 export const outcomes: Record<string, [Tone, string, string]> = {
-	matches: ['ok', 'matches', 'would be delivered'],
-	no_match: ['quiet', 'does not match', 'do not match any more: nothing is to be delivered'],
-	fails: ['bad', 'still fails', 'still fail'],
-	no_rule: ['warn', 'no rule', 'are of rules that are gone'],
-	delivered: ['info', 'delivered already', 'were delivered by other rules, in their place'],
-	unknown: ['warn', 'not known', 'may have been delivered by other rules: an older cdcd did not note it'],
-	settled: ['quiet', 'settled before', 'were settled by an earlier job'],
-	discarded: ['quiet', 'given up', 'are given up'],
+	matches: ['ok', 'matches', 'for delivery'],
+	no_match: ['quiet', 'does not match', 'not for delivery by the rules of now'],
+	fails: ['bad', 'still fails', 'cannot be judged yet'],
+	no_rule: ['warn', 'no rule', 'of rules that are gone'],
+	delivered: ['info', 'delivered already', 'by other rules, in their place'],
+	unknown: ['warn', 'not known', 'kept by an older cdcd, which did not note whether other rules had it delivered'],
+	settled: ['quiet', 'settled before', 'by an earlier job'],
+	discarded: ['quiet', 'given up', 'nothing is delivered of them'],
 }
 
 /** In which state a letter is. */
