@@ -55,7 +55,9 @@ function made(size: number, at: number, signed?: string, record = 2): string {
 }
 
 const bad = async (file: string, k = key, record = records[2]!) =>
-	(await checkProof(parseProof(file), k, { record })).steps.filter((s) => s.state !== 'ok').map((s) => s.id)
+	(await checkProof(parseProof(file), k, { record: new TextEncoder().encode(record) })).steps
+		.filter((s) => s.state !== 'ok')
+		.map((s) => s.id)
 
 test('every leaf of every small log is proved', async () => {
 	for (let size = 1; size <= 17; size++) {

@@ -84,10 +84,14 @@ function hashOf(text: string): Uint8Array {
 }
 
 /**
- * Checks a proof, step by step. Each step is there even when one before it is wrong. record is the exact text of the record that
+ * Checks a proof, step by step. Each step is there even when one before it is wrong. record is the exact bytes of the record that
  * the proof is of, and object the exact bytes of the object, where they are at hand.
  */
-export async function checkProof(p: Proof, key: string, have: { record?: string; object?: Uint8Array } = {}): Promise<Verdict> {
+export async function checkProof(
+	p: Proof,
+	key: string,
+	have: { record?: Uint8Array; object?: Uint8Array } = {},
+): Promise<Verdict> {
 	const steps: Step[] = []
 	const add = (s: Step) => void steps.push(s)
 	const leaf = parse(p.leaf)
@@ -125,7 +129,7 @@ export async function checkProof(p: Proof, key: string, have: { record?: string;
 	}
 
 	const note = parseCheckpoint(p.checkpoint)
-	const first = await leafHash(p.leaf)
+	const first = await leafHash(new TextEncoder().encode(p.leaf))
 	add({
 		id: 'leaf',
 		title: 'The entry has a hash',
@@ -267,8 +271,8 @@ async function signature(note: Note, key: string): Promise<Step> {
 }
 
 /** The hash of a leaf of a tree: of a zero byte, and its bytes. */
-function leafHash(text: string): Promise<Uint8Array> {
-	return sha256(concat(Uint8Array.of(0), new TextEncoder().encode(text)))
+function leafHash(data: Uint8Array): Promise<Uint8Array> {
+	return sha256(concat(Uint8Array.of(0), data))
 }
 
 function nodeHash(left: Uint8Array, right: Uint8Array): Promise<Uint8Array> {
@@ -294,7 +298,8 @@ function concat(...parts: Uint8Array[]): Uint8Array {
 	return all
 }
 
-function base64(text: string): Uint8Array {
+/** The bytes that a text in base64 stands for. */
+export function base64(text: string): Uint8Array {
 	return Uint8Array.from(atob(text), (c) => c.charCodeAt(0))
 }
 

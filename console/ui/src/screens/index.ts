@@ -61,7 +61,7 @@ export const screens: Screen[] = [
 		icon: 'audit',
 		key: 'a',
 		about: 'Find and prove',
-		verbs: ['audit query', 'audit prove', 'audit verify'],
+		load: () => import('./audit/Screen.svelte'),
 	},
 	{
 		path: '/plugins',
