@@ -43,6 +43,7 @@ type Backend struct {
 	Deliveries  Deliveries
 	DeadLetters DeadLetters
 	Audit       Audit
+	Plugins     Plugins
 }
 
 // Console is the handler of all of it.
@@ -74,6 +75,7 @@ func New(cfg Config) *Console {
 	c.deliveries()
 	c.deadLetters()
 	c.audit()
+	c.plugins()
 	c.live()
 	c.rules()
 	c.document = sync.OnceValue(func() []byte {

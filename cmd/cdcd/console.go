@@ -50,7 +50,7 @@ func (p *pipeline) newConsole(gate *console.Gate) *console.Console {
 	d := &p.console
 	site := console.New(console.Config{Source: p.cfg.Name, Version: readVersion().Version, Logger: p.log, Gate: gate,
 		Backend: console.Backend{Health: d, Tables: d, Events: d, Live: &d.live, Settings: d, Rules: d, Trials: d, Drafts: d, Backtests: d,
-			Deliveries: d, DeadLetters: &d.letters, Audit: d}})
+			Deliveries: d, DeadLetters: &d.letters, Audit: d, Plugins: d}})
 	d.site.Store(site)
 	return site
 }

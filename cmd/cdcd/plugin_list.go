@@ -101,60 +101,28 @@ func (p *pipeline) tryPlugin(ctx context.Context, ask pluginAsk) (shadowReport, 
 	return c.said(), nil
 }
 
-// pluginInfo is a version of a plugin that there is.
-type pluginInfo struct {
-	Plugin  string   `json:"plugin"`
-	Version string   `json:"version"`
-	Digest  string   `json:"digest"`
-	State   string   `json:"state"`           // running, ready, quarantined, unused or wrong
-	Rules   []string `json:"rules"`           // of the newest revision that have this version
-	Feeds   []string `json:"feeds"`           // in whose lines it runs
-	Wrong   string   `json:"wrong,omitempty"` // why it cannot be used
-
-	Quarantined []quarantine `json:"quarantined,omitempty"`
-	Shadow      bool         `json:"shadow,omitempty"` // another version is tried beside it
-
-	Stats *pluginStats `json:"stats,omitempty"` // since it was loaded; nil: it is not
-}
-
-// pluginStats is what a plugin has done in all lines together.
-type pluginStats struct {
-	Events    int64            `json:"events"`
-	Kept      int64            `json:"kept"`
-	Dropped   int64            `json:"dropped"`
-	Edited    int64            `json:"edited"` // of those kept
-	Errors    int64            `json:"errors"`
-	Traps     map[string]int64 `json:"traps,omitempty"` // errors by kind
-	Fuel      int64            `json:"fuel"`
-	FuelP50   int64            `json:"fuel_p50"` // of a change
-	FuelP99   int64            `json:"fuel_p99"`
-	NsP50     int64            `json:"ns_p50"`
-	NsP99     int64            `json:"ns_p99"`
-	Seconds   float64          `json:"seconds"`
-	Memory    int64            `json:"memory_bytes"`
-	Instances int64            `json:"instances"`
-	Load      float64          `json:"load_seconds"`
-	LinesLost int64            `json:"log_lines_lost,omitempty"`
-	Metrics   map[string]int64 `json:"metrics,omitempty"` // the plugin's own
-}
-
-func statsOf(s wasm.Stats) *pluginStats {
-	return &pluginStats{Events: s.Events, Kept: s.Kept, Dropped: s.Dropped, Edited: s.Edited, Errors: s.Errors, Traps: s.Traps, Fuel: s.Fuel,
+func statsOf(s wasm.Stats) *api.PluginStats {
+	return &api.PluginStats{Events: s.Events, Kept: s.Kept, Dropped: s.Dropped, Edited: s.Edited, Errors: s.Errors, Traps: s.Traps, Fuel: s.Fuel,
 		FuelP50: int64(s.FuelP50), FuelP99: int64(s.FuelP99), NsP50: int64(s.TimeP50), NsP99: int64(s.TimeP99), Seconds: s.Time.Seconds(),
 		Memory: s.Memory, Instances: s.Instances, Load: s.Load.Seconds(), LinesLost: s.LinesLost, Metrics: s.Metrics}
 }
 
+func limitsOf(l wasm.Limits) *api.PluginLimits {
+	return &api.PluginLimits{Memory: int64(l.Memory) << 16, Fuel: l.Fuel, BatchFuel: l.BatchFuel, StartFuel: l.Start, Wall: l.Wall.Seconds(),
+		Failures: l.Failures, Window: l.Window}
+}
+
 // listPlugins says what the running cdcd knows of plugins.
-func (p *pipeline) listPlugins(ctx context.Context) ([]pluginInfo, error) {
+func (p *pipeline) listPlugins(ctx context.Context) ([]api.Plugin, error) {
 	set, err := p.desk.book.newest(ctx)
 	if err != nil {
 		return nil, err
 	}
-	l := pluginLister{by: map[string]*pluginInfo{}}
+	l := pluginLister{by: map[string]*api.Plugin{}}
 	for _, loaded := range p.plugins.ready() {
 		m := loaded.plugin.Manifest()
 		info := l.at(m.Name, loaded.plugin.Digest())
-		info.Version, info.State, info.Stats = m.Version, "ready", statsOf(loaded.plugin.Stats())
+		info.Version, info.State, info.Stats, info.Limits = m.Version, "ready", statsOf(loaded.plugin.Stats()), limitsOf(loaded.plugin.Limits())
 	}
 	for _, f := range p.filters.list() {
 		info := l.at(f.rule.Filter.Plugin, f.loaded.plugin.Digest())
@@ -194,7 +162,7 @@ func (p *pipeline) releasePlugin(ctx context.Context, ask pluginAsk) ([]quaranti
 		if q.Plugin != ask.Plugin {
 			continue
 		}
-		if err := p.audit.Note(ctx, q.released(ask.Who)); err != nil {
+		if err := p.audit.Note(ctx, q.released(ask.Who, ask.Why)); err != nil {
 			return nil, err
 		}
 	}
@@ -206,12 +174,12 @@ func (p *pipeline) releasePlugin(ctx context.Context, ask pluginAsk) ([]quaranti
 }
 
 // pluginLister puts together what is known of plugins.
-type pluginLister struct{ by map[string]*pluginInfo } // by digest
+type pluginLister struct{ by map[string]*api.Plugin } // by digest
 
-func (l *pluginLister) at(name, digest string) *pluginInfo {
+func (l *pluginLister) at(name, digest string) *api.Plugin {
 	info := l.by[name+"@"+digest]
 	if info == nil {
-		info = &pluginInfo{Plugin: name, Digest: digest, State: "unused", Rules: []string{}, Feeds: []string{}}
+		info = &api.Plugin{Plugin: name, Digest: digest, State: "unused", Rules: []string{}, Feeds: []string{}}
 		l.by[name+"@"+digest] = info
 	}
 	return info
@@ -227,7 +195,7 @@ func (l *pluginLister) add(store *pluginStore, set *rules.Set) {
 				info.State = "ready"
 			}
 			if info.Version == "" {
-				info.inspect(store.version(r.Filter.Plugin, r.Filter.Digest, false))
+				inspectInto(info, store, r.Filter.Plugin, r.Filter.Digest)
 			}
 		}
 	}
@@ -239,7 +207,7 @@ func (l *pluginLister) add(store *pluginStore, set *rules.Set) {
 			err = store.vouched(file)
 		}
 		if info := l.at(name, file.digest); info.Version == "" && info.Wrong == "" {
-			info.inspect(file, err)
+			fillIn(info, file, err)
 		}
 	}
 }
@@ -249,16 +217,22 @@ func (l *pluginLister) quarantined(store *pluginStore, all []quarantine) {
 	for _, q := range all {
 		info := l.at(q.Plugin, q.Digest)
 		if info.Version == "" {
-			info.inspect(store.version(q.Plugin, q.Digest, false))
+			inspectInto(info, store, q.Plugin, q.Digest)
 		}
-		if !slices.ContainsFunc(info.Quarantined, func(o quarantine) bool { return o.about(&q) }) {
-			info.State, info.Quarantined = "quarantined", append(info.Quarantined, q)
+		if !slices.ContainsFunc(info.Quarantined, func(o api.Quarantine) bool { return q.about((*quarantine)(&o)) }) {
+			info.State, info.Quarantined = "quarantined", append(info.Quarantined, api.Quarantine(q))
 		}
 	}
 }
 
-// inspect fills in what the module says, or what is wrong with it.
-func (i *pluginInfo) inspect(file *pluginFile, err error) {
+// inspectInto fills in what a version says that is kept.
+func inspectInto(i *api.Plugin, store *pluginStore, name, digest string) {
+	file, err := store.version(name, digest, false)
+	fillIn(i, file, err)
+}
+
+// fillIn fills in what the module says, or what is wrong with it.
+func fillIn(i *api.Plugin, file *pluginFile, err error) {
 	var said *wasm.Info
 	if err == nil {
 		said, err = wasm.Inspect(file.module)
@@ -274,8 +248,8 @@ func (i *pluginInfo) inspect(file *pluginFile, err error) {
 	}
 }
 
-func (l *pluginLister) list() []pluginInfo {
-	all := []pluginInfo{}
+func (l *pluginLister) list() []api.Plugin {
+	all := []api.Plugin{}
 	for _, key := range slices.Sorted(maps.Keys(l.by)) {
 		info := *l.by[key]
 		slices.Sort(info.Rules)
@@ -301,7 +275,7 @@ When no cdcd runs, it shows what is in the folder, which rule files name it, and
 			if err != nil {
 				return err
 			}
-			list := []pluginInfo{}
+			list := []api.Plugin{}
 			err = tellRunning(cmd.Context(), cfg, "/plugins", pluginAsk{Verb: "list"}, &list)
 			if cdc.CodeOf(err) == codeNotRunning {
 				list, err = a.pluginsOfFiles(cfg)
@@ -315,14 +289,14 @@ When no cdcd runs, it shows what is in the folder, which rule files name it, and
 }
 
 // pluginsOfFiles says what is in the folder of plugins, and which rule files name it.
-func (a *app) pluginsOfFiles(cfg *config) ([]pluginInfo, error) {
+func (a *app) pluginsOfFiles(cfg *config) ([]api.Plugin, error) {
 	plugins := a.pluginsAside(cfg)
 	defer plugins.Close()
 	texts, err := readRuleFiles(cfg)
 	if err != nil {
 		return nil, err
 	}
-	l := pluginLister{by: map[string]*pluginInfo{}}
+	l := pluginLister{by: map[string]*api.Plugin{}}
 	pin := plugins.pinner()
 	set, err := pinnedTexts(texts, func(r *rules.Rule) (*rules.Rule, error) {
 		pinned, err := pin(r)
@@ -339,7 +313,7 @@ func (a *app) pluginsOfFiles(cfg *config) ([]pluginInfo, error) {
 	return l.list(), nil
 }
 
-func (a *app) printPlugins(w io.Writer, list []pluginInfo) {
+func (a *app) printPlugins(w io.Writer, list []api.Plugin) {
 	var rows [][]string
 	for _, p := range list {
 		row := []string{p.Plugin, p.Version, shortVersion(p.Digest), p.State, short(p.Rules), short(p.Feeds)}
@@ -377,7 +351,7 @@ func short(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-func trapsText(s *pluginStats) string {
+func trapsText(s *api.PluginStats) string {
 	text := fmt.Sprint(s.Errors)
 	var kinds []string
 	for _, kind := range slices.Sorted(maps.Keys(s.Traps)) {

@@ -55,10 +55,10 @@ func (q *quarantine) err() error {
 }
 
 // released is what the audit log has of its end. The same end has the same ID, however often it is begun.
-func (q *quarantine) released(who string) audit.Note {
+func (q *quarantine) released(who, why string) audit.Note {
 	text, _ := json.Marshal(q) // it has nothing that cannot be written
 	id := sha256.Sum256(text)
-	return audit.Note{Kind: audit.TypeReleased, ID: hex.EncodeToString(id[:16]), Feed: q.Feed, By: who, Digest: q.Digest}
+	return audit.Note{Kind: audit.TypeReleased, ID: hex.EncodeToString(id[:16]), Feed: q.Feed, By: who, Why: why, Digest: q.Digest}
 }
 
 func quarantineOf(r *rules.Rule, feed string) quarantine {

@@ -419,6 +419,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/plugins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Plugins, the rules that use them, and what they have done */
+        get: operations["plugins.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plugins/{name}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask a plugin again that is in quarantine */
+        post: operations["plugins.release"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/revisions": {
         parameters: {
             query?: never;
@@ -1076,6 +1110,28 @@ export interface components {
             /** @description False when the verdict is negative, and when there is an error instead of a result. */
             ok: boolean;
             result: components["schemas"]["Overview"];
+        };
+        AnswerPluginList: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["PluginList"];
+        };
+        AnswerPluginReleased: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["PluginReleased"];
         };
         AnswerPublished: {
             /** @description Null unless the request was refused or failed. */
@@ -2404,6 +2460,112 @@ export interface components {
             /** Format: date-time */
             at: string;
         };
+        Plugin: {
+            digest: string;
+            /** @description In whose lines it runs. */
+            feeds: string[];
+            /** @description Of one that is loaded: what it may use. */
+            limits?: components["schemas"]["PluginLimits"];
+            plugin: string;
+            quarantined?: components["schemas"]["Quarantine"][];
+            /** @description Of the newest revision that have this version. */
+            rules: string[];
+            /** @description Another version is tried beside it. */
+            shadow?: boolean;
+            /** @enum {string} */
+            state: "running" | "ready" | "quarantined" | "unused" | "wrong";
+            /** @description Since it was loaded; absent when it is not. */
+            stats?: components["schemas"]["PluginStats"];
+            version: string;
+            /** @description Why it cannot be used. */
+            wrong?: string;
+        };
+        PluginLimits: {
+            /**
+             * Format: int64
+             * @description For a call.
+             */
+            batch_fuel: number;
+            /**
+             * Format: int64
+             * @description More of the last window changes than these, and it is in quarantine; below zero: never.
+             */
+            failures: number;
+            /**
+             * Format: int64
+             * @description For a change.
+             */
+            fuel: number;
+            /**
+             * Format: int64
+             * @description Of one instance.
+             */
+            memory_bytes: number;
+            /**
+             * Format: int64
+             * @description For all that it does to begin.
+             */
+            start_fuel: number;
+            /**
+             * Format: double
+             * @description For a call.
+             */
+            wall_seconds: number;
+            /** Format: int64 */
+            window: number;
+        };
+        PluginList: {
+            plugins: components["schemas"]["Plugin"][];
+        };
+        PluginReleased: {
+            released: components["schemas"]["Quarantine"][];
+        };
+        PluginStats: {
+            /** Format: int64 */
+            dropped: number;
+            /**
+             * Format: int64
+             * @description Of those kept.
+             */
+            edited: number;
+            /** Format: int64 */
+            errors: number;
+            /** Format: int64 */
+            events: number;
+            /** Format: int64 */
+            fuel: number;
+            /**
+             * Format: int64
+             * @description Of a change.
+             */
+            fuel_p50: number;
+            /** Format: int64 */
+            fuel_p99: number;
+            /** Format: int64 */
+            instances: number;
+            /** Format: int64 */
+            kept: number;
+            /** Format: double */
+            load_seconds: number;
+            /** Format: int64 */
+            log_lines_lost?: number;
+            /** Format: int64 */
+            memory_bytes: number;
+            /** @description The plugin's own. */
+            metrics?: {
+                [key: string]: number;
+            };
+            /** Format: int64 */
+            ns_p50: number;
+            /** Format: int64 */
+            ns_p99: number;
+            /** Format: double */
+            seconds: number;
+            /** @description Errors by kind. */
+            traps?: {
+                [key: string]: number;
+            };
+        };
         Problem: {
             code?: string;
             fix?: string;
@@ -2555,6 +2717,12 @@ export interface components {
             };
             /** @description Of one rule: an entry of a rule file's list, with the comments above it. */
             text: string;
+        };
+        ReleaseBody: {
+            /** @description Who, where nobody is asked who he is. */
+            by?: string;
+            /** @description Why; it goes into the audit log. */
+            why: string;
         };
         ResendBody: {
             /** @description Who, where nobody is asked who he is. */
@@ -4518,6 +4686,97 @@ export interface operations {
             };
             /** @description Bad Request */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "plugins.list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerPluginList"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "plugins.release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReleaseBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerPluginReleased"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
