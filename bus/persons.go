@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -227,6 +228,48 @@ func (p *Persons) Erase(ctx context.Context, id string) (had bool, err error) {
 		stone := &nats.Msg{Subject: p.subject(id), Header: nats.Header{headerErased: {strconv.FormatUint(last, 10)}}}
 		if _, err := p.put(ctx, stone, last); err != nil && !wrongLast(err) {
 			return false, err
+		}
+	}
+}
+
+// Watch calls erased with each person who is erased from now on, by whatever process, until ctx ends. It calls unsure at its beginning,
+// and whenever it may have missed somebody: nobody's key that was had before may be used then without asking for it again.
+func (p *Persons) Watch(ctx context.Context, erased func(id string), unsure func()) error {
+	told := make(chan *nats.Msg, 10_000) // the keys of new persons come as well
+	sub, err := p.s.nc.ChanSubscribe(p.subject("*"), told)
+	if err != nil {
+		return fmt.Errorf("watch the store of persons' keys %s: %w", p.name, err)
+	}
+	defer sub.Unsubscribe()
+	patient, cancel := context.WithTimeout(ctx, p.s.cfg.AckWait)
+	defer cancel()
+	if err := p.s.nc.FlushWithContext(patient); err != nil { // nil: the server knows that we listen
+		return fmt.Errorf("watch the store of persons' keys %s: %w", p.name, err)
+	}
+	look := time.NewTicker(500 * time.Millisecond)
+	defer look.Stop()
+	unsure()
+	type missed struct {
+		dropped    int
+		reconnects uint64
+	}
+	for was := (missed{reconnects: p.s.nc.Stats().Reconnects}); ; {
+		select {
+		case m := <-told:
+			if m.Header.Get(headerErased) != "" {
+				erased(strings.TrimPrefix(m.Subject, p.subject("")))
+			}
+		case <-look.C:
+			dropped, err := sub.Dropped()
+			if err != nil {
+				return fmt.Errorf("watch the store of persons' keys %s: %w", p.name, err)
+			}
+			if is := (missed{dropped, p.s.nc.Stats().Reconnects}); is != was {
+				was = is
+				unsure()
+			}
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

@@ -3,6 +3,7 @@ package bus
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"reflect"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -202,5 +204,51 @@ func TestOfTwoWhoMakeAKeyOneWins(t *testing.T) {
 			t.Errorf("got %q", got)
 			break
 		}
+	}
+}
+
+// Who remembers keys hears of persons whom others erase, and of a time in which nothing could be heard.
+func TestOthersHearWhoIsErased(t *testing.T) {
+	srv := newServer(t)
+	one, other := persons(t, open(t, Config{URL: srv.url()})), persons(t, open(t, Config{URL: srv.url()}))
+	if _, err := create(t.Context(), one, "ann", "key"); err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan string, 100)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- other.Watch(ctx, func(id string) { heard <- id }, func() { heard <- "unsure" })
+	}()
+	want := func(what string) {
+		t.Helper()
+		select {
+		case got := <-heard:
+			if got != what {
+				t.Fatalf("heard %s, want %s", got, what)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("heard nothing, want %s", what)
+		}
+	}
+	want("unsure")
+	if _, err := create(t.Context(), one, "bob", "key"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := one.Erase(t.Context(), "ann"); err != nil {
+		t.Fatal(err)
+	}
+	want("ann")
+	if err := other.s.nc.ForceReconnect(); err != nil {
+		t.Fatal(err)
+	}
+	want("unsure")
+	if _, err := one.Erase(t.Context(), "bob"); err != nil {
+		t.Fatal(err)
+	}
+	want("bob")
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
 	}
 }

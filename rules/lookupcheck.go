@@ -26,7 +26,7 @@ func (s *Set) checkLookups(tables, all []*cdc.Table, add func(*Finding)) error {
 		looked := make([]*cdc.Table, len(r.Lookups))
 		known := true
 		for n, l := range r.Lookups {
-			if looked[n] = r.lookedUp(l, all, say); looked[n] == nil {
+			if looked[n] = r.lookedUp(l, all, s.unasked, say); looked[n] == nil {
 				known = false
 			}
 		}
@@ -51,9 +51,13 @@ func (s *Set) checkLookups(tables, all []*cdc.Table, add func(*Finding)) error {
 }
 
 // lookedUp returns the table of a look-up, after saying what it does not have; nil if there is none, or not all that is named of it.
-func (r *Rule) lookedUp(l *Lookup, all []*cdc.Table, say func(*Finding)) *cdc.Table {
+// unasked: what is not among all may be there.
+func (r *Rule) lookedUp(l *Lookup, all []*cdc.Table, unasked bool, say func(*Finding)) *cdc.Table {
 	at := r.place.At("lookup", l.Name)
 	i := slices.IndexFunc(all, func(t *cdc.Table) bool { return t.String() == l.Table })
+	if i < 0 && unasked {
+		return nil
+	}
 	if i < 0 {
 		f := at.At("table").Error(codeNoLooked, fmt.Sprintf("no known table is called '%s'", clip(l.Table)))
 		if near, ok := nearest(l.Table, tableNames(all)); ok {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/internal/mask/method"
 )
 
 // LookUp puts a question of a look-up to the source.
@@ -25,7 +26,7 @@ type LookedUp struct {
 	Table string   `json:"table"`
 	By    string   `json:"by,omitempty"`   // id = 7; "" when a part of the key is NULL
 	Asked bool     `json:"asked"`          // of the source
-	Rows  []string `json:"rows,omitempty"` // that count, as they are delivered, JSON
+	Rows  []string `json:"rows,omitempty"` // that count, JSON, with what the rule delivers of them; *** for what it masks
 	At    string   `json:"at,omitempty"`   // the GTIDs that had been executed where it was read
 }
 
@@ -86,10 +87,36 @@ func (x *Explanation) lookUp(r *Rule, source LookUp, m cdc.RuleMatch, e cdc.Even
 	default:
 		for n, l := range taken.Lookups {
 			for _, row := range l.Rows {
-				x.Lookups[n].Rows = append(x.Lookups[n].Rows, string(cdc.AppendRow(nil, row)))
+				x.Lookups[n].Rows = append(x.Lookups[n].Rows, shownRow(r.Show, l.Name, row))
 			}
 		}
 	}
+}
+
+// shownRow writes what a rule shows of a row that its look-up has found. What the methods of masks make of values is the business of
+// who delivers, and needs keys.
+func shownRow(show *cdc.Show, name string, row cdc.Row) string {
+	if show == nil {
+		return string(cdc.AppendRow(nil, row))
+	}
+	dst := []byte{'{'}
+	for i := range row.Len() {
+		c, v := &row.Table().Columns[i], row.Value(i)
+		of := func(p cdc.Path) bool { return p.Of == name && (p.Column == "*" || p.Column == c.Name) }
+		if v.IsAbsent() || len(show.Select) > 0 && !slices.ContainsFunc(show.Select, of) {
+			continue
+		}
+		if len(dst) > 1 {
+			dst = append(dst, ',')
+		}
+		dst = append(cdc.AppendString(dst, c.Name), ':')
+		if !v.IsNull() && slices.ContainsFunc(show.Mask, func(m cdc.MaskPath) bool { return of(m.Path) }) {
+			dst = cdc.AppendString(dst, method.Redacted)
+		} else {
+			dst = cdc.AppendJSON(dst, c, v)
+		}
+	}
+	return string(append(dst, '}'))
 }
 
 // because is what the summary says after "because".

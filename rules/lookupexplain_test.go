@@ -44,6 +44,8 @@ tables:
 	}{
 		{"found", "where: row.tier == 'vip', missing: drop", `{"customer_id":1}`, source, Matched,
 			"r matches because after.status is 'paid' | lookup |   ✓ customer in shop.customers by id = 1: one row |       {\"id\":1,\"name\":\"Ada\",\"tier\":\"vip\"}"},
+		{"as it is delivered", "missing: drop}\n    select: [after.id, customer.id, customer.name]\n    mask: {customer.name: last4", `{"customer_id":1}`, source, Matched,
+			"r matches because after.status is 'paid' | lookup |   ✓ customer in shop.customers by id = 1: one row |       {\"id\":1,\"name\":\"***\"}"},
 		{"not as the rule wants", "where: row.tier == 'vip', missing: drop", `{"customer_id":2}`, source, NotMatched,
 			"r does not match because look-up customer finds one row in shop.customers, of which none satisfies its where; its condition is true because after.status is 'paid'"},
 		{"not there", "missing: drop", `{"customer_id":4}`, source, NotMatched, "r does not match because look-up customer finds no row in shop.customers"},

@@ -16,6 +16,8 @@ type Set struct {
 	plans  *plans
 	ask    Ask    // of [Set.Asking]; nil: plugins are not asked
 	source LookUp // of [Set.LookingIn]; nil: nothing is looked up
+
+	unasked bool // of [Set.NotLookingUp]
 }
 
 // New makes a set of the rules of one or more files. Two rules of one name are an error of type [Findings].
@@ -90,6 +92,14 @@ func (s *Set) Only(feeds ...string) *Set {
 		}
 	}
 	return newSet(rs).Asking(s.ask).LookingIn(s.source)
+}
+
+// NotLookingUp returns the same set, for when nobody can say what the tables are like that rules look something up in: Check then says
+// nothing about those that it does not know.
+func (s *Set) NotLookingUp() *Set {
+	unasked := *s
+	unasked.unasked = true
+	return &unasked
 }
 
 // names reports whether the rule names the table.

@@ -19,7 +19,7 @@ func (a *app) aside(ctx context.Context, cfg *config, unanswered error) (*pipeli
 	}
 	fail := func(err error) (*pipeline, error) { p.closeAside(); return nil, err }
 	p.lookups = openLookups(cfg, a.env, p.stream, nil) // so that it can be closed
-	if p.persons, err = openPersons(ctx, cfg, p.stream); err != nil {
+	if p.persons, err = openPersons(ctx, cfg, p.stream, a.log); err != nil {
 		return fail(err)
 	}
 	p.lookups.persons = p.persons

@@ -154,7 +154,11 @@ func (a *app) backtestWish(ctx context.Context, args []string, o backtestOptions
 		a.ui.note("not checked against tables: %s", err)
 		return wish, nil, ctx.Err()
 	}
-	_, err = draft.Check(tables, a.lookedUpBy(ctx, o.schema, draft, tables)...)
+	looked, unknown := a.lookedUpBy(ctx, o.schema, draft, tables)
+	if unknown != nil {
+		a.ui.note("look-ups are not checked: %s", unknown)
+	}
+	_, err = checkKnown(draft, tables, looked, unknown)
 	return wish, tables, err
 }
 

@@ -260,7 +260,10 @@ func (c *checker) source() {
 	if c.set == nil {
 		return
 	}
-	found, err := c.set.Check(tables, c.lookedUp(c.ctx, c.cfg, c.set, tables)...)
+	found, unknown, err := c.checkSet(c.ctx, c.cfg, c.set, tables)
+	if unknown != nil {
+		c.failed("rules.lookups", unknown)
+	}
 	if err == nil {
 		c.add("rules.types", "ok", "every rule fits its tables")
 	}

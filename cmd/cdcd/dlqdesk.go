@@ -274,7 +274,12 @@ func (w *dlqWork) judge(ctx context.Context, f *feed, book *deadletter.Book, jud
 		corrected = w.wish.Edit
 	}
 	if corrected != nil {
-		if b, err = editLetter(l, corrected); err != nil {
+		b, err = editLetter(w.p.cfg, l, corrected)
+		if cdc.CodeOf(err) == codeSecretEdit && w.wish.Edit == nil { // of an older cdcd, or the column was none then
+			out.Outcome, out.Why = letterFails, err.Error()
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}

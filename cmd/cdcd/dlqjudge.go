@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/engine"
+	"github.com/cdcd-project/cdcd/internal/person"
 	"github.com/cdcd-project/cdcd/rules"
 	"github.com/cdcd-project/cdcd/sinks/deadletter"
 )
@@ -123,8 +125,27 @@ func (j *letterJudge) judge(ctx context.Context, names []string, b *cdc.Batch) (
 	return d, "", nil
 }
 
+// codeSecretEdit: a correction of a column whose values are nowhere as they are.
+const codeSecretEdit = "CDCD-4606"
+
+// secretColumn says how a column is kept from being read: "" when it is not. A value that somebody types for it would lie beside the
+// letter as it is, be delivered as it is, and outlive the person.
+func secretColumn(cfg *config, t *cdc.Table, column string) string {
+	if kind := person.Seals(cfg.persons(), t, column); kind != "" {
+		return "sealed for each " + kind
+	}
+	for _, m := range cfg.methods() {
+		for _, text := range m.columns {
+			if g, err := cdc.ParseColumnGlob(text); err == nil && g.Match(t.Schema, t.Name, column) {
+				return "masked with " + string(m.method)
+			}
+		}
+	}
+	return ""
+}
+
 // editLetter returns a letter's event with corrected values: {"before":{column: value},"after":{…}}, values as records have them.
-func editLetter(l *deadletter.Letter, text []byte) (*cdc.Batch, error) {
+func editLetter(cfg *config, l *deadletter.Letter, text []byte) (*cdc.Batch, error) {
 	e := l.Batch.Event(0)
 	t := e.Table()
 	wrong := func(format string, args ...any) error {
@@ -156,12 +177,16 @@ func editLetter(l *deadletter.Letter, text []byte) (*cdc.Batch, error) {
 		if !row.Exists() {
 			return nil, wrong("the event has no '%s'", image)
 		}
-		for name := range columns {
+		for _, name := range slices.Sorted(maps.Keys(columns)) {
+			secret := secretColumn(cfg, t, name)
 			switch i := t.Column(name); {
 			case i < 0:
 				return nil, wrong("%s has no column '%s'", t, name)
 			case t.Columns[i].Key != 0:
 				return nil, wrong("column '%s' is part of the key: it would be another row", name)
+			case secret != "":
+				return nil, cdc.Errorf(codeSecretEdit, "the correction of dead letter %s names column '%s' of %s, which is %s: what is typed would be kept and delivered as it is", l.ID(), name, t, secret).
+					WithFix("correct the row in the database, whose change is captured as it should be, and discard the letter; `cdcd errors %s` says more", codeSecretEdit)
 			}
 		}
 		// It is read as the record of an insert, which needs nothing but these columns.

@@ -335,43 +335,58 @@ func lookupQuery(look *rules.Lookup) *cdc.Query {
 	return q
 }
 
-// lookedUp returns the tables that rules look something up in and that are not among those that are captured. What cannot be had is not
-// among them: the rules' check says so.
-func (a *app) lookedUp(ctx context.Context, cfg *config, set *rules.Set, captured []*cdc.Table) []*cdc.Table {
+// lookedUp returns the tables that rules look something up in and that are not among those that are captured. A table that is not there is
+// not among them: the rules' check says so. An error is of the world: nobody could say what is there.
+func (a *app) lookedUp(ctx context.Context, cfg *config, set *rules.Set, captured []*cdc.Table) ([]*cdc.Table, error) {
 	if cfg == nil || cfg.Source.MySQL == nil {
-		return nil
+		return nil, nil
 	}
 	missing := slices.DeleteFunc(set.LookupTables(), func(name string) bool {
 		return slices.ContainsFunc(captured, func(t *cdc.Table) bool { return t.String() == name })
 	})
 	if len(missing) == 0 {
-		return nil
+		return nil, nil
 	}
 	where, err := lookupServer(cfg, a.env)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	c := where.Server
 	c.Tables = missing
 	tables, err := mysql.Schema(ctx, c)
 	if err != nil {
-		a.log.Warn("tables that rules look something up in are not known", "event", "rules.lookups_unchecked", "err", err)
-		return nil
+		return nil, err
 	}
-	return sealedTables(cfg, tables)
+	return sealedTables(cfg, tables), nil
+}
+
+// checkSet checks rules against the captured tables, and those that they look something up in. When nobody can say what these are like,
+// unknown says why, and all else is checked.
+func (a *app) checkSet(ctx context.Context, cfg *config, set *rules.Set, captured []*cdc.Table) (found rules.Findings, unknown, err error) {
+	looked, unknown := a.lookedUp(ctx, cfg, set, captured)
+	found, err = checkKnown(set, captured, looked, unknown)
+	return found, unknown, err
+}
+
+// checkKnown checks rules against what is known of tables; unknown says why the tables of look-ups are not.
+func checkKnown(set *rules.Set, captured, looked []*cdc.Table, unknown error) (rules.Findings, error) {
+	if unknown != nil {
+		set = set.NotLookingUp()
+	}
+	return set.Check(captured, looked...)
 }
 
 // lookedUpBy is lookedUp for verbs that may be without a configuration, or were given a schema instead of it.
-func (a *app) lookedUpBy(ctx context.Context, schemaFile string, set *rules.Set, captured []*cdc.Table) []*cdc.Table {
+func (a *app) lookedUpBy(ctx context.Context, schemaFile string, set *rules.Set, captured []*cdc.Table) ([]*cdc.Table, error) {
 	if schemaFile != "" || len(set.LookupTables()) == 0 {
-		return nil
+		return nil, nil
 	}
 	if _, err := os.Stat(a.configFile); err != nil {
-		return nil
+		return nil, nil
 	}
 	cfg, err := a.config()
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	return a.lookedUp(ctx, cfg, set, captured)
 }

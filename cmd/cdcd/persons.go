@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,7 +18,6 @@ import (
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/person"
-	"github.com/cdcd-project/cdcd/sinks/audit"
 )
 
 // persons is what seals the values of persons, and destroys their keys. nil: the configuration names none.
@@ -24,6 +25,9 @@ type persons struct {
 	ring   *person.Keyring
 	store  *bus.Persons
 	sealer *person.Sealer
+	log    *slog.Logger
+
+	erasing sync.Mutex // held while a person is erased
 }
 
 // openKeyring reads the keyring of persons' keys. Nothing of it gets into an error.
@@ -40,7 +44,7 @@ func openKeyring(cfg *config) (*person.Keyring, error) {
 	return ring, nil
 }
 
-func openPersons(ctx context.Context, cfg *config, stream *bus.Stream) (*persons, error) {
+func openPersons(ctx context.Context, cfg *config, stream *bus.Stream, log *slog.Logger) (*persons, error) {
 	if len(cfg.Persons) == 0 {
 		return nil, nil
 	}
@@ -52,7 +56,7 @@ func openPersons(ctx context.Context, cfg *config, stream *bus.Stream) (*persons
 	if err != nil {
 		return nil, err
 	}
-	return &persons{ring, store, person.New(cfg.persons(), ring, store)}, nil
+	return &persons{ring: ring, store: store, sealer: person.New(cfg.persons(), ring, store), log: log}, nil
 }
 
 // personsAside is what seals beside the cdcd that runs: with the keys that this one holds. It makes none: values of persons without a key
@@ -84,6 +88,23 @@ func (k keysOfRunning) Create(ctx context.Context, ids []string, keys [][]byte) 
 		}
 	}
 	return kept, nil
+}
+
+// heed forgets the keys of persons whom another cdcd on the same bus erases.
+func (p *persons) heed(ctx context.Context) error {
+	for attempt := 0; p != nil; attempt++ {
+		began := time.Now()
+		if err := p.store.Watch(ctx, p.sealer.Forget, p.sealer.ForgetAll); ctx.Err() == nil {
+			p.log.Warn("what other processes erase is not heard of at present", "event", "person.unheard", "err", err)
+		}
+		if time.Since(began) > time.Minute {
+			attempt = 0
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // seal seals what a batch has of persons.
@@ -177,18 +198,9 @@ func (p *pipeline) person(ctx context.Context, action string, wish personWish) (
 		a.HadKey = a.Key != nil
 		return a, err
 	}
-	if a.HadKey, err = p.persons.store.Erase(ctx, wish.ID); err != nil {
-		return a, err
-	}
-	p.persons.sealer.Forget(wish.ID)
-	a.Erased = true
-	now := time.Now()
-	err = p.audit.Note(ctx, audit.Note{Kind: audit.TypeErased, ID: wish.ID, By: wish.Who, Why: wish.Reason, At: &now, Digest: wish.ID, Key: p.persons.ring.Name()})
-	if err != nil {
-		return a, fmt.Errorf("the key is destroyed, but the audit log does not say so yet: erase the person once more: %w", err)
-	}
-	p.log.Warn("the key of a person was destroyed", "event", "person.erased", "person", wish.ID, "who", wish.Who, "had_key", a.HadKey)
-	return a, nil
+	a.HadKey, err = p.erase(ctx, erasure{wish, time.Now()})
+	a.Erased = err == nil
+	return a, err
 }
 
 // codeNoPersons: there is nothing to erase or reveal.

@@ -40,9 +40,10 @@ import (
 // Capture and feeds only meet in the stream, so each stops, waits and starts again on its own.
 type pipeline struct {
 	*app
-	cfg    *config
-	writer string // names this process in frames and objects
-	id     string // names the data folder, for as long as it lives
+	cfg     *config
+	writer  string // names this process in frames and objects
+	started time.Time
+	id      string // names the data folder, for as long as it lives
 
 	stream   *bus.Stream
 	persons  *persons // nil: none are configured
@@ -104,7 +105,7 @@ type feed struct {
 
 // openPipeline opens the stream, the audit log and the stores; nothing runs yet.
 func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
-	p := &pipeline{app: a, cfg: cfg, writer: writerName(), captured: make(chan struct{}), dlq: make(turn, 1), rules: newRuleWatch(), plugins: newPlugins(cfg, a.log),
+	p := &pipeline{app: a, cfg: cfg, writer: writerName(), started: time.Now(), captured: make(chan struct{}), dlq: make(turn, 1), rules: newRuleWatch(), plugins: newPlugins(cfg, a.log),
 		quarantines: openQuarantines(cfg, a.log)}
 	p.console.open(p)
 	p.jobs.kick = make(chan struct{}, 1)
@@ -125,7 +126,7 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 		p.stream.Close()
 		return nil, err
 	}
-	if p.persons, err = openPersons(ctx, cfg, p.stream); err != nil {
+	if p.persons, err = openPersons(ctx, cfg, p.stream, a.log); err != nil {
 		p.stream.Close()
 		return nil, err
 	}
@@ -199,6 +200,8 @@ func (p *pipeline) Run(ctx context.Context) error {
 		g.Go(func() error { return p.feed(ctx, f) })
 	}
 	g.Go(func() error { return p.triggers.Run(ctx) })
+	g.Go(func() error { return p.persons.heed(ctx) })
+	g.Go(func() error { return p.finishErasures(ctx) })
 	g.Go(func() error { return p.housekeeping(ctx) })
 	g.Go(func() error { return p.watchRules(ctx) })
 	g.Go(func() error { return p.finishAllJobs(ctx) })
@@ -217,33 +220,62 @@ func (p *pipeline) Run(ctx context.Context) error {
 var errDelivered = errors.New("everything is delivered")
 
 // sameStream refuses to begin a new stream for chains that were made from another one: capture would begin at the
-// source's present end, and the changes in between would be missing without a word.
+// source's present end, and the changes in between would be missing without a word. A feed whose store does not answer holds the others
+// up for so long only: its chain, if it has one, is of another epoch, and resumeChain refuses it then.
 func (p *pipeline) sameStream(ctx context.Context) error {
 	last, err := p.last(ctx)
 	if err != nil || last.Epoch != 0 {
 		return err
 	}
-	for _, f := range p.feeds {
-		for attempt := 0; ; attempt++ {
-			c, err := chain.OpenSplit(ctx, p.chainConfig(f), nil)
-			if err == nil {
-				if next, epoch := c.Next(); next > 0 {
-					return cdc.Errorf("CDCD-4104", "the stream is empty, but feed %s in %s has been delivered up to event %d of epoch %x",
-						f.name, f.cfg.To, next-1, epoch).
-						WithFix("restore the data folder %s or the stream that this feed was made from, or give the feed a new name and a new prefix in `to`", p.cfg.Data)
-				}
-				break
-			}
-			if chain.Hopeless(err) {
-				return fmt.Errorf("feed %s: %w", f.name, err)
-			}
-			p.log.Warn("store not reachable", "event", "feed.retry", "feed", f.name, "err", err)
-			if err := pause(ctx, attempt); err != nil {
-				return err
-			}
+	// A store that hangs may hang for ever, and in a system call.
+	limited, stop := context.WithTimeout(ctx, storePatience)
+	defer stop()
+	answers := make([]chan error, len(p.feeds))
+	for i, f := range p.feeds {
+		answers[i] = make(chan error, 1)
+		go func() { answers[i] <- p.notBegun(limited, f) }()
+	}
+	for i, f := range p.feeds {
+		select {
+		case err = <-answers[i]:
+		case <-limited.Done():
+			err = errUnanswered
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, errUnanswered):
+			p.log.Warn("the store does not answer: if the feed was delivered from another stream, it will not go on from this one", "event", "feed.unknown", "feed", f.name)
+		case err != nil:
+			return err
 		}
 	}
 	return nil
+}
+
+// errUnanswered says that a store has not said what it has.
+var errUnanswered = errors.New("the store does not answer")
+
+// notBegun refuses a feed that has begun, and waits for its store until ctx ends.
+func (p *pipeline) notBegun(ctx context.Context, f *feed) error {
+	for attempt := 0; ; attempt++ {
+		c, err := chain.OpenSplit(ctx, p.chainConfig(f), nil)
+		if err == nil {
+			if next, epoch := c.Next(); next > 0 {
+				return cdc.Errorf("CDCD-4104", "the stream is empty, but feed %s in %s has been delivered up to event %d of epoch %x",
+					f.name, f.cfg.To, next-1, epoch).
+					WithFix("restore the data folder %s or the stream that this feed was made from, or give the feed a new name and a new prefix in `to`", p.cfg.Data)
+			}
+			return nil
+		}
+		if chain.Hopeless(err) {
+			return fmt.Errorf("feed %s: %w", f.name, err)
+		}
+		p.log.Warn("store not reachable", "event", "feed.retry", "feed", f.name, "err", err)
+		if pause(ctx, attempt) != nil {
+			return errUnanswered
+		}
+	}
 }
 
 // tail is the end of the stream: the one checkpoint. Epoch is 0 when nothing has been captured yet.

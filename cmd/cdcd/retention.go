@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/console/api"
+	"github.com/cdcd-project/cdcd/sinks/chain"
 )
 
 // What is in the stream is kept for feeds that are behind, and else as history for as long as there is room. When the stream is
@@ -78,19 +80,36 @@ func (p *pipeline) makeRoom(ctx context.Context) error {
 func (p *pipeline) holders(ctx context.Context, info bus.Info) []holder {
 	var out []holder
 	for _, f := range p.feeds {
-		f.noting.Lock()
-		h := holder{feed: f.name, seq: f.notedSeq, hold: time.Duration(f.cfg.Hold)}
-		f.noting.Unlock()
-		if h.seq > 0 && h.seq < info.Last {
+		h := holder{feed: f.name, seq: p.heldFrom(ctx, f), hold: time.Duration(f.cfg.Hold)}
+		if h.seq < info.Last && info.First <= info.Last {
 			taken, err := p.stream.Taken(ctx, max(h.seq+1, info.First))
 			if err == nil {
 				h.behind = max(time.Since(taken), time.Millisecond)
+			}
+			if h.seq == 0 { // it is new: what was there before it is no delay of its own
+				h.behind = min(h.behind, max(time.Since(p.started), time.Millisecond))
 			}
 		}
 		f.behind.Store(int64(h.behind))
 		out = append(out, h)
 	}
 	return out
+}
+
+// heldFrom returns the sequence up to which a feed does not need the stream. Of one whose chain could not be opened yet, because its
+// store is down, the hint is asked that an earlier run has left; 0: it has delivered nothing, as far as is known.
+func (p *pipeline) heldFrom(ctx context.Context, f *feed) uint64 {
+	f.noting.Lock()
+	seq, noted := f.notedSeq, f.noted != ""
+	f.noting.Unlock()
+	if noted {
+		return seq
+	}
+	progress, err := p.progress(ctx, f)
+	if err != nil || len(progress) == 0 {
+		return 0
+	}
+	return slices.MinFunc(progress, func(a, b chain.Progress) int { return cmp.Compare(a.Seq, b.Seq) }).Seq
 }
 
 // givenUp says that the stream has not any more what a feed goes on with.

@@ -24,6 +24,7 @@ func TestWhatFeedsNeedIsKeptUnlessTheyMayBeGivenUp(t *testing.T) {
 		{"it may be given up, and need not", 0.05, []holder{{"a", 2000, 0, 0}, {"b", 1100, 3 * time.Hour, 2 * time.Hour}}, 1050, "[]"},
 		{"one that holds for ever keeps it for the other, too", 0.25, []holder{{"a", 1001, 9 * time.Hour, 0}, {"b", 1000, 3 * time.Hour, 2 * time.Hour}}, 1001, "[]"},
 		{"a feed that has not begun", 0.25, []holder{{"a", 0, 0, time.Minute}}, 0, "[]"},
+		{"a feed that has never got as far as to begin", 0.25, []holder{{"a", 2000, 0, 0}, {"b", 0, time.Hour, time.Minute}}, 1250, "[b]"},
 	} {
 		upTo, lost := room(full, tt.share, tt.holders)
 		if upTo != tt.upTo || fmt.Sprint(lost) != tt.lost {

@@ -276,7 +276,10 @@ func checkAgainstTables(ctx context.Context, a *app, cfg *config, set *rules.Set
 		a.log.Info("rules will be checked when the first change of a table comes", "event", "rules.unchecked", "why", err)
 		return nil
 	}
-	_, err = set.Check(tables, a.lookedUp(ctx, cfg, set, tables)...) // what is only worth saying is said when they are pushed
+	_, unknown, err := a.checkSet(ctx, cfg, set, tables) // what is only worth saying is said when they are pushed
+	if unknown != nil {
+		a.log.Warn("look-ups of rules will be checked when they are made", "event", "rules.lookups_unchecked", "why", unknown)
+	}
 	return err
 }
 

@@ -393,9 +393,9 @@ type publisher struct {
 	book    *ruleBook
 	plugins *plugins
 	feeds   []string
-	fits    func(set *rules.Set, changed map[string]bool) error                           // whether the feeds can take what the rules deliver; nil: they take anything
-	tables  func(context.Context) ([]*cdc.Table, error)                                   // none: they are not known
-	looked  func(ctx context.Context, set *rules.Set, captured []*cdc.Table) []*cdc.Table // nil: only what is captured is known
+	fits    func(set *rules.Set, changed map[string]bool) error                                    // whether the feeds can take what the rules deliver; nil: they take anything
+	tables  func(context.Context) ([]*cdc.Table, error)                                            // none: they are not known
+	looked  func(ctx context.Context, set *rules.Set, captured []*cdc.Table) ([]*cdc.Table, error) // nil: only what is captured is known
 	dryRun  bool
 	strict  bool        // refuse what cannot be checked against the tables
 	stream  *bus.Stream // whose frames are to name what was published; nil: nobody here captures
@@ -524,17 +524,22 @@ func (p *publisher) check(ctx context.Context, st *bus.RuleState, set *rules.Set
 		return nil, false, nil
 	}
 	var looked []*cdc.Table
+	var unknown error
 	if p.looked != nil {
-		looked = p.looked(ctx, set, tables)
+		looked, unknown = p.looked(ctx, set, tables)
 	}
-	found, _ := set.Check(tables, looked...)
+	if p.strict && unknown != nil {
+		return nil, false, cdc.Errorf("CDCD-2113", "the tables that these rules look something up in are not known, so the rules cannot be checked: %w", unknown).
+			WithFix("push again once the server of the look-ups can be reached")
+	}
+	found, _ := checkKnown(set, tables, looked, unknown)
 	found = slices.DeleteFunc(found, func(f *rules.Finding) bool { return !mine[f.File] })
 	for _, f := range found {
 		if st.Rules[f.File].Mode == rules.Off.String() { // a rule that does not fit must be able to be put out of the way
 			f.Warn()
 		}
 	}
-	return inFiles(st, found), true, nil
+	return inFiles(st, found), unknown == nil, nil
 }
 
 // examine starts the plugins of the rules that are changed, for trial, and returns what is wrong with them. The error is of the

@@ -85,7 +85,7 @@ func newRuleDesk(a *app, cfg *config, book *ruleBook, plugins *plugins) *ruleDes
 			return err
 		}
 		return keyedRules(cfg, set, func(r *rules.Rule) bool { return changed[r.Name] })
-	}, looked: func(ctx context.Context, set *rules.Set, captured []*cdc.Table) []*cdc.Table {
+	}, looked: func(ctx context.Context, set *rules.Set, captured []*cdc.Table) ([]*cdc.Table, error) {
 		return a.lookedUp(ctx, cfg, set, captured)
 	}, tables: func(ctx context.Context) ([]*cdc.Table, error) {
 		tables, err := tablesOf(ctx, a, cfg)

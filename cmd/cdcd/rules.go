@@ -93,7 +93,11 @@ func lintRules(ctx context.Context, a *app, args []string, schemaFile string, kn
 	switch {
 	case err == nil:
 		l.known = tables
-		findings, _ := l.set.Check(tables, a.lookedUpBy(ctx, schemaFile, l.set, tables)...)
+		looked, unknown := a.lookedUpBy(ctx, schemaFile, l.set, tables)
+		if unknown != nil {
+			a.ui.note("look-ups are not checked: %s", unknown)
+		}
+		findings, _ := checkKnown(l.set, tables, looked, unknown)
 		l.findings = append(l.findings, findings...)
 		if cfg, err := a.anyConfig(); err == nil && cfg.file != "" && schemaFile == "" {
 			l.findings = append(l.findings, partitionColumns(cfg, tables, feedNames(cfg)...)...)

@@ -60,7 +60,10 @@ test of an event and adds it to the rule's file, expecting what the rule decides
 			if err != nil {
 				return err
 			}
-			looked := a.lookedUpBy(cmd.Context(), schemaFile, l.set, tables)
+			looked, err := a.lookedUpBy(cmd.Context(), schemaFile, l.set, tables)
+			if err != nil {
+				return err
+			}
 			if _, err := l.set.Check(tables, looked...); err != nil {
 				return err
 			}

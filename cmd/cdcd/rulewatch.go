@@ -239,9 +239,11 @@ func (p *pipeline) checkRules(ctx context.Context) {
 		}
 		p.rules.mu.Unlock()
 	}
+	var again <-chan time.Time
 	for {
 		select {
 		case <-p.rules.kick:
+		case <-again:
 		case <-ctx.Done():
 			return
 		}
@@ -256,13 +258,20 @@ func (p *pipeline) checkRules(ctx context.Context) {
 		if err != nil {
 			continue // said when it was taken up
 		}
-		found, _ := set.Check(tables, p.lookedUp(ctx, p.cfg, set, tables)...)
-		p.flag(st, found)
+		found, unknown, _ := p.checkSet(ctx, p.cfg, set, tables)
+		if again = nil; unknown != nil {
+			p.log.Warn("look-ups of rules are not checked yet", "event", "rules.lookups_unchecked", "err", unknown)
+			again = time.After(lookAgain)
+		}
+		p.flag(st, found, unknown == nil)
 	}
 }
 
-// flag notes which rules do not fit, and says so once.
-func (p *pipeline) flag(st *bus.RuleState, found rules.Findings) {
+// lookAgain is when the server of the look-ups is asked again after it could not be.
+const lookAgain = time.Minute
+
+// flag notes which rules do not fit, and says so once. Unless all was looked at, what did not fit before does not yet.
+func (p *pipeline) flag(st *bus.RuleState, found rules.Findings, all bool) {
 	broken := map[string]string{}
 	located := inFiles(st, found)
 	for i, f := range found {
@@ -276,6 +285,11 @@ func (p *pipeline) flag(st *bus.RuleState, found rules.Findings) {
 	}
 	p.rules.mu.Lock()
 	before := p.rules.broken
+	for name, finding := range before {
+		if st.Rules[name].Name != "" && broken[name] == "" && !all {
+			broken[name] = finding
+		}
+	}
 	p.rules.broken = broken
 	p.rules.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(broken)) {

@@ -99,6 +99,15 @@ func newPlan(kinds []Kind, t *cdc.Table) *plan {
 	return p
 }
 
+// Seals returns the kind of person for whom a column of a table is sealed; "": for nobody.
+func Seals(kinds []Kind, t *cdc.Table, column string) string {
+	i := t.Column(column)
+	if p := newPlan(kinds, t); i >= 0 && p.columns != nil {
+		return p.columns[i].kind
+	}
+	return ""
+}
+
 func matches(globs []cdc.ColumnGlob, t *cdc.Table, column string) bool {
 	for _, g := range globs {
 		if g.Match(t.Schema, t.Name, column) {
@@ -301,6 +310,14 @@ func (s *Sealer) Forget(id string) {
 	defer s.mu.Unlock()
 	s.forgot++
 	delete(s.keys, id)
+}
+
+// ForgetAll makes the sealer ask again for everybody's key.
+func (s *Sealer) ForgetAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forgot++
+	clear(s.keys)
 }
 
 // Reveal returns the text that was sealed for a person, whose wrapped key is as the store has it.
