@@ -346,7 +346,8 @@ type config struct {
 	doc       *strictyaml.Doc
 	overrides map[string]override // by path: bus.embedded.max_bytes
 	env       []string
-	stays     bool // when a source of files has been delivered, the console goes on
+	listener  net.Listener // at console.listen, if somebody listens there already
+	stays     bool         // when a source of files has been delivered, the console goes on
 }
 
 // Password returns the password of the server: from the environment, a file, or (with a warning) the URL.

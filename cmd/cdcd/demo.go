@@ -85,7 +85,8 @@ type demo struct {
 
 	began    time.Time
 	folder   string
-	resumed  bool // the folder is that of a demo before
+	listener net.Listener // at console.listen, of a new demo
+	resumed  bool         // the folder is that of a demo before
 	cfg      *config
 	server   *dbserver.Server // nil when recorded
 	shop     *shop.Shop       // nil when recorded
@@ -111,10 +112,16 @@ func (d *demo) run(ctx context.Context, kind string) error {
 		return err
 	}
 	defer d.clean()
+	defer func() {
+		if d.listener != nil {
+			d.listener.Close() // nothing, if it was used
+		}
+	}()
 	if err := d.prepare(ctx); err != nil {
 		return err
 	}
 	d.cfg.stays = !d.once // a recording ends, and people are still looking
+	d.cfg.listener = d.listener
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		err := runPipeline(gctx, d.app, d.cfg)
@@ -203,7 +210,12 @@ func (d *demo) prepare(ctx context.Context) error {
 		return err
 	}
 	text = strings.ReplaceAll(demoConfig, "{{source}}", text)
-	files := []initFile{{"cdcd.yaml", strings.ReplaceAll(text, "{{listen}}", d.listen())}}
+	listener, err := d.listen()
+	if err != nil {
+		return err
+	}
+	d.listener = listener
+	files := []initFile{{"cdcd.yaml", strings.ReplaceAll(text, "{{listen}}", listener.Addr().String())}}
 	rules, err := demoFiles.ReadDir("demo/rules")
 	if err != nil {
 		return err
@@ -327,18 +339,16 @@ func (d *demo) unpack() error {
 	return nil
 }
 
-// listen returns the address for status and metrics.
-func (d *demo) listen() string {
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(d.port))
-	if !d.anyPort {
-		return address
+// listen listens where the console is to be. What is free now may be another demo's a moment later, so nobody lets go of it.
+func (d *demo) listen() (net.Listener, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(d.port)))
+	if err != nil && d.anyPort {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
 	}
-	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return net.JoinHostPort("127.0.0.1", strconv.Itoa(dbserver.FreePort()))
+		return nil, cdc.Errorf("CDCD-1032", "demo --port: %w", err).WithFix("stop what uses the port, or leave --port out: then a free one is taken")
 	}
-	l.Close()
-	return address
+	return l, nil
 }
 
 const demoConfig = `# Written by cdcd demo. Every verb takes it: cdcd status -c cdcd.yaml

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -258,4 +259,31 @@ func (d *demoRun) end(t *testing.T, sig os.Signal) int {
 	}
 	d.cmd.Wait() // its error is the exit code
 	return d.cmd.ProcessState.ExitCode()
+}
+
+// Demos that are started together each have an address of their own, and hold it from when it is chosen.
+func TestDemosThatAreStartedTogetherHaveTheirOwnAddresses(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	port := taken.Addr().(*net.TCPAddr).Port
+	if l, err := (&demo{port: port}).listen(); cdc.CodeOf(err) != "CDCD-1032" {
+		t.Errorf("a port that was asked for and is taken: %v, %v", l, err)
+	}
+	seen := map[string]bool{}
+	for range 20 {
+		l, err := (&demo{port: port, anyPort: true}).listen()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		cfg := &config{listener: l}
+		cfg.Console.Listen = l.Addr().String()
+		if used, err := cfg.listen(); used != l || err != nil || seen[l.Addr().String()] {
+			t.Errorf("%s: %v, %v", l.Addr(), used, err)
+		}
+		seen[l.Addr().String()] = true
+	}
 }

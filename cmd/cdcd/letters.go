@@ -113,6 +113,7 @@ type letterState struct {
 	Job     *deadletter.Job
 	Edits   int
 	book    *deadletter.Book
+	cfg     *config
 }
 
 // eachLetter reads the dead letters of feeds; none: of all.
@@ -153,7 +154,7 @@ func eachLetter(ctx context.Context, cfg *config, feeds []string, yield func(*le
 		}
 		if err := book.Letters(ctx, func(l *deadletter.Letter) error {
 			f := fates[l.No()]
-			return yield(&letterState{l, f.outcome, f.job, edits[l.No()], book})
+			return yield(&letterState{l, f.outcome, f.job, edits[l.No()], book, cfg})
 		}); err != nil {
 			return err
 		}
@@ -185,7 +186,7 @@ func (l *letterState) show(ctx context.Context) (api.DeadLetter, error) {
 	if err != nil || len(edits) == 0 {
 		return s, err
 	}
-	b, err := editLetter(l.Letter, edits[len(edits)-1].Set)
+	b, err := editLetter(l.cfg, l.Letter, edits[len(edits)-1].Set)
 	if err == nil { // it was written by a cdcd that could
 		s.Edited = string(cdc.AppendEvent(nil, b.Event(0)))
 	}

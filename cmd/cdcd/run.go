@@ -69,7 +69,7 @@ func runOnce(ctx context.Context, a *app, cfg *config) error {
 
 	g, gctx := errgroup.WithContext(ctx)
 	if listen := cfg.Console.Listen; listen != "" && listen != "off" {
-		listener, err := net.Listen("tcp", listen)
+		listener, err := cfg.listen()
 		if err != nil {
 			return cdc.Errorf("CDCD-1032", "console.listen: %w", err).
 				WithFix("stop what uses %s, set console.listen to another address, or to off", listen)
@@ -97,6 +97,15 @@ func runOnce(ctx context.Context, a *app, cfg *config) error {
 	default:
 		return err
 	}
+}
+
+// listen returns the listener that there is already, once, or a new one.
+func (c *config) listen() (net.Listener, error) {
+	if l := c.listener; l != nil {
+		c.listener = nil
+		return l, nil
+	}
+	return net.Listen("tcp", c.Console.Listen)
 }
 
 // boundMemory tells the garbage collector from what use of memory on it has to work harder: what the stream and the

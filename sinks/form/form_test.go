@@ -299,6 +299,9 @@ func TestParquetHoldsTheVeryRecords(t *testing.T) {
 		if err != nil || !bytes.Equal(again, body) {
 			t.Errorf("%s: the same records make other bytes: %v", compress, err)
 		}
+		if !bytes.Contains(body, []byte(`"type":"enum","kind":"enum"`)) || bytes.Contains(body, []byte("enum(")) {
+			t.Errorf("%s: the members of an ENUM are in the description of the table", compress)
+		}
 		got, err := f.Unseal(body)
 		if err != nil {
 			t.Fatal(err)

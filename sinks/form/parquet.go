@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress"
@@ -163,7 +164,7 @@ func (f parquetFile) seal(k *Kind, lines []byte) ([]byte, error) {
 		return nil, errors.New("a Parquet file is of one table")
 	}
 	delivered := *k.Table
-	delivered.Columns = k.Columns
+	delivered.Columns = described(k.Columns)
 	out := bytes.NewBuffer(make([]byte, 0, len(lines)/4+4096))
 	w := parquet.NewGenericWriter[any](out, k.parquetSchema(), parquet.Compression(codecOf(f.codec)), parquet.CreatedBy("cdcd", "1", ""),
 		parquet.KeyValueMetadata(keyFormat, "1"), parquet.KeyValueMetadata(keyTable, string((&delivered).AppendDescription(nil))),
@@ -194,6 +195,19 @@ func (f parquetFile) seal(k *Kind, lines []byte) ([]byte, error) {
 		return nil, err
 	}
 	return out.Bytes(), nil
+}
+
+// described returns columns as the file's metadata describe them: without the members of ENUM and SET. A rule may mask such a column, and
+// which values there are is not for whoever gets it so.
+func described(columns []cdc.Column) []cdc.Column {
+	columns = slices.Clone(columns)
+	for i := range columns {
+		switch c := &columns[i]; c.Kind {
+		case cdc.KindEnum, cdc.KindSet:
+			c.Type = c.Kind.String()
+		}
+	}
+	return columns
 }
 
 // parquetSchema returns the schema of files of that kind. Objects have it in common.

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-mysql-org/go-mysql/client"
+
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/internal/testenv"
 	"github.com/cdcd-project/cdcd/sources/mysql"
@@ -184,4 +186,82 @@ func TestLookUpRefusesAServerThatCannotTell(t *testing.T) {
 	if _, err := lookups(t, b).LookUp(t.Context(), q); cdc.CodeOf(err) != "CDCD-1344" {
 		t.Errorf("a replica without order: %v, want CDCD-1344", err)
 	}
+}
+
+// An XA transaction that another connection commits is in MariaDB's log before it can be seen, in no order to anything. A look-up of a change
+// in it finds what it made all the same; and one that stays prepared holds nobody up for ever.
+func TestLookUpBesideXATransactions(t *testing.T) {
+	t.Parallel()
+	testenv.Each(t, func(t *testing.T, s *testenv.Server) {
+		const customers = 20
+		s.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.customers (id INT PRIMARY KEY, v INT)", "CREATE TABLE shop.orders (id INT AUTO_INCREMENT PRIMARY KEY, customer INT, v INT)",
+			"CREATE TABLE shop.others (id INT PRIMARY KEY)")
+		for id := range customers {
+			s.Exec(t, fmt.Sprintf("INSERT INTO shop.customers VALUES (%d, 0)", id))
+		}
+		decider := s.Conn(t)
+		var strangers []*client.Conn
+		for i := range 50 {
+			conn, err := prepareXA(t, s, fmt.Sprintf("'other %d'", i), fmt.Sprintf("INSERT INTO shop.others VALUES (%d)", i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			strangers = append(strangers, conn)
+		}
+		if err := leave(decider, strangers); err != nil {
+			t.Fatal(err)
+		}
+		l := lookups(t, s, func(c *mysql.LookupConfig) { c.Timeout = time.Minute })
+		rec := newRecorder()
+		var asked atomic.Int64
+		rec.fail = func(_ int, batch *cdc.Batch) error {
+			for i := range batch.Len() {
+				e := batch.Event(i)
+				q := cdc.Query{Table: "shop.customers", By: []string{"id"}, Limit: 1, Keys: [][]cdc.Value{{e.After().Value(1)}}, After: e.Position()}
+				answer, err := l.LookUp(context.Background(), &q)
+				if err != nil {
+					t.Error(err)
+					return nil
+				}
+				asked.Add(1)
+				if got, want := answer.Batch.Event(0).After().Value(1).Int64(), e.After().Value(2).Int64(); got < want {
+					t.Errorf("%s: the customer is as of %d, and the order as of %d", e.Position(), got, want)
+				}
+			}
+			return nil
+		}
+		cfg := config(s, "shop.orders")
+		cfg.Linger = time.Microsecond
+		r := begin(t, cfg, cdc.Checkpoint{}, rec)
+		for round := 1; round <= 3; round++ {
+			var left []*client.Conn
+			var xids []string
+			for id := range customers {
+				xid := fmt.Sprintf("'change %d %d'", round, id)
+				conn := s.Conn(t)
+				for _, sql := range []string{"XA START " + xid, fmt.Sprintf("UPDATE shop.customers SET v = %d WHERE id = %d", round, id),
+					fmt.Sprintf("INSERT INTO shop.orders (customer, v) VALUES (%d, %d)", id, round), "XA END " + xid, "XA PREPARE " + xid} {
+					if _, err := conn.Execute(sql); err != nil {
+						t.Fatalf("%s: %v", sql, err)
+					}
+				}
+				left, xids = append(left, conn), append(xids, xid)
+			}
+			if err := leave(decider, left); err != nil {
+				t.Fatal(err)
+			}
+			for _, xid := range xids {
+				if _, err := decider.Execute("XA COMMIT " + xid); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for deadline := time.Now().Add(2 * time.Minute); asked.Load() < 3*customers && time.Now().Before(deadline) && !t.Failed(); {
+			time.Sleep(50 * time.Millisecond)
+		}
+		r.stop(t)
+		if asked.Load() != 3*customers {
+			t.Errorf("%d look-ups, want %d", asked.Load(), 3*customers)
+		}
+	})
 }
