@@ -69,7 +69,7 @@ export const screens: Screen[] = [
 		icon: 'plugins',
 		key: 'p',
 		about: 'Modules, limits, times',
-		verbs: ['plugin list', 'plugin inspect'],
+		load: () => import('./plugins/Screen.svelte'),
 	},
 	{
 		path: '/schema',

@@ -1,3 +1,4 @@
+import type { AuditEntry } from '../../lib/types'
 import type { Tone } from '../../ui/Badge.svelte'
 
 /** Kinds of entries: a colour, a word, and what it means that there is one. */
@@ -17,4 +18,12 @@ export const kinds: Record<string, [Tone, string, string]> = {
 	erased: ['bad', 'erased', 'The key of a person’s values was destroyed'],
 	key_rotated: ['violet', 'key', 'A key took another’s place'],
 	released: ['warn', 'released', 'A plugin that was in quarantine is asked again'],
+}
+
+/** The kind of an entry. Objects of dead letters are ours, and nobody got them. */
+export function kindOf(e: AuditEntry): readonly [Tone, string, string] {
+	if (e.kind === 'object' && /"chain":"[^"]*\.dead-letters\//.test(e.leaf)) {
+		return ['warn', 'dead letters', 'Changes that could not be judged were put aside']
+	}
+	return kinds[e.kind] ?? ['quiet', e.kind, '']
 }
