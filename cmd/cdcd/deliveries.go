@@ -184,7 +184,7 @@ func (d *deliveries) tell(one *api.Delivery) {
 		return
 	}
 	l := d.running.triggers.lines[one.Object.Chain]
-	if l == nil || l.feed.store.String() != one.Object.Store {
+	if l == nil || l.store.String() != one.Object.Store {
 		return
 	}
 	for _, t := range l.tellers {
@@ -253,12 +253,12 @@ func (d *deliveries) resend(ctx context.Context, leaf int64, by, why string) (ap
 	o := all[0].Object
 	sent.Feed, sent.Key = all[0].Feed, o.Key
 	l := d.running.triggers.lines[o.Chain]
-	if l == nil || l.feed.store.String() != o.Store {
+	if l == nil || l.store.String() != o.Store {
 		return sent, usagef("nobody is told of the objects of feed %s in %s", sent.Feed, o.Store).WithFix("add 'trigger: {webhook: {url: …, secret_file: …}}' to the feed")
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	_, prevKey, ok, err := newObjectFinder(l.feed.store, l.folder, l.chain).find(ctx, o.Ordinal)
+	_, prevKey, ok, err := newObjectFinder(l.store, l.folder, l.chain).find(ctx, o.Ordinal)
 	if err != nil {
 		return sent, err
 	}

@@ -140,7 +140,7 @@ func openPipeline(ctx context.Context, a *app, cfg *config) (*pipeline, error) {
 		return nil, err
 	}
 	p.auditRules(ctx)
-	if p.triggers, err = newTriggers(p); err != nil {
+	if p.triggers, err = newTriggers(ctx, p); err != nil {
 		p.Close()
 		return nil, err
 	}

@@ -31,7 +31,7 @@ type receiptBook struct {
 }
 
 func (b *receiptBook) received() uint64 {
-	return b.p.audit.Noted(audit.TypeReceipt, "partner", b.line.chain, b.line.feed.store.String())
+	return b.p.audit.Noted(audit.TypeReceipt, "partner", b.line.chain, b.line.store.String())
 }
 
 // find is finder.find for several goroutines.
@@ -63,7 +63,7 @@ func (b *receiptBook) look(ctx context.Context, now time.Time) {
 	b.mu.Unlock()
 	var err error
 	switch {
-	case received >= b.p.audited(b.line.feed.store)(b.line.chain):
+	case received >= b.p.audited(b.line.store)(b.line.chain):
 		oldest = cdc.Object{}
 	case oldest.Ordinal != received+1:
 		b.finding.Lock()
@@ -90,7 +90,7 @@ func (b *receiptBook) look(ctx context.Context, now time.Time) {
 
 func (b *receiptBook) state(now time.Time) api.ReceiptStatus {
 	s := api.ReceiptStatus{Chain: b.line.chain, Received: b.received()}
-	if audited := b.p.audited(b.line.feed.store)(b.line.chain); audited > s.Received {
+	if audited := b.p.audited(b.line.store)(b.line.chain); audited > s.Received {
 		s.Unfetched = audited - s.Received
 	}
 	b.mu.Lock()
@@ -172,8 +172,8 @@ func (ts *triggers) receive(ctx context.Context, feed string, header http.Header
 	if line = ts.lines[r.Chain]; line == nil || line.feed.name != feed || line.receipts == nil {
 		return http.StatusNotFound, fmt.Errorf("feed %s has no chain %s", feed, r.Chain)
 	}
-	store := line.feed.store.String()
-	if audited := ts.p.audited(line.feed.store)(r.Chain); r.Ordinal > audited {
+	store := line.store.String()
+	if audited := ts.p.audited(line.store)(r.Chain); r.Ordinal > audited {
 		return http.StatusConflict, fmt.Errorf("chain %s has %d objects, none with the ordinal %d", r.Chain, audited, r.Ordinal)
 	}
 	o, ok, err := line.receipts.find(ctx, r.Ordinal)

@@ -41,22 +41,34 @@ type triggers struct {
 // triggerLine is one chain of a feed with a trigger.
 type triggerLine struct {
 	feed     *feed
+	store    chain.Store
 	chain    string
 	folder   string // p=00/
+	redriven bool   // of dead letters, in a place of their own
 	tellers  []*trigger.Teller
 	finders  []*objectFinder // of tellers
 	receipts *receiptBook
 }
 
 // newTriggers makes what the feeds' triggers say. It calls nobody.
-func newTriggers(p *pipeline) (*triggers, error) {
+func newTriggers(ctx context.Context, p *pipeline) (*triggers, error) {
 	ts := &triggers{p: p, lines: map[string]*triggerLine{}}
 	for _, f := range p.feeds {
 		if f.cfg.Trigger == nil {
 			continue
 		}
-		for partition := range max(1, f.cfg.Partitions) {
-			l := &triggerLine{feed: f, chain: fmt.Sprintf("%s/%s/%02d", p.cfg.Name, f.name, partition), folder: fmt.Sprintf("p=%02d/", partition)}
+		lines := make([]*triggerLine, max(1, f.cfg.Partitions))
+		for i := range lines {
+			lines[i] = &triggerLine{feed: f, store: f.store, chain: fmt.Sprintf("%s/%s/%02d", p.cfg.Name, f.name, i), folder: fmt.Sprintf("p=%02d/", i)}
+		}
+		if !f.cfg.toNATS() {
+			store, err := openPlace(ctx, p.env, p.cfg.Name, f.name, redriven(f.cfg))
+			if err != nil {
+				return nil, fmt.Errorf("feed %s: %w", f.name, err)
+			}
+			lines = append(lines, &triggerLine{feed: f, store: store, chain: fmt.Sprintf("%s/%s.%s/00", p.cfg.Name, f.name, redrivenName), folder: "p=00/", redriven: true})
+		}
+		for _, l := range lines {
 			if err := ts.tellers(l); err != nil {
 				return nil, fmt.Errorf("feed %s: %w", f.name, err)
 			}
@@ -64,7 +76,7 @@ func newTriggers(p *pipeline) (*triggers, error) {
 				if _, err := r.Keys(); err != nil {
 					return nil, fmt.Errorf("feed %s: %w", f.name, err)
 				}
-				l.receipts = &receiptBook{p: p, line: l, finder: newObjectFinder(f.store, l.folder, l.chain)}
+				l.receipts = &receiptBook{p: p, line: l, finder: newObjectFinder(l.store, l.folder, l.chain)}
 			}
 			ts.lines[l.chain], ts.order = l, append(ts.order, l)
 		}
@@ -84,7 +96,7 @@ func (ts *triggers) tellers(l *triggerLine) error {
 		c.GiveUp, c.Send = time.Duration(w.GiveUp), hook.Post
 		if w.Presign > 0 {
 			c.Event = ts.event(func(ctx context.Context, o cdc.Object) (string, error) {
-				return presign(ctx, l.feed.store, o.Key, time.Duration(w.Presign))
+				return presign(ctx, l.store, o.Key, time.Duration(w.Presign))
 			})
 		}
 		l.tellers = append(l.tellers, trigger.New(c))
@@ -103,15 +115,19 @@ func (ts *triggers) tellers(l *triggerLine) error {
 
 // config is what all Tellers have.
 func (ts *triggers) config(l *triggerLine, by, place, keep string) trigger.Config {
-	p, store := ts.p, l.feed.store.String()
-	h := newObjectFinder(l.feed.store, l.folder, l.chain)
+	p, store := ts.p, l.store.String()
+	h := newObjectFinder(l.store, l.folder, l.chain)
 	l.finders = append(l.finders, h)
 	told := func() uint64 { return p.audit.Noted(audit.TypeTrigger, by, l.chain, store) }
-	memory := filepath.Join(p.cfg.Data, "triggers", fmt.Sprintf("%s.%s.%s.json", l.feed.name, l.folder[:len(l.folder)-1], by))
+	name := l.feed.name
+	if l.redriven {
+		name += "." + redrivenName
+	}
+	memory := filepath.Join(p.cfg.Data, "triggers", fmt.Sprintf("%s.%s.%s.json", name, l.folder[:len(l.folder)-1], by))
 	disk := durable.New()
 	return trigger.Config{
 		Chain: l.chain, By: by, Place: place, Keep: digest(keep), Logger: p.log,
-		Audited: func() uint64 { return p.audited(l.feed.store)(l.chain) },
+		Audited: func() uint64 { return p.audited(l.store)(l.chain) },
 		Told:    told,
 		Note: func(ctx context.Context, d trigger.Done) error {
 			return p.audit.Note(ctx, audit.Note{Kind: audit.TypeTrigger, ID: by + "/" + d.ID, Feed: l.feed.name, By: by, Chain: d.Object.Chain, Store: store,
@@ -161,7 +177,7 @@ func (ts *triggers) event(sign func(ctx context.Context, o cdc.Object) (string, 
 // committed says that an object is there and audited. It never waits.
 func (ts *triggers) committed(o cdc.Object) {
 	l := ts.lines[o.Chain]
-	if l == nil || o.Store != l.feed.store.String() {
+	if l == nil || o.Store != l.store.String() {
 		return
 	}
 	for i, t := range l.tellers {

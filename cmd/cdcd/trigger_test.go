@@ -296,3 +296,59 @@ func TestReceiptsThatComeSlowlyDoNotHoldUpOthers(t *testing.T) {
 		t.Errorf("got %s", resp.Status)
 	}
 }
+
+// Dead letters that are delivered after all are in a chain of their own: the partner is told of its objects, pulls and proves them.
+func TestAPartnerIsToldOfRedrivenObjects(t *testing.T) {
+	y := newTrying(t)
+	file := y.config(recordedSource, "")
+	if code, out := y.cdcd("run", "-c", file, "--set", "console.listen=off"); code != 0 {
+		t.Fatalf("run: %s", out)
+	}
+	before := len(y.got)
+	fix := filepath.Join(y.dir, "fix.json")
+	if err := os.WriteFile(fix, []byte(`{"after": {"sold_30d": 300}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out := y.cdcd("dlq", "redrive", "acme/39006", "--edit", fix, "--yes", "--reason", "sales were lost", "-c", file); code != 0 || !strings.Contains(out, "matches running-low") {
+		t.Fatalf("redrive: %s", out)
+	}
+	if code, out := y.cdcd("run", "-c", file, "--set", "console.listen=off"); code != 0 {
+		t.Fatalf("run: %s", out)
+	}
+	if len(y.got) != before+1 {
+		t.Fatalf("%d events, want one of the redriven object behind %d", len(y.got), before)
+	}
+	tr := y.got[before]
+	d := tr.Data
+	if d.Chain != "shop/acme.redriven/00" || d.Ordinal != 1 || d.Records != 1 || !strings.HasSuffix(d.Store, "/told/redriven") || d.PrevKey != "" {
+		t.Errorf("event: %+v", tr)
+	}
+	place := "file://" + filepath.Join(y.dir, "shop", "told", "redriven")
+	into := filepath.Join(y.dir, "late")
+	signed := []string{"--audit", filepath.Join(y.dir, "shop", "audit-trigger"), "--audit-key", filepath.Join(y.dir, "shop", "audit-trigger.key.pub")}
+	if code, out := y.cdcd(append([]string{"partner", "verify", place}, signed...)...); code != 0 {
+		t.Errorf("partner verify: %s", out)
+	}
+	if code, out := y.cdcd(append([]string{"partner", "pull", place, "--to", into}, signed...)...); code != 0 {
+		t.Errorf("partner pull: %s", out)
+	}
+	var lines []byte
+	names, _ := filepath.Glob(filepath.Join(into, "*", "*", "*.jsonl")) // the pattern is one
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, text...)
+	}
+	if bytes.Count(lines, []byte("\n")) != 1 || !bytes.Contains(lines, []byte(`"redriven":{"letter":"acme/39006"`)) {
+		t.Errorf("pulled %s", lines)
+	}
+	// What is behind the newest object that was pulled is missed, too.
+	if err := os.RemoveAll(filepath.Join(y.dir, "shop", "told", "redriven", "p=00")); err != nil {
+		t.Fatal(err)
+	}
+	if code, out := y.cdcd(append([]string{"partner", "pull", place, "--to", into}, signed...)...); code == 0 {
+		t.Errorf("partner pull of a chain that was removed: %s", out)
+	}
+}

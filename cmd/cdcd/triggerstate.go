@@ -19,7 +19,7 @@ func (ts *triggers) state(feed string, now time.Time) (told []api.TriggerStatus,
 		return t.UTC().Format(time.RFC3339)
 	}
 	for _, l := range ts.order {
-		if l.feed.name != feed {
+		if l.feed.name != feed || l.redriven && ts.p.audited(l.store)(l.chain) == 0 {
 			continue
 		}
 		for _, t := range l.tellers {
