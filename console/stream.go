@@ -217,7 +217,11 @@ func (c *Console) look(ctx context.Context, want *subscription, queue *pending) 
 			if e.No() < queue.next { // it was seen before the line broke
 				continue
 			}
-			m.Seen, m.Dropped = m.Seen+e.No()-queue.next+1, m.Dropped+e.No()-queue.next
+			gone := e.No() - queue.next
+			m.Seen, m.Dropped = m.Seen+gone+1, m.Dropped+gone
+			if want.filter == nil && len(want.query.Tables)+len(want.query.Ops) == 0 {
+				m.Matched += gone
+			}
 			queue.next = e.No() + 1
 			if !want.query.Wants(e) {
 				continue

@@ -137,7 +137,7 @@ func TestTheStreamCountsWhatItDoesNotShow(t *testing.T) {
 	// Frames that nobody could look at are counted by their numbers.
 	f.frames <- frame(8001, 1, "new")
 	all, id = gather(t, next, 3001)
-	if all.Seen != 3001 || all.Dropped != 3000 || len(all.Events) != 1 || id != "8001" {
+	if all.Seen != 3001 || all.Matched != 3001 || all.Dropped != 3000 || len(all.Events) != 1 || id != "8001" {
 		t.Errorf("after a gap: %+v, id %s", all, id)
 	}
 }

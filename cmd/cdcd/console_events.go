@@ -204,7 +204,7 @@ func (d *consoleDesk) Event(ctx context.Context, no uint64, id string, at time.T
 	if err != nil {
 		return detail, err
 	}
-	for _, x := range set.ExplainAll(e) {
+	for _, x := range set.Asking(d.p.plugins.asks(ctx)).ExplainAll(e) {
 		if x.Outcome == rules.OtherTable || x.Outcome == rules.OtherOp {
 			detail.Others++
 			continue

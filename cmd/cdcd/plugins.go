@@ -266,10 +266,24 @@ func (p *plugins) filter(ctx context.Context, r *rules.Rule, feed string) (*open
 	return &openFilter{Filter: f, plugins: p, loaded: l, host: p.host}, nil
 }
 
-// asks returns who puts single events to the plugins of rules.
+// asks returns who puts single events to the plugins of rules. What it starts ends with ctx.
 func (p *plugins) asks(ctx context.Context) rules.Ask {
-	open := map[string]*openFilter{} // until the plugins are closed
+	var mu sync.Mutex // guards open, and the plugins in it, which are asked one event at a time
+	open := map[string]*openFilter{}
+	context.AfterFunc(ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, f := range open {
+			f.Close()
+		}
+		clear(open)
+	})
 	return func(r *rules.Rule, e cdc.Event) (rules.Answer, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if err := ctx.Err(); err != nil {
+			return rules.Answer{}, err
+		}
 		f := open[r.Version]
 		if f == nil {
 			var err error

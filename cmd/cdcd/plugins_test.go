@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -317,6 +319,38 @@ func TestWhatIsWrongWithAPluginIsAFindingOnItsRule(t *testing.T) {
 		}
 		if got := fmt.Sprint(err); tt.want == "" && err != nil || !strings.Contains(got, tt.want) {
 			t.Errorf("%s: got %s, want %s", tt.rule.Filter.Plugin, got, tt.want)
+		}
+	}
+}
+
+// Who asks the console asks plugins of the cdcd that delivers: what is started for him must not stay.
+func TestWhatIsAskedOfAPluginByTheWayEndsWithWhoAsks(t *testing.T) {
+	p := testPlugins(t, time.Minute)
+	put(t, p, "guest", guestPlugin(t, "guest", "1.0.0", "act"))
+	r, err := p.pin(filterRule(t, "r", "guest", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	running := func() int { return int(p.ready()[0].plugin.Stats().Instances) }
+	for range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		ask := p.asks(ctx)
+		for range 2 {
+			if a, err := ask(r, someOrders(t, 1).Event(0)); err != nil || !a.Verdict.Keep {
+				t.Fatalf("%+v, %v", a, err)
+			}
+		}
+		if n := running(); n != 1 {
+			t.Errorf("%d run for one who asks", n)
+		}
+		cancel()
+		for deadline := time.Now().Add(30 * time.Second); running() > 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		}
+		if n := running(); n != 0 {
+			t.Errorf("%d run for nobody", n)
+		}
+		if _, err := ask(r, someOrders(t, 1).Event(0)); !errors.Is(err, context.Canceled) {
+			t.Errorf("afterwards: %v", err)
 		}
 	}
 }
