@@ -18,6 +18,7 @@ import (
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
 	"github.com/cdcd-project/cdcd/console/api"
+	"github.com/cdcd-project/cdcd/internal/person"
 	"github.com/cdcd-project/cdcd/partner"
 	"github.com/cdcd-project/cdcd/rules"
 	"github.com/cdcd-project/cdcd/sinks/audit"
@@ -238,7 +239,7 @@ func (v *verification) openFeed(ctx context.Context, name string, tables []*cdc.
 		switch cfg := v.cfg.Feeds[name]; {
 		case cfg.Form.Format != "" && cfg.Form.Format != form.JSONL, cfg.Envelope != "" && cfg.Envelope != form.CDCD:
 			why = "the feed has not the envelope cdcd in JSON Lines"
-		case len(v.cfg.Persons) > 0:
+		case slices.ContainsFunc(t.Columns, func(c cdc.Column) bool { return person.Seals(v.cfg.persons(), t, c.Name) != "" }):
 			why = "columns are sealed for persons"
 		case cfg.Nats != nil && cfg.Nats.MaxAge > 0:
 			why = "the feed forgets, by nats.max_age"
