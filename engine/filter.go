@@ -163,8 +163,8 @@ func (fs *Filters) forget() {
 	clear(fs.verdicts)
 }
 
-// quarantined is the code of a filter that has failed so often that it is not asked any more.
-const quarantined = "CDCD-2540"
+// CodeQuarantined is the code of a filter that has failed so often that it is not asked any more.
+const CodeQuarantined = "CDCD-2540"
 
 // judge asks the filter, and does what the rule wants done when it is in quarantine. A rule that only watches must not stop
 // anything, so what is wrong with the world is an error of its events.
@@ -176,7 +176,7 @@ func (u *inUse) judge(ctx context.Context, verdicts []cdc.Verdict) error {
 	var v cdc.Verdict
 	var own *cdc.Error
 	fallback := rules.FallbackHalt
-	if errors.As(err, &own) && own.Code == quarantined {
+	if errors.As(err, &own) && own.Code == CodeQuarantined {
 		fallback = u.rule.Filter.Fallback
 	}
 	switch {

@@ -49,6 +49,9 @@ var (
 	digestText = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 )
 
+// IsPluginDigest reports whether a text can be the digest of a plugin's module, "sha256:…".
+func IsPluginDigest(text string) bool { return digestText.MatchString(text) }
+
 // maxConfig bounds the configuration of a plugin, as JSON.
 const maxConfig = 64 << 10
 
@@ -72,7 +75,7 @@ func (p *parser) filter(at strictyaml.Place, y *ruleYAML, r *Rule) {
 	case !pluginText.MatchString(f.Plugin):
 		p.fail(plugin, codeValue, "'%s' is not the name of a plugin", clip(f.Plugin)).
 			Hint("a name has small letters, digits and '-', at most 64 of them, such as fraud-score; it stands in the plugin itself: cdcd plugin inspect")
-	case pinned && !digestText.MatchString(f.Digest):
+	case pinned && !IsPluginDigest(f.Digest):
 		p.fail(plugin, codeValue, "'%s' is not the digest of a plugin", clip(f.Digest)).
 			Hint("write plugin: %s@sha256:… with all 64 digits, as `cdcd plugin inspect` says them, or %s alone", f.Plugin, f.Plugin)
 	}
@@ -132,7 +135,7 @@ func (r *Rule) Pin(digest string) (*Rule, error) {
 	if r.Filter == nil || r.Filter.Digest == digest {
 		return r, nil
 	}
-	if !digestText.MatchString(digest) {
+	if !IsPluginDigest(digest) {
 		return nil, fmt.Errorf("'%s' is not the digest of a plugin", clip(digest))
 	}
 	if strings.Contains(r.place.At("filter", "plugin").Text(), "@") {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -86,6 +85,9 @@ func (p *pipeline) tryPlugin(ctx context.Context, ask pluginAsk) (shadowReport, 
 	}
 	file := &pluginFile{file: "the file to try", module: ask.Module, signature: ask.Signature, digest: wasm.Digest(ask.Module)}
 	if ask.Digest != "" {
+		if !rules.IsPluginDigest(ask.Digest) { // it becomes the name of a file
+			return shadowReport{}, cdc.Errorf(codeNoPlugin, "'%s' is not the digest of a plugin", ask.Digest).WithFix("name the file of a plugin, or a digest: sha256:…")
+		}
 		file, err = p.plugins.store.version(ask.Plugin, ask.Digest, false)
 	} else {
 		err = p.plugins.store.vouched(file)
@@ -408,11 +410,9 @@ When it is what is meant, cdcd plugin promote puts the version in force.`,
 	return cmd
 }
 
-var digestArgument = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-
 // version takes the version to try: a digest, or a file.
 func (ask *pluginAsk) version(arg string) error {
-	if digestArgument.MatchString(arg) {
+	if rules.IsPluginDigest(arg) {
 		ask.Digest = arg
 		return nil
 	}

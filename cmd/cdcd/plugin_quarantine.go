@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -21,13 +22,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/engine"
 	"github.com/cdcd-project/cdcd/internal/durable"
 	"github.com/cdcd-project/cdcd/rules"
 	"github.com/cdcd-project/cdcd/sinks/audit"
 )
-
-// codeQuarantined: a plugin has failed so often that it is not asked any more.
-const codeQuarantined = "CDCD-2540"
 
 // quarantine is a version of a plugin that is not asked any more for a rule in the line of a feed. It outlives cdcd: a plugin that
 // came back with each start would fail on as many changes each time.
@@ -49,8 +48,8 @@ func (q *quarantine) about(o *quarantine) bool {
 
 // err is why the plugin is not asked.
 func (q *quarantine) err() error {
-	what := strings.TrimPrefix(q.Why, codeQuarantined+": ")
-	return cdc.Errorf(codeQuarantined, "%s", what).
+	what := strings.TrimPrefix(q.Why, engine.CodeQuarantined+": ")
+	return cdc.Errorf(engine.CodeQuarantined, "%s", what).
 		WithFix("publish a version that is mended, or choose a fallback in the rule's filter; to have it asked again as it is: cdcd plugin release %s", q.Plugin)
 }
 
@@ -178,7 +177,7 @@ func newPluginReleaseCmd(a *app) *cobra.Command {
 		Short: "Have a plugin asked again that is in quarantine",
 		Long: `Release ends the quarantine of a plugin, in all feeds: it is asked again, from the change on at which a feed waits. Do so when what it
 failed on was not its fault, or is over. What is mended needs no release: another version or another configuration of it is asked at once.
-The audit log of a cdcd that runs notes it. It exits with 1 when the plugin is not in quarantine.`,
+The audit log notes it, whether cdcd runs or not. It exits with 1 when the plugin is not in quarantine.`,
 		Example: `  cdcd plugin release fraud-score`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -186,10 +185,11 @@ The audit log of a cdcd that runs notes it. It exits with 1 when the plugin is n
 			if err != nil {
 				return err
 			}
+			ask := pluginAsk{Verb: "release", Plugin: args[0], Who: whoAmI()}
 			lifted := []quarantine{}
-			err = tellRunning(cmd.Context(), cfg, "/plugins", pluginAsk{Verb: "release", Plugin: args[0], Who: whoAmI()}, &lifted)
+			err = tellRunning(cmd.Context(), cfg, "/plugins", ask, &lifted)
 			if cdc.CodeOf(err) == codeNotRunning {
-				lifted, err = openQuarantines(cfg, a.log).release(args[0])
+				lifted, err = a.releaseAside(cmd.Context(), cfg, ask, err)
 			}
 			if err != nil {
 				return interrupted(cmd.Context(), err)
@@ -204,4 +204,20 @@ The audit log of a cdcd that runs notes it. It exits with 1 when the plugin is n
 			})
 		},
 	}
+}
+
+// releaseAside is [pipeline.releasePlugin] while no cdcd runs. One that runs and only cannot be asked has the stream, so it is not
+// gone behind its back.
+func (a *app) releaseAside(ctx context.Context, cfg *config, ask pluginAsk, unanswered error) ([]quarantine, error) {
+	all := openQuarantines(cfg, a.log)
+	if !slices.ContainsFunc(all.list(), func(q quarantine) bool { return q.Plugin == ask.Plugin }) {
+		return nil, nil
+	}
+	p, err := a.aside(ctx, cfg, unanswered)
+	if err != nil {
+		return nil, err
+	}
+	defer p.closeAside()
+	p.quarantines = all
+	return p.releasePlugin(ctx, ask)
 }

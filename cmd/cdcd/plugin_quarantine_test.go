@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/engine"
 	"github.com/cdcd-project/cdcd/rules"
 	"github.com/cdcd-project/cdcd/sinks/audit"
 )
@@ -58,7 +59,7 @@ func TestAQuarantineOutlivesTheProcess(t *testing.T) {
 	}
 	p := quarantineLine(t, first)
 	r := rule("r", "guest", "")
-	if err := judge(p, "acme", r, twice(t)); cdc.CodeOf(err) != codeQuarantined {
+	if err := judge(p, "acme", r, twice(t)); cdc.CodeOf(err) != engine.CodeQuarantined {
 		t.Fatalf("got %v", err)
 	}
 	first.Close()
@@ -80,10 +81,10 @@ func TestAQuarantineOutlivesTheProcess(t *testing.T) {
 		{"another plugin", "acme", rule("r", "other", ""), false},
 	} {
 		err := judge(p, row.feed, row.rule, good)
-		if (cdc.CodeOf(err) == codeQuarantined) != row.want || !row.want && err != nil {
+		if (cdc.CodeOf(err) == engine.CodeQuarantined) != row.want || !row.want && err != nil {
 			t.Errorf("%s: got %v", row.name, err)
 		}
-		if row.want && (!strings.Contains(err.Error(), "it has failed on more than 1 of the last 1000 changes") || strings.Count(err.Error(), codeQuarantined) != 1) {
+		if row.want && (!strings.Contains(err.Error(), "it has failed on more than 1 of the last 1000 changes") || strings.Count(err.Error(), engine.CodeQuarantined) != 1) {
 			t.Errorf("%s: it does not say why, once: %v", row.name, err)
 		}
 	}
@@ -119,7 +120,7 @@ func TestAPluginIsAskedAgainWhenItIsReleased(t *testing.T) {
 	verdicts := make([]cdc.Verdict, 2)
 	events := twice(t)
 	for range 2 {
-		if err := f.Judge(t.Context(), events, verdicts); cdc.CodeOf(err) != codeQuarantined {
+		if err := f.Judge(t.Context(), events, verdicts); cdc.CodeOf(err) != engine.CodeQuarantined {
 			t.Fatalf("got %v", err)
 		}
 		if got := p.quarantined(); len(got) != 1 || got[0].Rule != "r" || got[0].Feed != "acme" {
@@ -154,11 +155,11 @@ func TestAQuarantineIsThereWhenItIsDurable(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	write(t, file, "")
 	p.quarantines.file = filepath.Join(file, "quarantine.json")
-	if err := f.Judge(t.Context(), twice(t), make([]cdc.Verdict, 2)); err == nil || cdc.CodeOf(err) == codeQuarantined {
+	if err := f.Judge(t.Context(), twice(t), make([]cdc.Verdict, 2)); err == nil || cdc.CodeOf(err) == engine.CodeQuarantined {
 		t.Errorf("got %v", err)
 	}
 	p.quarantines.file = where
-	if err := f.Judge(t.Context(), twice(t), make([]cdc.Verdict, 2)); cdc.CodeOf(err) != codeQuarantined {
+	if err := f.Judge(t.Context(), twice(t), make([]cdc.Verdict, 2)); cdc.CodeOf(err) != engine.CodeQuarantined {
 		t.Errorf("got %v", err)
 	}
 	if kept := openQuarantines(plugins.cfg, p.log).list(); len(kept) != 1 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cdcd-project/cdcd/bus"
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/engine"
 	"github.com/cdcd-project/cdcd/rules"
 	"github.com/cdcd-project/cdcd/wasm"
 )
@@ -266,7 +267,7 @@ func (c *candidate) run(ctx context.Context) {
 			}
 		}
 		c.compare(job, verdicts, fuel, err)
-		if cdc.CodeOf(err) == codeQuarantined { // it goes on failing, and goes on being counted
+		if cdc.CodeOf(err) == engine.CodeQuarantined { // it goes on failing, and goes on being counted
 			f.Close()
 			delete(filters, key)
 		}

@@ -56,7 +56,7 @@ func (f *feedFilter) Judge(ctx context.Context, events []cdc.Event, verdicts []c
 		f.held = false
 	}
 	err := f.openFilter.Judge(ctx, events, verdicts)
-	if cdc.CodeOf(err) == codeQuarantined {
+	if cdc.CodeOf(err) == engine.CodeQuarantined {
 		return f.quarantine(ctx, events[0], err)
 	}
 	if err != nil {
@@ -92,7 +92,7 @@ func (f *feedFilter) quarantine(ctx context.Context, first cdc.Event, why error)
 	one.Digest, one.Why, one.Since = f.loaded.plugin.Digest(), why.Error(), time.Now().UTC().Truncate(time.Second)
 	f.p.log.Error("a plugin is quarantined", "event", "plugin.quarantined", "plugin", one.Plugin, "rule", one.Rule, "feed", one.Feed,
 		"fallback", one.Fallback, "err", why)
-	err := f.auditTrap(ctx, first, &wasm.Trap{Kind: "quarantined", Err: cdc.Errorf(codeQuarantined, "%s", why)}, one.Fallback)
+	err := f.auditTrap(ctx, first, &wasm.Trap{Kind: "quarantined", Err: cdc.Errorf(engine.CodeQuarantined, "%s", why)}, one.Fallback)
 	if err == nil {
 		err = f.p.quarantines.add(one)
 	}
