@@ -12,6 +12,8 @@ import (
 type Deliveries interface {
 	// Delivered returns the newest objects that are asked for. It reads objects only when records are searched for.
 	Delivered(ctx context.Context, q DeliveryQuery) (api.DeliveryList, error)
+	// DeliveredEvent returns those with a change, which is named as for [Events.Event]: of the query only the feeds, the page and its size count.
+	DeliveredEvent(ctx context.Context, no uint64, id string, at time.Time, q DeliveryQuery) (api.DeliveryList, error)
 	// Delivery returns one of them with up to limit of its records, those behind the first ones that are passed over. The error is
 	// CDCD-1056 when that entry of the log is no delivery.
 	Delivery(ctx context.Context, leaf int64, pass, limit int) (api.DeliveryDetail, error)
@@ -27,12 +29,22 @@ type DeliveryQuery struct {
 	Table    string    // of one of its records, schema.table; "": any
 	Key      []string  // of that record, value by value; none: any
 	From, To time.Time // commit times of its records; zero: no limit
+	Event    *EventRef // that one of its records is; nil: any
 	Before   int64     // entries of the log below this one; 0: from the newest
 	Limit    int
 }
 
+// EventRef is a change as deliveries are searched for it.
+type EventRef struct {
+	ID     string
+	PartNo uint64    // 0: not known, as the stream does not have it any more
+	Commit time.Time // of a change whose number is known
+}
+
 // Reads reports whether records must be read to know.
-func (q *DeliveryQuery) Reads() bool { return q.Rule != "" || q.Table != "" || len(q.Key) > 0 }
+func (q *DeliveryQuery) Reads() bool {
+	return q.Event != nil || q.Rule != "" || q.Table != "" || len(q.Key) > 0
+}
 
 func (c *Console) deliveries() {
 	type asked struct {
@@ -52,6 +64,23 @@ func (c *Console) deliveries() {
 		func(ctx context.Context, in *asked) (api.DeliveryList, error) {
 			return c.cfg.Backend.Deliveries.Delivered(ctx, DeliveryQuery{Feeds: in.Feed, Object: in.Object, Rule: in.Rule, Table: in.Table, Key: in.Key,
 				From: in.From, To: in.To, Before: in.Before, Limit: in.Limit})
+		})
+	type ofEvent struct {
+		EventName
+		Feed   []string `query:"feed,explode" maxItems:"50"`
+		Before int64    `query:"before" doc:"Only deliveries with a smaller entry." minimum:"0"`
+		Limit  int      `query:"limit" default:"20" minimum:"1" maximum:"200"`
+	}
+	add(c, operation{kind: "events.deliveries", method: http.MethodGet, path: "/events/{ref}/deliveries", role: api.Viewer,
+		summary: "Where a change was delivered",
+		text: "Deliveries with the change, the newest first, and its number among the records of each. A change that the stream does not have any more " +
+			"is found by its ID, in all objects since at. The search goes on for a while: before then says where to go on."},
+		func(ctx context.Context, in *ofEvent) (api.DeliveryList, error) {
+			no, id, err := in.parse()
+			if err != nil {
+				return api.DeliveryList{}, err
+			}
+			return c.cfg.Backend.Deliveries.DeliveredEvent(ctx, no, id, in.At, DeliveryQuery{Feeds: in.Feed, Before: in.Before, Limit: in.Limit})
 		})
 	type one struct {
 		Leaf  int64 `path:"leaf" minimum:"0"`

@@ -65,7 +65,8 @@ func (c *Console) deadLetters() {
 		{"discard", api.Operator, "Give dead letters up; without yes, say which"},
 	} {
 		add(c, operation{kind: "dlq." + op.do, method: http.MethodPost, path: "/dlq/" + op.do, role: op.role, most: 4 << 20, summary: op.text,
-			text: "A job: its result is there when it has ended within a moment, else GET /dlq/jobs/{id} has it later. ok is false when it has failed."},
+			text: "A job: its result is there when it has ended within a moment, else GET /dlq/jobs/{id} has it later. A job that fails " +
+				"within that moment is answered with its error; one that fails later says so in its state and error, and ok is true all the same."},
 			func(ctx context.Context, in *wish) (api.DLQJob, error) {
 				if err := sensible(op.do, in.Body); err != nil {
 					return api.DLQJob{}, err

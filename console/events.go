@@ -53,25 +53,35 @@ func (c *Console) events() {
 			q.Before, q.Limit = in.Before, in.Limit
 			return c.cfg.Backend.Events.Recent(ctx, q)
 		})
-	type one struct {
-		Ref string    `path:"ref" doc:"no:1001, or an ID; its slash is written %2F." example:"no:1001" maxLength:"400"`
-		At  time.Time `query:"at" doc:"When its transaction was committed, or a time before, which makes finding an ID fast."`
-	}
 	add(c, operation{kind: "events.show", method: http.MethodGet, path: "/events/{ref}", role: api.Viewer,
 		summary: "A change, and what every rule says of it", text: "It is judged by the revision of the rules that was in force when it was captured."},
-		func(ctx context.Context, in *one) (api.EventDetail, error) {
-			if text, numbered := strings.CutPrefix(in.Ref, "no:"); numbered {
-				no, err := strconv.ParseUint(text, 10, 64)
-				if err != nil {
-					return api.EventDetail{}, cdc.Errorf(codeRequest, "'%s' is not the number of a change", in.Ref).WithFix("write it like no:1001")
-				}
-				return c.cfg.Backend.Events.Event(ctx, no, "", time.Time{})
+		func(ctx context.Context, in *EventName) (api.EventDetail, error) {
+			no, id, err := in.parse()
+			if err != nil {
+				return api.EventDetail{}, err
 			}
-			if !strings.Contains(in.Ref, "/") {
-				return api.EventDetail{}, cdc.Errorf(codeRequest, "'%s' names no change", in.Ref).WithFix("write no:1001, or an ID such as 0-1-17%%2F0")
-			}
-			return c.cfg.Backend.Events.Event(ctx, 0, in.Ref, in.At)
+			return c.cfg.Backend.Events.Event(ctx, no, id, in.At)
 		})
+}
+
+// EventName names a change in a path, for requests to embed.
+type EventName struct {
+	Ref string    `path:"ref" doc:"no:1001, or an ID; its slash is written %2F." example:"no:1001" maxLength:"400"`
+	At  time.Time `query:"at" doc:"When its transaction was committed, or a time before, which makes finding an ID fast."`
+}
+
+func (n *EventName) parse() (no uint64, id string, err error) {
+	text, numbered := strings.CutPrefix(n.Ref, "no:")
+	if !numbered {
+		if !strings.Contains(n.Ref, "/") {
+			return 0, "", cdc.Errorf(codeRequest, "'%s' names no change", n.Ref).WithFix("write no:1001, or an ID such as 0-1-17%%2F0")
+		}
+		return 0, n.Ref, nil
+	}
+	if no, err = strconv.ParseUint(text, 10, 64); err != nil {
+		return 0, "", cdc.Errorf(codeRequest, "'%s' is not the number of a change", n.Ref).WithFix("write it like no:1001")
+	}
+	return no, "", nil
 }
 
 // eventQuery reads what tables and operations somebody wants.

@@ -13,8 +13,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cdcd-project/cdcd/cdc"
+	"github.com/cdcd-project/cdcd/console"
 	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/internal/envelope"
 )
@@ -152,6 +154,55 @@ func TestTheConsoleShowsWhatThePipelineDid(t *testing.T) {
 		found := asked[api.DeliveryList](t, h, fmt.Sprintf("/api/v1/deliveries?table=%s&key=%s&rule=%s", r.Table, r.Key[0], envelope.Read([]byte(d.Records[0].Line)).Rules[0]))
 		if !slices.ContainsFunc(found.Deliveries, func(one api.Delivery) bool { return one.Leaf == d.Leaf && len(one.Found) > 0 }) {
 			t.Errorf("%v is not found in %+v", r, found)
+		}
+	})
+	t.Run("where a change was delivered", func(t *testing.T) {
+		all := asked[api.DeliveryList](t, h, "/api/v1/deliveries")
+		d := asked[api.DeliveryDetail](t, h, fmt.Sprintf("/api/v1/deliveries/%d?pass=2&limit=1", all.Deliveries[2].Leaf))
+		r := envelope.Read([]byte(d.Records[0].Line))
+		e := asked[api.EventDetail](t, h, "/api/v1/events/"+url.PathEscape(r.ID)+"?at="+r.Time.Format(time.RFC3339Nano))
+		for _, ref := range []string{fmt.Sprintf("no:%d/deliveries?", e.No), url.PathEscape(e.ID) + "/deliveries?at=" + r.Time.Format(time.RFC3339Nano) + "&"} {
+			list := asked[api.DeliveryList](t, h, "/api/v1/events/"+ref)
+			if len(list.Deliveries) != 1 || list.Deliveries[0].Leaf != d.Leaf || len(list.Deliveries[0].Found) != 1 || list.Searched != 1 || list.Before != 0 ||
+				list.Deliveries[0].Found[0] != d.Records[0] || list.Faults != nil {
+				t.Errorf("%s: got %+v, want record %+v of %d", ref, list, d.Records[0], d.Leaf)
+			}
+			if list := asked[api.DeliveryList](t, h, "/api/v1/events/"+ref+"feed=another"); len(list.Deliveries) != 0 {
+				t.Errorf("%s of another feed: got %+v", ref, list)
+			}
+		}
+		unmatched := asked[api.EventList](t, h, "/api/v1/events?table=shop.customers&limit=1").Events[0]
+		if list := asked[api.DeliveryList](t, h, fmt.Sprintf("/api/v1/events/no:%d/deliveries", unmatched.No)); len(unmatched.Matched) != 0 || len(list.Deliveries) != 0 {
+			t.Errorf("%+v: got %+v", unmatched, list)
+		}
+		// One that the stream does not have is looked for in all objects.
+		if list := asked[api.DeliveryList](t, h, "/api/v1/events/0-1-999999%2F0/deliveries"); len(list.Deliveries) != 0 || list.Searched != 5 || list.Before != 0 {
+			t.Errorf("an ID that never was: got %+v", list)
+		}
+		sent[api.DeliveryList](t, h, http.MethodGet, "/api/v1/events/no:99999999/deliveries", nil, codeNoEvent)
+		sent[api.DeliveryList](t, h, http.MethodGet, "/api/v1/events/nothing/deliveries", nil, "CDCD-1050")
+	})
+	t.Run("a change in objects whose numbers say nothing", func(t *testing.T) {
+		at := func(minute int) time.Time { return time.Date(2026, 11, 21, 2, minute, 0, 0, time.UTC) }
+		e := &console.EventRef{ID: "0-1-17/0", PartNo: 17, Commit: at(10)}
+		for _, tt := range []struct {
+			feed        string
+			first, last uint64
+			from, to    int
+			ref         *console.EventRef
+			want        bool
+		}{
+			{"acme", 10, 17, 0, 1, e, true},
+			{"acme", 18, 20, 5, 15, e, false},
+			{"acme", 18, 20, 5, 15, &console.EventRef{ID: e.ID}, true},
+			{"acme.redriven", 1, 2, 0, 1, e, true},
+			{"acme.replay", 1, 2, 5, 15, e, true},
+			{"acme.replay", 1, 20, 0, 1, e, false},
+		} {
+			o := &cdc.Object{Chain: "shop/" + tt.feed + "/00", FirstPartNo: tt.first, LastPartNo: tt.last, FirstCommit: at(tt.from), LastCommit: at(tt.to)}
+			if got := mayHave(o, tt.ref); got != tt.want {
+				t.Errorf("%+v: %t", tt, got)
+			}
 		}
 	})
 	t.Run("pages of changes are bounded and leave nothing out", func(t *testing.T) {

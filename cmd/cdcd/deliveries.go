@@ -37,12 +37,16 @@ func (p *pipeline) openDeliveries() (*deliveries, error) {
 
 func (d *deliveries) close() { d.read.close() }
 
-// deadLetterChain ends the feed's name in the chain of its dead letters.
-const deadLetterChain = ".dead-letters"
+// What ends the feed's name in the chains of its dead letters, and of what was replayed.
+const (
+	deadLetterChain = ".dead-letters"
+	replayChain     = ".replay"
+)
 
 const (
 	bundleLeaves  = 256              // that are read at once
 	searchTakes   = 5 * time.Second  // after which a search says how far it came
+	commitsApart  = time.Minute      // at most, of changes that were not committed in their order
 	noteLeaves    = 20_000           // behind an object that are searched for what became of it
 	foundRecords  = 5                // of an object that a list shows
 	rereadRecords = 30 * time.Second // that reading an object may take
@@ -57,7 +61,10 @@ func (d *deliveries) list(ctx context.Context, q console.DeliveryQuery) (api.Del
 		end = min(end, q.Before)
 	}
 	until := time.Now().Add(searchTakes)
-	for end > 0 && len(list.Deliveries) < q.Limit {
+	for looked := false; end > 0 && len(list.Deliveries) < q.Limit; looked = true {
+		if looked && time.Now().After(until) {
+			break
+		}
 		begin := (end - 1) / bundleLeaves * bundleLeaves
 		bundle, err := d.objects(ctx, begin, end, q)
 		if err != nil {
@@ -115,12 +122,40 @@ func wantsObject(o *cdc.Object, q console.DeliveryQuery) bool {
 	return !strings.HasSuffix(index.FeedOf(o.Chain), deadLetterChain) && // that is nobody's but ours
 		(len(q.Feeds) == 0 || slices.Contains(q.Feeds, index.FeedOf(o.Chain))) &&
 		(q.Object == "" || strings.Contains(o.Store+"/"+o.Key, q.Object)) &&
-		(q.From.IsZero() || !o.LastCommit.Before(q.From)) && (q.To.IsZero() || o.FirstCommit.Before(q.To))
+		(q.From.IsZero() || !o.LastCommit.Before(q.From)) && (q.To.IsZero() || o.FirstCommit.Before(q.To)) &&
+		(q.Event == nil || mayHave(o, q.Event))
+}
+
+// mayHave reports whether a change may be a record of an object. An object answers for a range of the stream's numbers. Replayed
+// changes may have others, of files, but are in their order; redriven ones have others and are in the order that people chose.
+func mayHave(o *cdc.Object, e *console.EventRef) bool {
+	feed := index.FeedOf(o.Chain)
+	switch {
+	case e.PartNo == 0 || strings.HasSuffix(feed, "."+redrivenName):
+		return true
+	case strings.HasSuffix(feed, replayChain):
+		return e.Commit.After(o.FirstCommit.Add(-commitsApart)) && e.Commit.Before(o.LastCommit.Add(commitsApart))
+	}
+	return o.FirstPartNo <= e.PartNo && e.PartNo <= o.LastPartNo
+}
+
+// eventRef says what is known of a change. One with an ID may have left the stream, from when on objects have it.
+func eventRef(e cdc.Event, id string, err error) (*console.EventRef, error) {
+	switch {
+	case err == nil:
+		return &console.EventRef{ID: e.ID(), PartNo: e.PartNo(), Commit: e.CommitTime()}, nil
+	case id != "" && cdc.CodeOf(err) == codeNoEvent:
+		return &console.EventRef{ID: id}, nil
+	}
+	return nil, err
 }
 
 // search reads an object for records that are asked for.
 func (d *deliveries) search(ctx context.Context, one *api.Delivery, q console.DeliveryQuery) (fault string, err error) {
 	lines, fault, err := d.lines(ctx, one.Object)
+	if q.Event != nil && len(lines) > 0 && envelope.Read(lines[0]).ID == "" {
+		fault = "its records do not say which changes they are"
+	}
 	for i, line := range lines {
 		if len(one.Found) == foundRecords {
 			break
@@ -134,7 +169,7 @@ func (d *deliveries) search(ctx context.Context, one *api.Delivery, q console.De
 
 func wantsRecord(line []byte, q console.DeliveryQuery) bool {
 	r := envelope.Read(line)
-	return (q.Rule == "" || slices.Contains(r.Rules, q.Rule)) && (q.Table == "" || r.Table == q.Table) && (len(q.Key) == 0 || slices.Equal(r.Key, q.Key)) &&
+	return (q.Event == nil || r.ID == q.Event.ID) && (q.Rule == "" || slices.Contains(r.Rules, q.Rule)) && (q.Table == "" || r.Table == q.Table) && (len(q.Key) == 0 || slices.Equal(r.Key, q.Key)) &&
 		(q.From.IsZero() || !r.Time.Before(q.From)) && (q.To.IsZero() || r.Time.Before(q.To))
 }
 
@@ -293,6 +328,22 @@ func (d *deliveries) resend(ctx context.Context, leaf int64, by, why string) (ap
 // Delivered implements console.Deliveries.
 func (d *consoleDesk) Delivered(ctx context.Context, q console.DeliveryQuery) (api.DeliveryList, error) {
 	return withDeliveries(d, func(ds *deliveries) (api.DeliveryList, error) { return ds.list(ctx, q) })
+}
+
+// DeliveredEvent implements console.Deliveries.
+func (d *consoleDesk) DeliveredEvent(ctx context.Context, no uint64, id string, at time.Time, q console.DeliveryQuery) (api.DeliveryList, error) {
+	return withDeliveries(d, func(ds *deliveries) (list api.DeliveryList, err error) {
+		searching, cancel := context.WithTimeout(ctx, 2*readTakes)
+		defer cancel()
+		e, err := eventWish{No: no, ID: id, At: at}.find(searching, d.p.stream, func(searched) {})
+		if q.Event, err = eventRef(e, id, err); err != nil {
+			return list, err
+		}
+		if q.Event.PartNo == 0 {
+			q.From = at
+		}
+		return ds.list(ctx, q)
+	})
 }
 
 // Delivery implements console.Deliveries.

@@ -32,15 +32,17 @@ func newDeliveryCmd(a *app) *cobra.Command {
 
 func newDeliveryListCmd(a *app) *cobra.Command {
 	q := console.DeliveryQuery{Limit: 20}
-	var from, to string
+	var from, to, event, at string
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "Show the newest objects that partners got",
 		Long: `List shows the objects that were delivered, the newest first, as the audit log has them. With --rule, --table or --key it
 reads them and shows those with such a record; that takes its time, so it stops after a while and says where to go on.
+With --event it shows where one change was delivered, and which record it is there.
 A running cdcd is asked, which knows who has been told of them; without one, the log and the stores are read.`,
 		Example: `  cdcd delivery list --feed acme
   cdcd delivery list --table shop.orders --key 42
+  cdcd delivery list --event no:1001
   cdcd delivery list --rule paid-big-order --from 2026-11-21`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -55,6 +57,25 @@ A running cdcd is asked, which knows who has been told of them; without one, the
 			}
 			if q.Limit < 1 || q.Limit > 200 {
 				return usagef("--limit %d is not from 1 to 200", q.Limit)
+			}
+			if at != "" && event == "" {
+				return usagef("--at is of an event").WithFix("add --event ID")
+			}
+			if event != "" && (q.Object != "" || q.Rule != "" || q.Table != "" || from != "" || to != "") {
+				return usagef("--event says already which records are meant").WithFix("leave out --object, --rule, --table, --key, --from and --to")
+			}
+			if event != "" {
+				list, err := a.deliveriesOf(cmd.Context(), event, at, q)
+				if err != nil {
+					return interrupted(cmd.Context(), err)
+				}
+				return a.ui.result(kind(cmd), list, func(w io.Writer) {
+					a.printDeliveries(w, list)
+					for _, d := range list.Deliveries {
+						fmt.Fprintf(w, "it is record %d of entry %d: cdcd delivery show %d --pass %d --limit 1\n",
+							d.Found[0].Number, d.Leaf, d.Leaf, d.Found[0].Number-1)
+					}
+				})
 			}
 			var list api.DeliveryList
 			err = a.askDeliveries(cmd.Context(), "/deliveries?"+deliveryQuery(q).Encode(), &list,
@@ -71,11 +92,41 @@ A running cdcd is asked, which knows who has been told of them; without one, the
 	f.StringVar(&q.Rule, "rule", "", "only with a record that this rule matched")
 	f.StringVar(&q.Table, "table", "", "only with a record of this table (schema.table)")
 	f.StringArrayVar(&q.Key, "key", nil, "of this row: value of the primary key, once for each of its columns, in their order")
+	f.StringVar(&event, "event", "", "where this change was delivered: no:NUMBER, or its ID")
+	f.StringVar(&at, "at", "", "with the ID of an event: when it was committed, or a time before, which makes finding it fast")
 	f.StringVar(&from, "from", "", "commit time to begin with: 2026-11-21, or 2026-11-21T02:00:00Z")
 	f.StringVar(&to, "to", "", "commit time to end before")
 	f.Int64Var(&q.Before, "before", 0, "go on before this entry of the log")
 	f.IntVar(&q.Limit, "limit", q.Limit, "most deliveries to show")
 	return cmd
+}
+
+// deliveriesOf returns where a change was delivered.
+func (a *app) deliveriesOf(ctx context.Context, ref, at string, q console.DeliveryQuery) (list api.DeliveryList, err error) {
+	id := ref
+	if strings.HasPrefix(ref, "no:") {
+		id = ""
+	}
+	from, err := timeOf("--at", at, time.Now())
+	if err != nil {
+		return list, err
+	}
+	query := deliveryQuery(q)
+	if !from.IsZero() {
+		query.Set("at", from.UTC().Format(time.RFC3339Nano))
+	}
+	err = a.askDeliveries(ctx, "/events/"+url.PathEscape(ref)+"/deliveries?"+query.Encode(), &list, func(d *deliveries) error {
+		e, err := a.eventOf(ctx, ref, at, nil)
+		if q.Event, err = eventRef(e, id, err); err != nil {
+			return err
+		}
+		if q.Event.PartNo == 0 {
+			q.From = from
+		}
+		list, err = d.list(ctx, q)
+		return err
+	})
+	return list, err
 }
 
 // deliveryQuery writes a query as the API takes it.

@@ -135,8 +135,10 @@ func (a *app) eventInStream(ctx context.Context, wish eventWish) (cdc.Event, err
 	return e, interrupted(ctx, err)
 }
 
+const codeNoEvent = "CDCD-2340"
+
 func noSuchEvent(wish eventWish) error {
-	return cdc.Errorf("CDCD-2340", "the stream has no event %s", wish).
+	return cdc.Errorf(codeNoEvent, "the stream has no event %s", wish).
 		WithFix("it may be older than what the stream keeps, or of another source; give the delivered record as a file")
 }
 

@@ -362,7 +362,7 @@ func (r *replayRun) do(ctx context.Context) (replayFeed, error) {
 		defer closeStore(store)
 	}
 	cfg := r.p.chainConfig(r.feed)
-	cfg.Feed, cfg.Store, cfg.Writer, cfg.Every = r.feed.name+".replay", store, "replay", forEver
+	cfg.Feed, cfg.Store, cfg.Writer, cfg.Every = r.feed.name+replayChain, store, "replay", forEver
 	cfg.Committed, cfg.Audited = nil, nil
 	c, err := chain.OpenSplit(ctx, cfg, nil)
 	if err != nil {

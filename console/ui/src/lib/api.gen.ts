@@ -202,7 +202,7 @@ export interface paths {
         put?: never;
         /**
          * Give dead letters up; without yes, say which
-         * @description A job: its result is there when it has ended within a moment, else GET /dlq/jobs/{id} has it later. ok is false when it has failed.
+         * @description A job: its result is there when it has ended within a moment, else GET /dlq/jobs/{id} has it later. A job that fails within that moment is answered with its error; one that fails later says so in its state and error, and ok is true all the same.
          */
         post: operations["dlq.discard"];
         delete?: never;
@@ -277,7 +277,7 @@ export interface paths {
         put?: never;
         /**
          * Deliver dead letters that can be judged now; without yes, say which
-         * @description A job: its result is there when it has ended within a moment, else GET /dlq/jobs/{id} has it later. ok is false when it has failed.
+         * @description A job: its result is there when it has ended within a moment, else GET /dlq/jobs/{id} has it later. A job that fails within that moment is answered with its error; one that fails later says so in its state and error, and ok is true all the same.
          */
         post: operations["dlq.redrive"];
         delete?: never;
@@ -297,7 +297,7 @@ export interface paths {
         put?: never;
         /**
          * Judge dead letters again, without effect
-         * @description A job: its result is there when it has ended within a moment, else GET /dlq/jobs/{id} has it later. ok is false when it has failed.
+         * @description A job: its result is there when it has ended within a moment, else GET /dlq/jobs/{id} has it later. A job that fails within that moment is answered with its error; one that fails later says so in its state and error, and ok is true all the same.
          */
         post: operations["dlq.retest"];
         delete?: never;
@@ -377,6 +377,26 @@ export interface paths {
          * @description It is judged by the revision of the rules that was in force when it was captured.
          */
         get: operations["events.show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/events/{ref}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Where a change was delivered
+         * @description Deliveries with the change, the newest first, and its number among the records of each. A change that the stream does not have any more is found by its ID, in all objects since at. The search goes on for a while: before then says where to go on.
+         */
+        get: operations["events.deliveries"];
         put?: never;
         post?: never;
         delete?: never;
@@ -4597,6 +4617,63 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AnswerEventDetail"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "events.deliveries": {
+        parameters: {
+            query?: {
+                /** @description When its transaction was committed, or a time before, which makes finding an ID fast. */
+                at?: string;
+                feed?: string[];
+                /** @description Only deliveries with a smaller entry. */
+                before?: number;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description no:1001, or an ID; its slash is written %2F. */
+                ref: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerDeliveryList"];
                 };
             };
             /** @description Bad Request */
