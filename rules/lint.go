@@ -500,12 +500,43 @@ func (c *typer) lintNullFails(e ast.Expr) {
 		f := c.warn(operand, codeNullFails, "this fails when %s is NULL", source)
 		if !comparison {
 			f.Hint("write coalesce(%s, …), or ask first: %s != null && …", source, source)
+			if around := c.questionAround(operand); around != nil {
+				from, to := c.whole(around)
+				c.editAround(f, from, to, source+" != null && ", "")
+			}
 			continue
 		}
 		from, to := c.whole(e)
 		f.Hint("ask first: %s != null && %s", source, oneLine(c.text[from:to]))
 		c.editAround(f, from, to, source+" != null && ", "")
 	}
+}
+
+// questionAround returns the comparison that an expression is part of; nil: none, or it stands where && may not, as in a list.
+func (c *typer) questionAround(part ast.Expr) (found ast.Expr) {
+	var look func(e, question ast.Expr)
+	look = func(e, question ast.Expr) {
+		if e == part {
+			found = question
+			return
+		}
+		if e.Kind() != ast.CallKind {
+			return
+		}
+		call := e.AsCall()
+		switch call.FunctionName() {
+		case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals, operators.Equals, operators.NotEquals:
+			question = e
+		}
+		if call.IsMemberFunction() {
+			look(call.Target(), question)
+		}
+		for _, arg := range call.Args() {
+			look(arg, question)
+		}
+	}
+	look(c.tree, nil)
+	return found
 }
 
 // editAround lets a finding put something before and after an expression, in parentheses unless it is the whole condition.

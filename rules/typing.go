@@ -254,6 +254,8 @@ func (c *typer) ident(e ast.Expr) typ {
 			c.edit(f, from, to, near)
 		} else if near, ok := strictyaml.Nearest(name, columnNames(c.table)); ok {
 			f.Hint("did you mean the column after%s?", selector(near))
+			from, to := c.span(e)
+			c.editOnChange(f, from, to, afterVar+selector(near))
 		} else {
 			f.Hint("there are %s; text goes in quotes: '%s'", strings.Join(c.variables(), ", "), clip(name))
 		}
@@ -768,6 +770,9 @@ func (c *typer) in(e ast.Expr) typ {
 	if b.Kind() == ast.ListKind {
 		for _, item := range b.AsList().Elements() {
 			ti := c.visit(item)
+			if ti.class == failed && ta.class == text {
+				c.mendWord(item)
+			}
 			if ta.class == failed || ti.class == failed || ti.class == null || ta.class == null {
 				continue
 			}
@@ -1249,11 +1254,61 @@ func (c *typer) checkPattern(e ast.Expr) {
 func (c *typer) meet(e, a, b ast.Expr, ta, tb typ) (typ, typ) {
 	switch {
 	case ta.literal && !tb.literal:
-		ta = c.coerce(a, ta, b, tb)
+		t := ta
+		if ta = c.coerce(a, ta, b, tb); ta.class == failed {
+			c.mendLiteral(e, a, b, t, tb)
+		}
 	case tb.literal && !ta.literal:
-		tb = c.coerce(b, tb, a, ta)
+		t := tb
+		if tb = c.coerce(b, tb, a, ta); tb.class == failed {
+			c.mendLiteral(e, b, a, t, ta)
+		}
+	case ta.class == failed && tb.class == text && tb.column != nil:
+		c.mendWord(a)
+	case tb.class == failed && ta.class == text && ta.column != nil:
+		c.mendWord(b)
 	}
 	return ta, tb
+}
+
+// mendLiteral lets the newest finding, which is about a literal, offer to convert what it was to take the type of.
+func (c *typer) mendLiteral(e, literal, other ast.Expr, t, to typ) {
+	if len(c.errs) == 0 || other.Kind() != ast.SelectKind || literal.Kind() != ast.LiteralKind || e.Kind() != ast.CallKind {
+		return
+	}
+	f := c.errs[len(c.errs)-1]
+	convert := func(fn string) {
+		f.Edits = nil
+		from, to := c.span(other)
+		c.edit(f, from, to, fn+"("+c.text[from:to]+")")
+	}
+	number := t.class == integer || t.class == unsigned || t.class == double
+	function, equal := e.AsCall().FunctionName(), false
+	switch function {
+	case operators.Equals, operators.NotEquals, operators.In:
+		equal = true
+	}
+	switch {
+	case number && !equal && to.class == text && to.column != nil && to.column.Kind == cdc.KindString: // nobody means the order of texts
+		f.Hint("write double(%s) to compare numbers, or '%s' to compare texts", c.source(other), c.source(literal))
+		convert("double")
+	case equal:
+	case t.class == double && (to.class == integer || to.class == unsigned):
+		convert("double")
+	case number && to.class == unsigned:
+		convert("int")
+	}
+}
+
+// mendWord lets the newest finding, that a name means nothing, offer to write it as a text: it is compared with one.
+func (c *typer) mendWord(e ast.Expr) {
+	if len(c.errs) == 0 || e.Kind() != ast.IdentKind {
+		return
+	}
+	if f := c.errs[len(c.errs)-1]; f.Code == codeName && len(f.Edits) == 0 && strings.HasSuffix(f.Suggestion, "text goes in quotes: '"+e.AsIdent()+"'") {
+		from, to := c.span(e)
+		c.edit(f, from, to, "'"+c.text[from:to]+"'")
+	}
 }
 
 // compatible says so when two operands cannot be compared.
@@ -1303,6 +1358,18 @@ func (c *typer) mismatch(e, a, b ast.Expr, ta, tb typ) {
 		convertRight("double")
 	case tb.class == double && (ta.class == integer || ta.class == unsigned):
 		convert("double")
+	case ta.class == text && tb.class == exact && ordered(e): // nobody means the order of texts
+		convert("decimal")
+	case tb.class == text && ta.class == exact && ordered(e):
+		convertRight("decimal")
+	case ordered(e) && (ta.class == text && (tb.class == integer || tb.class == unsigned) || tb.class == text && (ta.class == integer || ta.class == unsigned)):
+		f.Hint("write double(%s)%sdouble(%s)", sa, sign, sb)
+		wrap(a, "double")
+		wrap(b, "double")
+	case ta.class == text && tb.class == double && ordered(e):
+		convert("double")
+	case tb.class == text && ta.class == double && ordered(e):
+		convertRight("double")
 	case ta.class == text && (tb.class == integer || tb.class == unsigned || tb.class == double || tb.class == exact):
 		convertRight("string")
 	case tb.class == text && (ta.class == integer || ta.class == unsigned || ta.class == double || ta.class == exact):
@@ -1312,6 +1379,18 @@ func (c *typer) mismatch(e, a, b ast.Expr, ta, tb typ) {
 	default:
 		f.Hint("compare values of one type")
 	}
+}
+
+// ordered reports whether an expression asks which of two is larger.
+func ordered(e ast.Expr) bool {
+	if e.Kind() != ast.CallKind {
+		return false
+	}
+	switch e.AsCall().FunctionName() {
+	case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
+		return true
+	}
+	return false
 }
 
 // describe names an expression and its type: "after.zip is text (varchar(10))".
