@@ -93,7 +93,7 @@ func (c *Console) ruleTrials(texts *textCache) {
 			if err != nil {
 				return api.Evaluated{}, err
 			}
-			return c.evaluated(ctx, d, in.Body.Events, in.Body.Limit)
+			return c.evaluated(ctx, texts, d, in.Body.Events, in.Body.Limit)
 		})
 	type explain struct {
 		Body struct {
@@ -422,8 +422,24 @@ func (c *Console) change(ctx context.Context, ref string, at time.Time, line str
 	return c.cfg.Backend.Trials.Find(ctx, 0, ref, at)
 }
 
+// inForce returns the published rule of a draft's name, if it can be judged by.
+func (c *Console) inForce(ctx context.Context, texts *textCache, d *rules.RuleText) *rules.RuleText {
+	if d.Rule == nil {
+		return nil
+	}
+	list, err := c.cfg.Backend.Rules.Rules(ctx, d.Rule.Name, 0)
+	if err != nil || len(list.Rules) == 0 { // it is new, or the store does not answer: verdicts of the draft will do
+		return nil
+	}
+	was := texts.of(list.Rules[0].Text)
+	if was.Judging() == nil || was.Rule.Name != d.Rule.Name {
+		return nil
+	}
+	return was
+}
+
 // evaluated judges changes.
-func (c *Console) evaluated(ctx context.Context, d *rules.RuleText, refs []string, most int) (api.Evaluated, error) {
+func (c *Console) evaluated(ctx context.Context, texts *textCache, d *rules.RuleText, refs []string, most int) (api.Evaluated, error) {
 	out := api.Evaluated{Events: []api.JudgedEvent{}, Readable: d.Rule != nil}
 	var events []cdc.Event
 	for _, ref := range refs {
@@ -444,7 +460,7 @@ func (c *Console) evaluated(ctx context.Context, d *rules.RuleText, refs []strin
 			}
 		}
 	}
-	set := d.Judging()
+	set, before := d.Judging(), c.inForce(ctx, texts, d)
 	for _, e := range events {
 		one := api.JudgedEvent{Event: api.Event{ID: e.ID(), No: e.No(), Seq: e.Batch().Seq, Table: e.Table().String(), Op: e.Op().String(), CommitTime: e.CommitTime(),
 			Position: e.Position().String(), Line: string(cdc.AppendEvent(nil, e)), Revision: e.Batch().Rules.No, Matched: []string{}, Failed: []string{}, Incomplete: e.Incomplete()}}
@@ -454,6 +470,13 @@ func (c *Console) evaluated(ctx context.Context, d *rules.RuleText, refs []strin
 				return out, err
 			}
 			one.Verdict = v
+			if before != nil {
+				was, err := before.Judging().Judge(e, d.Rule.Name)
+				if err != nil {
+					return out, err
+				}
+				one.Was = &was
+			}
 			switch v.Outcome {
 			case rules.Matched, rules.Undecided:
 				out.Matched++

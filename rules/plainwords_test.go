@@ -59,7 +59,9 @@ func TestMistakesAreSaidInPlainWordsAndMendedWithOneClick(t *testing.T) {
 		{"after.amount > 100.5", "", "", "", ""}, // the literal becomes a decimal number
 		{"after.amount == '100.50'", "", "", "", ""},
 	} {
-		t.Run(tt.when, func(t *testing.T) { oneClick(t, ReadRuleText(plainRule(tt.when, "[insert, update]")), tables, tt.code, tt.says, tt.under, tt.mended) })
+		t.Run(tt.when, func(t *testing.T) {
+			oneClick(t, ReadRuleText(plainRule(tt.when, "[insert, update]")), tables, tt.code, tt.says, tt.under, tt.mended)
+		})
 	}
 }
 

@@ -24,6 +24,8 @@ type backtestJobs struct {
 	mu   sync.Mutex // guards all
 	all  []*backtestJob
 	kick chan struct{} // there may be one that waits
+
+	tell func(api.Job) // nil: nobody follows
 }
 
 type backtestJob struct {
@@ -61,6 +63,7 @@ func (j *backtestJobs) start(wish backtestWish, who, schema string, now time.Tim
 		job.Rules, job.Asks = append(job.Rules, r.Name), append(job.Asks, r.Asks())
 	}
 	j.all = append(j.all, job)
+	j.told(job)
 	for len(j.all) > keptBacktests && !j.all[0].Ended.IsZero() {
 		j.all = j.all[1:]
 	}
@@ -105,6 +108,7 @@ func (j *backtestJobs) end(id string) (api.Backtest, error) {
 	switch job.State {
 	case "waiting":
 		job.State, job.Ended = "stopped", time.Now().UTC()
+		j.told(job)
 	case "running":
 		job.stop()
 	}
@@ -118,6 +122,7 @@ func (j *backtestJobs) next(stop context.CancelFunc) *backtestJob {
 	for _, job := range j.all {
 		if job.State == "waiting" {
 			job.State, job.Begun, job.stop = "running", time.Now().UTC(), stop
+			j.told(job)
 			return job
 		}
 	}
@@ -129,6 +134,32 @@ func (j *backtestJobs) note(job *backtestJob, what func(*api.Backtest)) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	what(&job.Backtest)
+	j.told(job)
+}
+
+// follow has it told how far each is.
+func (j *backtestJobs) follow(tell func(api.Job)) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.tell = tell
+}
+
+// told tells those who follow jobs how far one is. The mutex is held.
+func (j *backtestJobs) told(job *backtestJob) {
+	if j.tell == nil {
+		return
+	}
+	b := job.Backtest
+	out := api.Job{ID: b.ID, Kind: "backtest", Title: strings.Join(b.Rules, ", "), State: b.State, Started: b.Asked, Who: b.Who, Done: b.Seq, Of: b.LastSeq, Error: b.Error}
+	switch b.State {
+	case "waiting":
+		out.State = "running"
+	case "stopped":
+		out.State = "cancelled"
+	}
+	b.Result, b.Asks = nil, nil
+	out.Progress = b
+	j.tell(out)
 }
 
 // runBacktests runs them one after the other, until ctx ends.

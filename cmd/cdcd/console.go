@@ -52,6 +52,7 @@ func (p *pipeline) newConsole(gate *console.Gate) *console.Console {
 		Backend: console.Backend{Health: d, Tables: d, Events: d, Live: &d.live, Settings: d, Rules: d, Trials: d, Drafts: d, Backtests: d,
 			Deliveries: d, DeadLetters: &d.letters, Audit: d, Plugins: d}})
 	d.site.Store(site)
+	p.jobs.follow(d.tellJob)
 	return site
 }
 

@@ -67,6 +67,10 @@ func TestWhatAnswersIsBehindTheGate(t *testing.T) {
 		{"GET", "/stream/tables?frames=1", "", "viewer"},
 		{"GET", "/debug/pprof/heap", "", "operator"},
 		{"POST", "/rules", `{"verb":"list"}`, "viewer"},
+		{"POST", "/rules", `{"verb":"drafts","draft":{}}`, "viewer"},
+		{"POST", "/rules", `{"verb":"backtests"}`, "viewer"},
+		{"POST", "/rules", `{"verb":"save_draft","draft":{"author":"bob","name":"x","text":"y"}}`, "analyst"},
+		{"POST", "/rules", `{"verb":"drop_draft","draft":{"author":"bob","name":"z"}}`, "analyst"},
 		{"POST", "/rules", `{"verb":"mode","rule":"new-vip","mode":"off","why":"x","dry_run":true}`, "analyst"},
 		{"POST", "/rules", `{"verb":"mode","rule":"new-vip","mode":"active","why":"x"}`, "publisher"},
 		{"POST", "/rules", `{"verb":"adopt","adopted":"x"}`, "operator"},
@@ -105,6 +109,13 @@ func TestWhatAnswersIsBehindTheGate(t *testing.T) {
 	}
 	if w := ask("POST", "/rules", `{"verb":"history","rule":"new-vip"}`, "viewer"); !strings.Contains(w.Body.String(), `"who":"publisher"`) || strings.Contains(w.Body.String(), "somebody else") {
 		t.Errorf("history: %s", w.Body)
+	}
+
+	// Whoever a request says to be, a draft is its caller's.
+	for author, want := range map[string]string{"analyst": "y", "bob": ""} {
+		if draft, _ := p.desk.draft(t.Context(), author, "x"); draft.Text != want {
+			t.Errorf("%s has the draft %q, want %q", author, draft.Text, want)
+		}
 	}
 }
 

@@ -220,6 +220,10 @@ func (d *consoleDesk) Changes(ctx context.Context, tables []*cdc.Table, most int
 		}
 		globs = append(globs, g)
 	}
+	deep := most > recentKept
+	if deep {
+		key += "\n"
+	}
 	w.mu.Lock()
 	if w.changes == nil || len(w.changes) > 100 {
 		w.changes = map[string]*seenChanges{}
@@ -232,7 +236,7 @@ func (d *consoleDesk) Changes(ctx context.Context, tables []*cdc.Table, most int
 	if time.Since(seen.at) > seenFor && !seen.asking {
 		seen.asking = true
 		d.work.Go(func() { // beside who asks
-			events, err := d.recentChanges(d.ctx, globs)
+			events, err := d.recentChanges(d.ctx, globs, deep)
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			first := seen.at.IsZero()
@@ -271,20 +275,24 @@ func newest(events []cdc.Event, most int) []cdc.Event {
 
 const mostChangesKept = 200
 
-// recentChanges reads the newest changes of tables.
-func (d *consoleDesk) recentChanges(ctx context.Context, globs []cdc.TableGlob) ([]cdc.Event, error) {
+// recentChanges returns the newest changes of tables: those that are remembered, or more that are read.
+func (d *consoleDesk) recentChanges(ctx context.Context, globs []cdc.TableGlob, deep bool) ([]cdc.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTakes)
+	defer cancel()
+	q := console.EventQuery{Tables: globs}
+	known, err := d.live.Latest(ctx, q)
+	if err == nil && len(known) >= recentKept && !deep {
+		return known, nil
+	}
 	out, err := d.look()
 	if err != nil {
 		return nil, err
 	}
 	defer out()
-	ctx, cancel := context.WithTimeout(ctx, readTakes)
-	defer cancel()
 	info, err := d.p.stream.Info(ctx)
 	if err != nil {
 		return nil, err
 	}
-	q := console.EventQuery{Tables: globs}
 	var found []cdc.Event
 	first := max(info.First, 1)
 	for end, step, frames := info.Last, uint64(8), uint64(0); end >= first && end > 0 && len(found) < mostChangesKept && frames < mostFrames/4; step = min(2*step, 256) {
@@ -308,6 +316,11 @@ func (d *consoleDesk) recentChanges(ctx context.Context, globs []cdc.TableGlob) 
 		found = append(found, part[:min(len(part), mostChangesKept-len(found))]...)
 		frames += end + 1 - begin
 		end = begin - 1
+	}
+	for _, e := range known { // operations that are rare lie further back than was read
+		if len(found) == 0 || e.No() < found[len(found)-1].No() {
+			found = append(found, e)
+		}
 	}
 	return found, nil
 }

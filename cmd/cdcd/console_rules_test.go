@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -126,6 +128,8 @@ func TestAnAnalystWritesTriesAndPublishesARule(t *testing.T) {
 	// Publishing wants a back-test, or a reason.
 	sent[api.Published](t, h, "POST", "/api/v1/rules/publish", body{"draft": name, "why": "sales asked"}, "CDCD-2354")
 	sent[api.Published](t, h, "POST", "/api/v1/rules/publish", body{"draft": name, "why": "sales asked", "backtest": "nothing"}, "CDCD-2355")
+	var told []api.Job
+	p.jobs.follow(func(j api.Job) { told = append(told, j) }) // called one at a time
 	job := sent[api.Backtest](t, h, "POST", "/api/v1/backtests", body{"texts": []string{ready.Text}}, "")
 	waitFor(t, "the back-test", func() bool {
 		job = asked[api.Backtest](t, h, "/api/v1/backtests/"+job.ID)
@@ -133,6 +137,19 @@ func TestAnAnalystWritesTriesAndPublishesARule(t *testing.T) {
 	})
 	if job.State != "done" || job.Result == nil || job.Result.Matched == 0 || job.Result.Rules[0].Added == 0 || job.Result.Rules[0].Examples[0].Line == "" {
 		t.Fatalf("the back-test: %+v", job)
+	}
+	p.jobs.follow(nil)
+	if len(told) < 3 || told[0].State != "running" || told[len(told)-1].State != "done" || told[0].ID != job.ID || told[0].Kind != "backtest" || told[0].Title != name {
+		t.Errorf("those who follow were told %+v", told)
+	}
+	stopped := sent[api.Backtest](t, h, "POST", "/api/v1/backtests", body{"texts": []string{ready.Text}}, "")
+	sent[api.Backtest](t, h, "DELETE", "/api/v1/backtests/"+stopped.ID, body{}, "")
+	waitFor(t, "the end of a back-test that is stopped", func() bool {
+		stopped = asked[api.Backtest](t, h, "/api/v1/backtests/"+stopped.ID)
+		return !stopped.Ended.IsZero()
+	})
+	if stopped.State != "stopped" && stopped.State != "done" { // it may have been at its end
+		t.Errorf("a back-test that was stopped is %s", stopped.State)
 	}
 	other := sent[api.CheckedRule](t, h, "POST", "/api/v1/rules/form", body{"text": ready.Text, "set": body{"when": "after.id > 5"}}, "")
 	sent[api.Published](t, h, "POST", "/api/v1/rules/publish", body{"texts": []string{other.Text}, "base": base, "why": "x", "backtest": job.ID}, "CDCD-2354")
@@ -163,6 +180,11 @@ func TestAnAnalystWritesTriesAndPublishesARule(t *testing.T) {
 	if mine.Moved == nil || mine.Moved.Why != "theirs" || mine.Moved.Revision != out.Revision+1 || mine.Moved.Diff.Fields[0].Field != "description" {
 		t.Errorf("what others did: %+v", mine.Moved)
 	}
+	draft := sent[api.CheckedRule](t, h, "POST", "/api/v1/rules/form", body{"text": ready.Text, "set": body{"when": "false"}}, "").Text
+	judged := sent[api.Evaluated](t, h, "POST", "/api/v1/rules/evaluate", body{"text": draft, "events": []string{event}}, "").Events[0]
+	if judged.Outcome != rules.NotMatched || judged.Was == nil || judged.Was.Outcome != rules.Matched {
+		t.Errorf("a draft that matches nothing, on what the rule in force matches: %+v, it was %+v", judged.Verdict, judged.Was)
+	}
 	over := sent[api.Published](t, h, "POST", "/api/v1/rules/publish", body{"draft": name, "base": out.Revision + 1, "why": "mine"}, "")
 	diff := asked[api.RulesDiff](t, h, "/api/v1/revisions/diff?name="+name+"&from="+jsonNumber(out.Revision)+"&to="+jsonNumber(over.Revision))
 	if len(diff.Rules) != 1 || diff.Rules[0].Decides || diff.Rules[0].Fields[0].To != "mine" {
@@ -180,6 +202,47 @@ func TestAnAnalystWritesTriesAndPublishesARule(t *testing.T) {
 	sent[api.Published](t, h, "POST", "/api/v1/rules/"+name+"/remove", body{"why": "again"}, "CDCD-2315")
 	if all := asked[api.History](t, h, "/api/v1/rules/"+name+"/history").Publications; len(all) != 6 {
 		t.Errorf("%d publications", len(all))
+	}
+}
+
+// Who publishes at the same time gets one revision each, or hears of the others.
+func TestOfTenWhoPublishAtOnceNoneOverwritesAnother(t *testing.T) {
+	p := deliveredDemo(t)
+	h := p.handler()
+	base := asked[api.RuleList](t, h, "/api/v1/rules").Revision
+	codes := make([]string, 10)
+	var work sync.WaitGroup
+	for i := range codes {
+		work.Go(func() {
+			text := fmt.Sprintf("  - name: one\n    description: by %d\n    tables: [shop.orders]\n    mode: shadow\n", i)
+			out, _ := json.Marshal(body{"texts": []string{text}, "base": base, "why": fmt.Sprint(i)}) // it can be
+			w := httptest.NewRecorder()
+			r := httptest.NewRequest("POST", "http://127.0.0.1:8480/api/v1/rules/publish", bytes.NewReader(out))
+			r.Header.Set("Content-Type", "application/json")
+			h.ServeHTTP(w, r)
+			var answer api.Answer[api.Published]
+			_ = json.Unmarshal(w.Body.Bytes(), &answer) // nothing is no success
+			switch {
+			case answer.OK:
+				codes[i] = "ok"
+			case answer.Error != nil:
+				codes[i] = answer.Error.Code
+			}
+		})
+	}
+	work.Wait()
+	won := -1
+	for i, code := range codes {
+		switch {
+		case code == "ok" && won < 0:
+			won = i
+		case code != codeOvertaken:
+			t.Errorf("%d got %q", i, code)
+		}
+	}
+	history := asked[api.History](t, h, "/api/v1/rules/one/history").Publications
+	if won < 0 || len(history) != 1 || history[0].Why != fmt.Sprint(won) || history[0].Revision != base+1 {
+		t.Errorf("%d won, the history is %+v", won, history)
 	}
 }
 

@@ -57,8 +57,10 @@ type ruleAsk struct {
 // needs says which role may ask.
 func (ask *ruleAsk) needs() api.Role {
 	switch ask.Verb {
-	case "state", "judged", "history", "list":
+	case "state", "judged", "history", "list", "drafts", "draft", "backtests":
 		return api.Viewer
+	case "save_draft", "drop_draft":
+		return api.Analyst
 	case "adopt":
 		return api.Operator
 	}
@@ -345,6 +347,9 @@ func (p *pipeline) askRules(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ask.Who = by(r, ask.Who)
+	if ask.Draft != nil && (ask.Verb == "save_draft" || ask.Verb == "drop_draft") {
+		ask.Draft.Author = by(r, ask.Draft.Author) // others' are read, and not written
+	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2 * storePatience))
 	result, err := p.desk.answer(r.Context(), ask)
 	var a deskAnswer
