@@ -1,19 +1,35 @@
 // J2: what is changing right now?
 import { expect, expectAccessible, picture, test } from './cdcd'
 
-test('changes come, freeze and go on with the space bar', async ({ page }) => {
-	await page.goto('/live?table=shop.orders')
-	const first = page.getByRole('table').getByRole('row').nth(1)
-	await expect(first).toBeVisible()
-	const text = await first.textContent()
-	await expect(first).not.toHaveText(text!)
-	await page.keyboard.press('Space')
-	await expect(page.getByRole('button', { name: /new$/ })).toBeVisible() // some wait
-	const frozen = await first.textContent()
-	await expect(page.getByText(/frozen, \d+ new changes/)).toBeVisible()
-	expect(await first.textContent()).toBe(frozen)
-	await page.keyboard.press('Space')
-	await expect(first).not.toHaveText(frozen!)
+test.describe('while the shop trades', () => {
+	test.use({ on: 'trading' })
+	test('changes come, freeze and go on with the space bar', async ({ page }) => {
+		await page.goto('/live?table=shop.orders')
+		const first = page.getByRole('table').getByRole('row').nth(1)
+		await expect(first).toBeVisible()
+		const text = await first.textContent()
+		await expect(first).not.toHaveText(text!)
+		await page.keyboard.press('Space')
+		await expect(page.getByText(/frozen, \d+ new changes?/)).toBeVisible() // some wait
+		const frozen = await first.textContent()
+		await expect(page.getByText(/frozen, (?!1 )\d+ new changes/)).toBeVisible()
+		expect(await first.textContent()).toBe(frozen)
+		await page.keyboard.press('Space')
+		await expect(first).not.toHaveText(frozen!)
+	})
+
+	test('a filter lets through what it says, of changes that come', async ({ page }) => {
+		await page.goto('/live?table=shop.orders')
+		const filter = page.getByRole('textbox', { name: 'Filter' })
+		await expect(filter).toHaveClass(/cm-content/)
+		await filter.click()
+		await page.keyboard.type('after.status == "paid"')
+		await page.keyboard.press('Enter')
+		await expect(page).toHaveURL(/when=after\.status/)
+		const rows = page.getByRole('table').getByRole('row')
+		await expect(rows.nth(1)).toContainText('paid')
+		await expect(rows.nth(2)).toContainText('paid')
+	})
 })
 
 test('chips and the picker narrow what is shown, and the address has it', async ({ page }) => {
@@ -30,18 +46,51 @@ test('chips and the picker narrow what is shown, and the address has it', async 
 	await expect(page.getByRole('table').getByText('insert')).toHaveCount(0)
 })
 
-test('a filter is an expression of the rules’ language; a wrong one says what is wrong', async ({ page, watch }) => {
-	watch.allow.push(/status of 4\d\d/)
-	await page.goto('/live?table=shop.orders')
+test('a filter that is wrong says where and what, and is mended with a click', async ({ page, watch }) => {
+	watch.allow.push(/status of 422 .*\/api\/v1\/stream/) // the stream that was asked for with it
+	await page.goto('/live?table=shop.orders&when=' + encodeURIComponent('after.note == "🙂 naïve" && after.totl > 1'))
+	await expect(page.getByRole('alert').getByText(/no column 'totl'/)).toBeVisible()
 	const filter = page.getByRole('textbox', { name: 'Filter' })
-	await filter.click()
-	await page.keyboard.type('after.status == "paid" && op == "update"')
-	await page.keyboard.press('Enter')
-	await expect(page).toHaveURL(/when=after\.status/)
-	await expect(page.getByRole('table').getByText('paid').first()).toBeVisible()
-	await page.goto('/live?table=shop.orders&when=' + encodeURIComponent('after.no_such_column > 1'))
-	await expect(page.getByText(/no column/).first()).toBeVisible()
+	await expect(filter.locator('.cm-lintRange-error')).toHaveText('totl') // not beside it: offsets are UTF-16
+	const findings = page.getByRole('list', { name: 'Findings in Filter' })
+	await expect(findings.getByRole('listitem')).toHaveCount(1)
 	await expectAccessible(page)
+	await findings.getByRole('button', { name: /total/ }).last().click()
+	await expect(filter).toHaveText('after.note == "🙂 naïve" && after.total > 1')
+	await expect(findings).toHaveCount(0)
+	await expect(page).toHaveURL(/after\.total/) // it is asked for when it is right
+	await expect(page.getByRole('alert')).toHaveCount(0)
+})
+
+test('a mistake of writing is shown as one writes, and nothing is asked for with it', async ({ page }) => {
+	await page.goto('/live')
+	const filter = page.getByRole('textbox', { name: 'Filter' })
+	await expect(filter).toHaveClass(/cm-content/)
+	await filter.click()
+	await page.keyboard.type('op = "update"')
+	const findings = page.getByRole('list', { name: 'Findings in Filter' })
+	await expect(findings).toContainText('= is not an operator')
+	await page.keyboard.press('Enter')
+	await findings.getByRole('button', { name: /==/ }).last().click()
+	await expect(filter).toHaveText('op == "update"')
+	await expect(page).toHaveURL(/when=op\+==/)
+})
+
+test('columns and functions are offered while one writes, with what they are', async ({ page }) => {
+	await page.goto('/live?table=shop.orders&op=update')
+	const filter = page.getByRole('textbox', { name: 'Filter' })
+	await expect(filter).toHaveClass(/cm-content/)
+	await filter.click()
+	await page.keyboard.type('after.stat')
+	const offer = page.getByRole('option', { name: /status/ })
+	await expect(offer).toContainText("enum('new','paid'")
+	await expectAccessible(page)
+	await picture(page, 'completion-light')
+	await offer.click()
+	await expect(filter).toHaveText('after.status')
+	await page.keyboard.type(' == "🙂" && after.to')
+	await page.getByRole('option', { name: /total/ }).click()
+	await expect(filter).toHaveText('after.status == "🙂" && after.total')
 })
 
 test('a row opens with its difference, its JSON, its position and what every rule says of it', async ({ page }) => {
@@ -62,6 +111,9 @@ test('a row opens with its difference, its JSON, its position and what every rul
 	await expect(drawer.getByRole('link', { name: 'paid-big-order' })).toBeVisible()
 	await page.reload()
 	await expect(drawer.getByRole('link', { name: 'paid-big-order' })).toBeVisible()
+	await drawer.getByRole('listitem').filter({ hasText: 'paid-big-order' }).getByRole('button', { name: 'Explain' }).click()
+	await expect(drawer.getByText("after.status == 'paid'", { exact: true })).toBeVisible()
+	await expectAccessible(page)
 	await page.keyboard.press('Escape')
 	await expect(drawer).toHaveCount(0)
 })

@@ -1,3 +1,5 @@
+import type { Completion } from '../lib/types'
+
 /** What is wrong at a place, or worth saying. Offsets are UTF-16 code units of the text in the editor. */
 export interface Finding {
 	code: string
@@ -10,20 +12,11 @@ export interface Finding {
 	edits: { from: number; to: number; text: string }[]
 }
 
-export interface Item {
-	label: string
-	kind: string
-	insert: string
-	detail?: string
-	text?: string
-	example?: string
-	nullable?: boolean
-	key?: boolean
-	samples?: string[]
-}
+/** What may be written. */
+export type Item = Completion['items'][number]
 
 /** Asks the server what is wrong with a text. */
 export type Check = (text: string) => Promise<Finding[]>
 
 /** Asks the server what may be written at a place. */
-export type Complete = (text: string, at: number) => Promise<{ from: number; to: number; items: Item[] }>
+export type Complete = (text: string, at: number) => Promise<Completion>

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { ago, bytes, count, duration, plural, rate, short, utcTime } from './format'
+import { ago, bytes, clockTime, count, duration, plural, rate, short, utcTime } from './format'
 
 test.each([
 	[count(1234567), '1,234,567'],
@@ -24,6 +24,10 @@ test.each([
 	[utcTime('2026-11-21T02:00:00.123456Z'), '2026-11-21 02:00:00.123456 UTC'],
 	[utcTime('2026-11-21T03:00:00+01:00'), '2026-11-21 02:00:00 UTC'],
 	[utcTime('no time'), 'no time'],
+	[clockTime('2026-11-21T20:13:05', new Date('2026-11-21T22:00:00')), '20:13:05'],
+	[clockTime('2026-11-21T20:13:05', new Date('2026-11-22T02:00:00')), '20:13:05 Nov 21'],
+	[clockTime('2025-11-21T20:13:05', new Date('2026-11-22T02:00:00')), '20:13:05 Nov 21, 2025'],
+	[clockTime('no time'), 'no time'],
 	[ago('2026-11-21T02:00:00Z', new Date('2026-11-21T02:03:00Z')), '3 min ago'],
 	[ago('2026-11-21T02:00:05Z', new Date('2026-11-21T02:00:00Z')), 'in 5 s'],
 ])('%s is %s', (got, want) => expect(got).toBe(want))

@@ -92,6 +92,24 @@ export function localTime(text: string, now = new Date()): string {
 	return day === dateOf(now, false) ? clockOf(t, false) : `${day} ${clockOf(t, false).slice(0, 5)}`
 }
 
+/** Whether a time is not of today, on the local calendar. */
+export function otherDay(text: string, now = new Date()): boolean {
+	const t = new Date(text)
+	return !Number.isNaN(t.getTime()) && dateOf(t, false) !== dateOf(now, false)
+}
+
+const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
+
+/** The local time of day to the second, and the day if it is not today: 20:13:05, 20:13:05 Nov 21, 20:13:05 Nov 21, 2025. */
+export function clockTime(text: string, now = new Date()): string {
+	const t = new Date(text)
+	if (!otherDay(text, now)) {
+		return Number.isNaN(t.getTime()) ? text : clockOf(t, false)
+	}
+	const year = t.getFullYear() === now.getFullYear() ? '' : `, ${t.getFullYear()}`
+	return `${clockOf(t, false)} ${months[t.getMonth()]} ${t.getDate()}${year}`
+}
+
 /** The same in full: local time with its zone, UTC, and how long ago it is. */
 export function fullTime(text: string, now = new Date()): string {
 	const t = new Date(text)
