@@ -28,7 +28,7 @@ ui-test: ui ## Check and test the web console's sources, and that what is commit
 	git diff --exit-code --stat -- console/ui/dist console/ui/src/lib/api.gen.ts
 	@untracked=$$(git ls-files --others --exclude-standard console/ui/dist); [ -z "$$untracked" ] || { echo "not committed: $$untracked"; exit 1; }
 
-ui-e2e: ui ## Try the web console in a browser, on the demo
+ui-e2e: setup ui build ## Try the web console in a browser, on the demo
 	cd console/ui && npm run -s e2e
 
 console/ui/node_modules: console/ui/package-lock.json

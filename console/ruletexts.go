@@ -97,17 +97,18 @@ func (c *Console) ruleTrials(texts *textCache) {
 		})
 	type explain struct {
 		Body struct {
-			api.RuleText
-			Rule  string    `json:"rule,omitempty" doc:"That is published, instead of a text." maxLength:"128"`
-			Event string    `json:"event,omitempty" doc:"no:1001, or an ID." maxLength:"400"`
-			At    time.Time `json:"at,omitzero" doc:"When it was committed, or a time before, which makes finding an ID fast."`
-			Line  string    `json:"line,omitempty" doc:"Or the change itself: a delivered record, a line of cdcd tail, or what a test has." maxLength:"1048576"`
+			Text  string     `json:"text,omitempty" maxLength:"262144" doc:"Of one rule, if it is not a published one."`
+			Set   api.Fields `json:"set,omitempty" doc:"Fields of it to change first."`
+			Rule  string     `json:"rule,omitempty" doc:"That is published, instead of a text." maxLength:"128"`
+			Event string     `json:"event,omitempty" doc:"no:1001, or an ID." maxLength:"400"`
+			At    time.Time  `json:"at,omitzero" doc:"When it was committed, or a time before, which makes finding an ID fast."`
+			Line  string     `json:"line,omitempty" doc:"Or the change itself: a delivered record, a line of cdcd tail, or what a test has." maxLength:"1048576"`
 		}
 	}
 	add(c, operation{kind: "rules.explain", method: http.MethodPost, path: "/rules/explain", role: api.Viewer, most: 4 << 20,
 		summary: "Why a rule matches a change, or why not", text: "Offsets are UTF-16 code units of the condition."},
 		func(ctx context.Context, in *explain) (rules.Explanation, error) {
-			body := in.Body.RuleText
+			body := api.RuleText{Text: in.Body.Text, Set: in.Body.Set}
 			if in.Body.Rule != "" {
 				list, err := c.cfg.Backend.Rules.Rules(ctx, in.Body.Rule, 0)
 				if err != nil {

@@ -104,6 +104,10 @@ func TestAnAnalystWritesTriesAndPublishesARule(t *testing.T) {
 	if x.Outcome != rules.Matched || len(x.Conditions) != 1 || !strings.Contains(x.Summary, "matches") {
 		t.Errorf("explained: %+v", x)
 	}
+	named := sent[rules.Explanation](t, h, "POST", "/api/v1/rules/explain", body{"rule": "paid-big-order", "event": event}, "")
+	if named.Rule != "paid-big-order" || len(named.Conditions) != 1 {
+		t.Errorf("a rule that is published, explained: %+v", named)
+	}
 	tests := sent[api.RuleTests](t, h, "POST", "/api/v1/rules/test", body{"text": text}, "")
 	if tests.Tests != 1 || tests.Passed != 1 || len(tests.Coverage) == 0 {
 		t.Errorf("tests: %+v", tests)

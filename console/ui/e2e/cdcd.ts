@@ -60,10 +60,9 @@ export class Cdcd {
 				fetch(this.url + path, { headers })
 					.then((r) => (r.ok ? r.json() : undefined))
 					.catch(() => undefined)
-			const status = (await ask('/status')) as { capture?: { captured_rows?: number } } | undefined
 			const list = (await ask('/api/v1/events?table=shop.orders&op=update&limit=1')) as
 				{ result: { events: unknown[] } } | undefined
-			if (status && list && list.result.events.length > 0 && (this.#source === 'live' || this.#said.includes('has ended'))) {
+			if (list && list.result.events.length > 0 && (this.#source === 'live' || this.#said.includes('has ended'))) {
 				return
 			}
 		}
@@ -188,6 +187,15 @@ export const test = base.extend<Options & { cdcd: Cdcd; watch: Watch }, { pool: 
 
 /** Nothing on the page keeps people out who do not see it, or have no mouse. */
 export async function expectAccessible(page: Page): Promise<void> {
+	// While the look changes, colours are between two that are right.
+	await page.evaluate(() =>
+		Promise.all(
+			document
+				.getAnimations()
+				.filter((a) => a.effect?.getComputedTiming().iterations !== Infinity)
+				.map((a) => a.finished.catch(() => {})),
+		),
+	)
 	await page.evaluate(axe.source)
 	const violations = await page.evaluate(async () => {
 		const found = await (globalThis as unknown as { axe: typeof axe }).axe.run(document, {

@@ -2156,12 +2156,12 @@ export interface components {
             line?: string;
             /** @description That is published, instead of a text. */
             rule?: string;
-            /** @description Fields to change first, with comments kept: {"when": "after.id > 1", "on": ["update"]}; null removes one. */
+            /** @description Fields of it to change first. */
             set?: {
                 [key: string]: unknown;
             };
-            /** @description Of one rule: an entry of a rule file's list, with the comments above it. */
-            text: string;
+            /** @description Of one rule, if it is not a published one. */
+            text?: string;
         };
         Failure: {
             error: components["schemas"]["Error"];
