@@ -74,7 +74,7 @@ test('a mistake of writing is shown as one writes, and nothing is asked for with
 	await page.keyboard.press('Enter')
 	await findings.getByRole('button', { name: /==/ }).last().click()
 	await expect(filter).toHaveText('op == "update"')
-	await expect(page).toHaveURL(/when=op\+==/)
+	await expect(page).toHaveURL(/when=op\+%3D%3D/)
 })
 
 test('columns and functions are offered while one writes, with what they are', async ({ page }) => {
