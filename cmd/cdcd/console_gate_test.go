@@ -61,6 +61,7 @@ func TestWhatAnswersIsBehindTheGate(t *testing.T) {
 		{"DELETE", "/api/v1/dlq/jobs/none", "", "operator"},
 		{"GET", "/api/v1/audit", "", "viewer"},
 		{"GET", "/api/v1/plugins", "", "viewer"},
+		{"POST", "/api/v1/plugins/inspect", `{"module":"AGFzbQ=="}`, "operator"},
 		{"POST", "/api/v1/plugins/none/release", `{"why":"a test"}`, "operator"},
 		{"GET", "/snapshot", "", "viewer"},
 		{"GET", "/event?no=5", "", "viewer"},

@@ -13,6 +13,17 @@ func (d *consoleDesk) Plugins(ctx context.Context) (api.PluginList, error) {
 	return api.PluginList{Plugins: all}, err
 }
 
+// Inspect implements console.Plugins.
+func (d *consoleDesk) Inspect(_ context.Context, module []byte) (api.PluginInspected, error) {
+	out, err := d.look()
+	if err != nil {
+		return api.PluginInspected{}, err
+	}
+	defer out()
+	r, err := inspectModule("", module)
+	return r.PluginInspected, err
+}
+
 // Release implements console.Plugins.
 func (d *consoleDesk) Release(ctx context.Context, name, by, why string) (api.PluginReleased, error) {
 	out := api.PluginReleased{Released: []api.Quarantine{}}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -8,9 +9,10 @@ import (
 
 	"github.com/cdcd-project/cdcd/console/api"
 	"github.com/cdcd-project/cdcd/sinks/audit"
+	"github.com/cdcd-project/cdcd/wasm"
 )
 
-func TestAPluginIsReleasedFromTheConsoleAndTheLogSaysWhy(t *testing.T) {
+func TestAPluginIsInspectedAndReleasedFromTheConsoleAndTheLogSaysWhy(t *testing.T) {
 	p := deliveredDemo(t)
 	h := p.handler()
 	if list := asked[api.PluginList](t, h, "/api/v1/plugins"); list.Plugins == nil || len(list.Plugins) != 0 {
@@ -21,6 +23,25 @@ func TestAPluginIsReleasedFromTheConsoleAndTheLogSaysWhy(t *testing.T) {
 	}
 	release(body{"why": "it was mended"}, "CDCD-1056")
 	release(body{"why": ""}, "CDCD-1050")
+
+	module := guestPlugin(t, "guest", "1.2.0", "act")
+	inspect := func(module []byte, code string) api.PluginInspected {
+		return sent[api.PluginInspected](t, h, http.MethodPost, "/api/v1/plugins/inspect", body{"module": module}, code)
+	}
+	var manifest wasm.Manifest
+	if got := inspect(module, ""); !got.OK() || got.Refused != nil || got.Digest != wasm.Digest(module) || got.Bytes != len(module) || len(got.Exports) == 0 {
+		t.Errorf("a plugin: %+v", got)
+	} else if err := json.Unmarshal(got.Manifest, &manifest); err != nil || manifest.Name != "guest" || manifest.Version != "1.2.0" {
+		t.Errorf("its manifest: %v %s", err, got.Manifest)
+	}
+	if got := inspect(module[:len(module)/2], ""); got.OK() || got.Refused == nil || got.Refused.Code == "" {
+		t.Errorf("half of it: %+v", got)
+	}
+	inspect(nil, "CDCD-1050")
+	inspect(make([]byte, 16<<20+1), "CDCD-1050")
+	if list := asked[api.PluginList](t, h, "/api/v1/plugins"); len(list.Plugins) != 0 {
+		t.Errorf("it was kept: %+v", list)
+	}
 
 	q := quarantine{Plugin: "fraud", Rule: "paid-big-order", Feed: "acme", Fallback: "dead_letter", Why: "51 of 1000 failed", Since: time.Now().UTC(),
 		Digest: "sha256:" + strings.Repeat("ab", 32)}

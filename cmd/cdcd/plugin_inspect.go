@@ -30,8 +30,11 @@ is. A folder stands for the module that was built in it, a name for the plugin t
 			if err != nil {
 				return err
 			}
-			r := inspectModule(file, module)
-			return a.ui.verdict(kind(cmd), r.OK, r, func(w io.Writer) { r.print(a, w) })
+			r, err := inspectModule(file, module)
+			if err != nil {
+				return err
+			}
+			return a.ui.verdict(kind(cmd), r.OK(), r, func(w io.Writer) { r.print(a, w) })
 		},
 	}
 }
@@ -64,41 +67,32 @@ func (a *app) moduleOf(name string) (file string, module []byte, err error) {
 	return name, module, nil
 }
 
-// inspected is what there is to say about a module.
+// inspected is what there is to say about a module, with its manifest as it was read.
 type inspected struct {
-	File        string         `json:"file"`
-	OK          bool           `json:"ok"`
-	Refused     *errorInfo     `json:"refused,omitempty"` // why it is no plugin
-	Digest      string         `json:"digest"`
-	Bytes       int            `json:"bytes"`
-	Functions   int            `json:"functions,omitempty"`
-	Code        int            `json:"code_bytes,omitempty"`
-	Data        int            `json:"data_bytes,omitempty"`
-	MemoryPages uint32         `json:"memory_pages"`               // of 64 KiB, at first
-	MaxPages    uint32         `json:"max_memory_pages,omitempty"` // by its own word
-	Imports     []string       `json:"imports"`
-	Exports     []string       `json:"exports"`
-	Restorable  bool           `json:"restorable"`
-	Manifest    *wasm.Manifest `json:"manifest,omitempty"`
+	api.PluginInspected
+	manifest *wasm.Manifest
 }
 
-func inspectModule(file string, module []byte) inspected {
-	r := inspected{File: file, Digest: wasm.Digest(module), Bytes: len(module), Imports: []string{}, Exports: []string{}}
-	info, err := wasm.Inspect(module)
+func inspectModule(file string, module []byte) (r inspected, err error) {
+	r.File, r.Digest, r.Bytes, r.Imports, r.Exports = file, wasm.Digest(module), len(module), []string{}, []string{}
+	info, refused := wasm.Inspect(module)
 	if info != nil {
 		r.Functions, r.Code, r.Data, r.MemoryPages, r.MaxPages = info.Functions, info.Code, info.Data, info.Memory, info.MaxMemory
-		r.Imports, r.Exports, r.Restorable, r.Manifest = append(r.Imports, info.Imports...), append(r.Exports, info.Exports...), info.Restorable, info.Manifest
+		r.Imports, r.Exports, r.Restorable, r.manifest = append(r.Imports, info.Imports...), append(r.Exports, info.Exports...), info.Restorable, info.Manifest
 	}
-	if r.OK = err == nil; err != nil {
-		why := api.ErrorOf(err)
+	if r.manifest != nil {
+		r.Manifest, err = json.Marshal(r.manifest)
+	}
+	if r.Accepted = refused == nil; refused != nil {
+		why := api.ErrorOf(refused)
 		r.Refused = &why
 	}
-	return r
+	return r, err
 }
 
 func (r *inspected) print(a *app, w io.Writer) {
-	if r.OK {
-		fmt.Fprintf(w, "%s %s is plugin %s %s\n", a.ui.out(green, "✓"), r.File, r.Manifest.Name, r.Manifest.Version)
+	if r.OK() {
+		fmt.Fprintf(w, "%s %s is plugin %s %s\n", a.ui.out(green, "✓"), r.File, r.manifest.Name, r.manifest.Version)
 	} else {
 		fmt.Fprintf(w, "%s %s is refused  %s  %s\n", a.ui.out(red, "✗"), r.File, r.Refused.Code, indent(r.Refused.Message, "  "))
 		if r.Refused.Fix != "" {
@@ -111,7 +105,7 @@ func (r *inspected) print(a *app, w io.Writer) {
 			rows = append(rows, []string{name, value})
 		}
 	}
-	if m := r.Manifest; m != nil {
+	if m := r.manifest; m != nil {
 		add("description", m.Description)
 		add("tables", strings.Join(m.Tables, ", "))
 		var columns []string
@@ -140,7 +134,7 @@ func (r *inspected) print(a *app, w io.Writer) {
 			memory += fmt.Sprintf(", at most %s by its own word", bytesText(int64(r.MaxPages)<<16))
 		}
 		add("memory", memory)
-		if r.OK && !r.Restorable {
+		if r.OK() && !r.Restorable {
 			add("after a trap", "it is started anew, since it alters its tables or drops data")
 		}
 	}

@@ -1,5 +1,7 @@
 package api
 
+import "encoding/json"
+
 // Plugin is a version of a plugin that there is.
 type Plugin struct {
 	Plugin  string   `json:"plugin"`
@@ -58,3 +60,24 @@ type PluginList struct {
 type PluginReleased struct {
 	Released []Quarantine `json:"released"`
 }
+
+// PluginInspected is what there is to say about a module that nobody has run.
+type PluginInspected struct {
+	File        string          `json:"file,omitempty"`
+	Accepted    bool            `json:"ok" doc:"Whether it is a plugin."`
+	Refused     *Error          `json:"refused,omitempty" doc:"Why it is none."`
+	Digest      string          `json:"digest"`
+	Bytes       int             `json:"bytes"`
+	Functions   int             `json:"functions,omitempty"`
+	Code        int             `json:"code_bytes,omitempty"`
+	Data        int             `json:"data_bytes,omitempty"`
+	MemoryPages uint32          `json:"memory_pages" doc:"Of 64 KiB, at first."`
+	MaxPages    uint32          `json:"max_memory_pages,omitempty" doc:"By its own word."`
+	Imports     []string        `json:"imports" doc:"All that it can call."`
+	Exports     []string        `json:"exports"`
+	Restorable  bool            `json:"restorable" doc:"After a trap its memory is set back; else it is started anew."`
+	Manifest    json.RawMessage `json:"manifest,omitempty" doc:"What it says of itself: name, version, tables, columns, what it edits, its configuration."`
+}
+
+// OK reports whether it is a plugin.
+func (i PluginInspected) OK() bool { return i.Accepted }

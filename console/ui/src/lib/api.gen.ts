@@ -456,6 +456,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/plugins/inspect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say what a module is, or why it is no plugin
+         * @description It is vetted as when it is loaded, and neither run nor kept. What makes it available is a file in the folder of plugins; `cdcd plugin pull` puts it there. ok is false when it is no plugin.
+         */
+        post: operations["plugins.inspect"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/plugins/{name}/release": {
         parameters: {
             query?: never;
@@ -1130,6 +1150,17 @@ export interface components {
             /** @description False when the verdict is negative, and when there is an error instead of a result. */
             ok: boolean;
             result: components["schemas"]["Overview"];
+        };
+        AnswerPluginInspected: {
+            /** @description Null unless the request was refused or failed. */
+            error?: components["schemas"]["Error"];
+            /** @description All of them, when there are several. */
+            errors?: components["schemas"]["Error"][];
+            /** @description What the result is: rules.check, status. */
+            kind: string;
+            /** @description False when the verdict is negative, and when there is an error instead of a result. */
+            ok: boolean;
+            result: components["schemas"]["PluginInspected"];
         };
         AnswerPluginList: {
             /** @description Null unless the request was refused or failed. */
@@ -2265,6 +2296,10 @@ export interface components {
         History: {
             publications: components["schemas"]["Publication"][];
         };
+        InspectBody: {
+            /** @description The .wasm file in base64; at most 16 MiB of it. */
+            module: string;
+        };
         Job: {
             /** Format: int64 */
             done: number;
@@ -2499,6 +2534,39 @@ export interface components {
             version: string;
             /** @description Why it cannot be used. */
             wrong?: string;
+        };
+        PluginInspected: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int64 */
+            code_bytes?: number;
+            /** Format: int64 */
+            data_bytes?: number;
+            digest: string;
+            exports: string[];
+            file?: string;
+            /** Format: int64 */
+            functions?: number;
+            /** @description All that it can call. */
+            imports: string[];
+            /** @description What it says of itself: name, version, tables, columns, what it edits, its configuration. */
+            manifest?: unknown;
+            /**
+             * Format: int32
+             * @description By its own word.
+             */
+            max_memory_pages?: number;
+            /**
+             * Format: int32
+             * @description Of 64 KiB, at first.
+             */
+            memory_pages: number;
+            /** @description Whether it is a plugin. */
+            ok: boolean;
+            /** @description Why it is none. */
+            refused?: components["schemas"]["Error"];
+            /** @description After a trap its memory is set back; else it is started anew. */
+            restorable: boolean;
         };
         PluginLimits: {
             /**
@@ -4801,6 +4869,57 @@ export interface operations {
             };
             /** @description Bad Request */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    "plugins.inspect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InspectBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerPluginInspected"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
