@@ -23,6 +23,12 @@ type ruleWorld struct {
 	at      time.Time
 	asking  bool
 	changes map[string]*seenChanges // by the names of tables
+	read    map[string]readFields   // of rules in force, by name
+}
+
+type readFields struct {
+	revision uint64
+	fields   api.Fields
 }
 
 type seenChanges struct {
@@ -53,7 +59,35 @@ func (d *consoleDesk) Rules(ctx context.Context, name string, revision uint64) (
 		}
 		list.Rules[i].Samples = nil
 	}
+	if name == "" {
+		st, err := d.p.desk.state(ctx, 0)
+		if err != nil {
+			return api.RuleList{}, err
+		}
+		d.world.withFields(list.Rules, st.Rules)
+	}
 	return *list, nil
+}
+
+// withFields puts into a list what its rules say. Reading a text takes its time, and a list is asked for often: what was read is kept
+// until the rule has another revision.
+func (w *ruleWorld) withFields(list []api.Rule, stored map[string]bus.StoredRule) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	read := make(map[string]readFields, len(list))
+	for i := range list {
+		r := &list[i]
+		have, ok := w.read[r.Rule]
+		if !ok || have.revision != r.Revision {
+			if stored[r.Rule].Revision.No != r.Revision {
+				continue // it was published between the two questions
+			}
+			have = readFields{revision: r.Revision, fields: rules.ReadRuleText(stored[r.Rule].Text).Fields()}
+			delete(have.fields, "tests") // they are long, and no list shows them
+		}
+		read[r.Rule], r.Fields = have, &have.fields
+	}
+	w.read = read
 }
 
 // ruleAt returns a rule as it was.

@@ -20,7 +20,7 @@ type Rule struct {
 	File     string    `json:"file" doc:"Rule file that it came with; empty if it came alone."`
 	RuleSeen
 	Text   string  `json:"text,omitempty" doc:"Its text, where one rule is asked for: an entry of a rule file's list, with the comments above it."`
-	Fields *Fields `json:"fields,omitempty" doc:"The same, field by field; of the HTTP API alone."`
+	Fields *Fields `json:"fields,omitempty" doc:"The same, field by field, in a list without its tests; of the HTTP API alone."`
 }
 
 // RuleSeen is what a rule has made of changes.

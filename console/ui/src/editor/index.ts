@@ -15,6 +15,7 @@ import { drawSelection, EditorView, highlightSpecialChars, keymap, lineNumbers, 
 import { tags as t } from '@lezer/highlight'
 import { cel } from './cel'
 import type { Check, Complete, Finding, Item } from './types'
+import { yaml } from './yaml'
 
 export interface Options {
 	parent: HTMLElement
@@ -25,6 +26,8 @@ export interface Options {
 	single: boolean
 	numbers: boolean
 	readonly: boolean
+	/** What is written: a condition, or the text of a rule. */
+	language: 'cel' | 'yaml'
 	check: Check | undefined
 	complete: Complete | undefined
 	onchange: (text: string) => void
@@ -44,7 +47,7 @@ export interface Editor {
 	destroy(): void
 }
 
-const look = EditorView.theme({
+export const look = EditorView.theme({
 	'&': { backgroundColor: 'transparent', color: 'var(--text)', fontSize: '12.5px' },
 	'&.cm-focused': { outline: 'none' },
 	'.cm-scroller': { fontFamily: 'var(--mono)', lineHeight: '20px', fontFeatureSettings: '"calt" 0' },
@@ -101,7 +104,7 @@ const look = EditorView.theme({
 	'.cm-completionInfo code': { color: 'var(--text-2)', display: 'block' },
 })
 
-const colours = HighlightStyle.define([
+export const colours = HighlightStyle.define([
 	{ tag: t.variableName, color: 'var(--violet)' },
 	{ tag: t.propertyName, color: 'var(--text)' },
 	{ tag: t.function(t.variableName), color: 'var(--info)' },
@@ -156,7 +159,7 @@ export function createEditor(o: Options): Editor {
 				bracketMatching(),
 				closeBrackets(),
 				autocompletion({ override: o.complete ? [source(o.complete)] : [], icons: false, activateOnTyping: true }),
-				cel(),
+				o.language === 'yaml' ? yaml() : cel(),
 				syntaxHighlighting(colours),
 				look,
 				lint,

@@ -2841,7 +2841,7 @@ export interface components {
             broken?: string;
             /** Format: int64 */
             errors: number;
-            /** @description The same, field by field; of the HTTP API alone. */
+            /** @description The same, field by field, in a list without its tests; of the HTTP API alone. */
             fields?: {
                 [key: string]: unknown;
             };

@@ -82,6 +82,7 @@ export async function answer<T>(response: Response): Promise<T> {
 	if (response.status === 401) {
 		onUnauthorized()
 	}
+	// A verdict that is negative is an answer, too: ok is false then, and there is no error.
 	if (response.ok && envelope && !envelope.error) {
 		return envelope.result as T
 	}

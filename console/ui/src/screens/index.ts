@@ -37,7 +37,7 @@ export const screens: Screen[] = [
 		icon: 'rules',
 		key: 'r',
 		about: 'Write, try, back-test, publish',
-		verbs: ['rules lint', 'rules backtest', 'rules push'],
+		load: () => import('./rules/Screen.svelte'),
 	},
 	{
 		path: '/deliveries',
