@@ -12,6 +12,7 @@ async function write(page: Page, condition: string): Promise<void> {
 	await expect(editor(page)).toHaveClass(/cm-content/)
 	await editor(page).click()
 	await page.keyboard.press('Control+a')
+	await page.keyboard.press('Backspace')
 	await page.keyboard.insertText(condition)
 }
 
@@ -126,7 +127,7 @@ test('real changes are judged while one types; one is explained, compared with o
 test('a change is pasted and explained', async ({ page, watch }) => {
 	watch.allow.push(refusals)
 	await page.goto('/rules/paid-big-order')
-	await page.getByRole('button', { name: 'Paste JSON' }).click()
+	await page.getByRole('button', { name: 'Paste' }).click()
 	const dialog = page.getByRole('dialog', { name: 'Paste a change' })
 	await dialog.getByRole('textbox').fill('{"op": "update"')
 	await dialog.getByRole('button', { name: 'Try it' }).click()

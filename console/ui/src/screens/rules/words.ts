@@ -25,7 +25,12 @@ export function ruleHref(name: string, view = '', author = ''): string {
 
 export const nameOK = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 
-/** A JSON text as a YAML one needs no more: strings in double quotes are the same in both. */
+/** What a button says that mends something. */
+export function fixName(suggestion: string | undefined): string {
+	return suggestion?.replace(/^did you mean ('[^']+').*$/s, 'Use $1') || 'Fix'
+}
+
+/** A new rule: a draft is judged here, and whether it delivers is chosen when it is published. */
 export function firstText(name: string, table: string): string {
-	return `  - name: ${name}\n    tables: [${table}]\n    on: [insert, update]\n    when: |\n      true\n    mode: active\n`
+	return `  - name: ${name}\n    tables: [${table}]\n    on: [insert, update]\n    when: |\n      true\n    mode: draft\n`
 }
