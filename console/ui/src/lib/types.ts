@@ -49,7 +49,6 @@ export type RuleMode = Rule['mode']
 export type RuleDraft = Schemas['RuleDraft']
 export type RuleDrafts = Schemas['RuleDrafts']
 export type Moved = Schemas['Moved']
-export type CheckedRule = Schemas['CheckedRule']
 export type RuleFinding = Schemas['RuleFinding']
 export type Status = Schemas['Status']
 export type Fields = Record<string, unknown>
