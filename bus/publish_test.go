@@ -317,7 +317,8 @@ func TestLargeFramesPass(t *testing.T) {
 }
 
 func TestAFrameLargerThanTheServerTakesIsRefusedBeforeItIsSent(t *testing.T) {
-	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir()})
+	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
+		JetStreamMaxStore: 1 << 34})
 	if err != nil {
 		t.Fatal(err)
 	}
