@@ -332,7 +332,8 @@ func realMasks(t testing.TB) func(string) (view.Mask, error) {
 // With every column masked for the feed, none of the values is anywhere: not in objects of any form, nor beside them, nor in the
 // messages of a feed to NATS and their headers.
 func TestAMaskedValueIsNowhere(t *testing.T) {
-	srv, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir()})
+	srv, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
+		JetStreamMaxStore: 1 << 34})
 	if err != nil {
 		t.Fatal(err)
 	}

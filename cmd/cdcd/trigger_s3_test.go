@@ -30,7 +30,7 @@ func TestAPartnerFetchesWithTheURLAndAnotherListensOnASubject(t *testing.T) {
 	s3.CreateBucket(t, "acme")
 	t.Setenv("TEST_S3_KEY", s3.AccessKey)
 	t.Setenv("TEST_S3_SECRET", s3.SecretKey)
-	server, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
+	server, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 1 << 34, NoSigs: true, NoLog: true,
 		MaxPayload: 8 << 20})
 	if err != nil {
 		t.Fatal(err)

@@ -424,7 +424,7 @@ func startNATS(t *testing.T) *natsServer {
 func (n *natsServer) Start(t *testing.T) {
 	t.Helper()
 	var err error
-	n.srv, err = server.NewServer(&server.Options{Host: "127.0.0.1", Port: n.port, JetStream: true, StoreDir: n.dir,
+	n.srv, err = server.NewServer(&server.Options{Host: "127.0.0.1", Port: n.port, JetStream: true, StoreDir: n.dir, JetStreamMaxStore: 1 << 34,
 		NoSigs: true, NoLog: true, MaxPayload: 8 << 20, SyncAlways: true})
 	if err != nil {
 		t.Fatal(err)
