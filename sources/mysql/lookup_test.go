@@ -196,12 +196,12 @@ func TestLookUpAfterTheServerWasRestartedAndWhileItIsGone(t *testing.T) {
 		}
 
 		q.After = cdc.Position{GTID: map[string]string{"mysql": "00000000-0000-0000-0000-000000000001:1", "mariadb": "0-1-99999999"}[s.Flavor]}
-		short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		if err := ask(short); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a change that the server does not have, and a caller without patience: %v, want its deadline", err)
 		}
-		impatient := lookups(t, s, func(c *mysql.LookupConfig) { c.Timeout = 300 * time.Millisecond })
+		impatient := lookups(t, s, func(c *mysql.LookupConfig) { c.Timeout = 3 * time.Second })
 		if _, err := impatient.LookUp(t.Context(), q); cdc.CodeOf(err) != "CDCD-1345" {
 			t.Errorf("a change that the server does not have: %v, want CDCD-1345", err)
 		}
